@@ -1,0 +1,38 @@
+# A folder of src/ is a module is a target.
+#
+#   qvl_module(NAME USES module... [LIBRARIES target...])
+#
+# Compiles src/NAME/**/*.cpp into qvl_NAME and src/NAME/**/*_test.cpp into qvl_NAME_test. USES lists the modules whose
+# headers this one may include; tools/tidy reads the same line and refuses any other include.
+
+add_library(qvl_compile_options INTERFACE)
+target_compile_options(qvl_compile_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
+  # Results must not depend on whether a compiler fuses a product and a sum.
+  -ffp-contract=off
+  $<$<BOOL:${QVL_WERROR}>:-Werror>)
+target_include_directories(qvl_compile_options INTERFACE ${PROJECT_SOURCE_DIR}/include)
+if(QVL_SANITIZE)
+  target_compile_options(qvl_compile_options INTERFACE -fsanitize=${QVL_SANITIZE} -fno-omit-frame-pointer
+                         -fno-sanitize-recover=all)
+  target_link_options(qvl_compile_options INTERFACE -fsanitize=${QVL_SANITIZE})
+endif()
+
+function(qvl_module name)
+  cmake_parse_arguments(arg "" "" "USES;LIBRARIES" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cpp)
+  set(tests ${sources})
+  list(FILTER sources EXCLUDE REGEX "_test\\.cpp$")
+  list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
+  add_library(qvl_${name} STATIC ${sources})
+  set_target_properties(qvl_${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  target_include_directories(qvl_${name} PUBLIC ${PROJECT_SOURCE_DIR}/src)
+  list(TRANSFORM arg_USES PREPEND qvl_)
+  target_link_libraries(qvl_${name} PUBLIC qvl_compile_options ${arg_USES} ${arg_LIBRARIES})
+  if(QVL_BUILD_TESTS AND tests)
+    add_executable(qvl_${name}_test ${tests})
+    target_link_libraries(qvl_${name}_test PRIVATE qvl_${name} GTest::gmock GTest::gtest_main)
+    target_compile_definitions(qvl_${name}_test PRIVATE QVL_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+    gtest_discover_tests(qvl_${name}_test TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60)
+  endif()
+endfunction()

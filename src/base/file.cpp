@@ -1,0 +1,46 @@
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace qvl {
+namespace {
+
+struct Descriptor {
+  int fd;
+  ~Descriptor() {
+    if (fd >= 0) ::close(fd);
+  }
+};
+
+}  // namespace
+
+std::string read_file(const std::filesystem::path& path, uint64_t max_bytes, ErrorCode code) {
+  // O_NONBLOCK: opening a FIFO without a writer must not hang; it changes nothing for regular files.
+  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+  if (file.fd < 0) fail(code, "{}: cannot open: {}", path.string(), std::strerror(errno));
+  struct stat info {};
+  if (::fstat(file.fd, &info) != 0) fail(code, "{}: cannot read: {}", path.string(), std::strerror(errno));
+  if (!S_ISREG(info.st_mode)) {
+    fail(code, "{}: found a {}, expected a regular file", path.string(),
+         S_ISDIR(info.st_mode) ? "folder" : "special file");
+  }
+  auto size = static_cast<uint64_t>(info.st_size);
+  if (size > max_bytes) fail(code, "{}: {} bytes, at most {} allowed", path.string(), size, max_bytes);
+  std::string bytes(size, '\0');
+  size_t done = 0;
+  while (done < bytes.size()) {
+    ssize_t got = ::read(file.fd, bytes.data() + done, bytes.size() - done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail(code, "{}: cannot read: {}", path.string(), std::strerror(errno));
+    if (got == 0) fail(code, "{}: became shorter while it was read", path.string());
+    done += static_cast<size_t>(got);
+  }
+  return bytes;
+}
+
+}  // namespace qvl

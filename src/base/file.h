@@ -1,0 +1,16 @@
+// Reading small files whole. Weights are mapped instead: memory/mapped_file.h.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "base/error.h"
+
+namespace qvl {
+
+/// The bytes of a regular file of at most `max_bytes`. Throws Error{code} naming the file and the cause: not
+/// there, not readable, a folder, a device, too large. Never blocks on a FIFO.
+std::string read_file(const std::filesystem::path& path, uint64_t max_bytes, ErrorCode code);
+
+}  // namespace qvl

@@ -1,0 +1,57 @@
+#include "base/file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <fstream>
+
+namespace qvl {
+namespace {
+
+namespace fs = std::filesystem;
+
+class FileTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = fs::path(testing::TempDir()) / testing::UnitTest::GetInstance()->current_test_info()->name();
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  std::string message(const fs::path& path, uint64_t limit) {
+    try {
+      read_file(path, limit, ErrorCode::media);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::media);
+      return error.what();
+    }
+    return "";
+  }
+  fs::path folder_;
+};
+
+TEST_F(FileTest, reads_all_bytes) {
+  std::ofstream(folder_ / "a") << std::string("x\0y", 3);
+  EXPECT_EQ(read_file(folder_ / "a", 3, ErrorCode::media), std::string("x\0y", 3));
+}
+
+TEST_F(FileTest, refuses_what_is_no_readable_file_of_the_size) {
+  std::ofstream(folder_ / "a") << "four";
+  EXPECT_EQ(message(folder_ / "a", 3), (folder_ / "a").string() + ": 4 bytes, at most 3 allowed");
+  EXPECT_EQ(message(folder_, 9), folder_.string() + ": found a folder, expected a regular file");
+  EXPECT_THAT(message(folder_ / "absent", 9), testing::EndsWith(": cannot open: No such file or directory"));
+  ASSERT_EQ(::mkfifo((folder_ / "fifo").c_str(), 0600), 0);
+  EXPECT_THAT(message(folder_ / "fifo", 9),
+              testing::EndsWith("found a special file, expected a regular file"));
+}
+
+TEST(Printable, escapes_control_characters_and_cuts_between_characters) {
+  EXPECT_EQ(printable("a\nb"), "a\\x0ab");
+  EXPECT_EQ(printable("äöü", 3), "ä...");
+  EXPECT_EQ(printable("abc", 3), "abc");
+}
+
+}  // namespace
+}  // namespace qvl

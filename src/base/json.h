@@ -1,0 +1,59 @@
+// Reading JSON from outside: bounded depth, no duplicate keys, errors with a byte offset.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+
+namespace qvl {
+
+using Json = nlohmann::json;
+using OrderedJson = nlohmann::ordered_json;  ///< keeps the order of keys, as the chat template needs
+
+/// What a parse refuses, and under whose name and code.
+struct JsonSource {
+  std::string name;  ///< the file or field, for the message
+  ErrorCode code = ErrorCode::model_file;
+  int max_depth = 64;
+};
+
+/// Parses one JSON document. Throws Error "NAME: byte N: what" for malformed text, invalid UTF-8, duplicate
+/// keys, trailing bytes other than white space, and nesting beyond max_depth.
+Json parse_json(std::string_view text, const JsonSource& source);
+OrderedJson parse_ordered_json(std::string_view text, const JsonSource& source);
+
+/// Reads fields of one JSON object with range checks; every error is "NAME: PATH: what".
+/// Borrowed: the object and the source outlive it. Thread-compatible.
+class JsonObject {
+ public:
+  /// Throws where `value` is not an object. `path` is the place in the document, empty for the root.
+  JsonObject(const Json& value, const JsonSource& source, std::string path = "");
+
+  bool has(std::string_view key) const;  ///< present and not null
+  /// The value of `key`; throws where it is missing.
+  const Json& at(std::string_view key) const;
+  JsonObject object(std::string_view key) const;
+
+  int64_t integer(std::string_view key, int64_t min, int64_t max) const;
+  int64_t integer_or(std::string_view key, int64_t fallback, int64_t min, int64_t max) const;
+  double number(std::string_view key, double min, double max) const;
+  double number_or(std::string_view key, double fallback, double min, double max) const;
+  bool boolean_or(std::string_view key, bool fallback) const;
+  std::string string(std::string_view key) const;
+  std::string string_or(std::string_view key, std::string_view fallback) const;
+
+  /// Throws Error "NAME: PATH.key: message".
+  [[noreturn]] void refuse(std::string_view key, std::string_view message) const;
+  const Json& json() const { return value_; }
+
+ private:
+  const Json& value_;
+  const JsonSource& source_;
+  std::string path_;
+};
+
+}  // namespace qvl

@@ -1,0 +1,88 @@
+#include "base/json.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace qvl {
+namespace {
+
+using testing::HasSubstr;
+using testing::StartsWith;
+
+const JsonSource source{.name = "config.json"};
+
+std::string message_of(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::model_file);
+    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
+    return error.what();
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return "";
+}
+
+std::string parse_message(std::string_view text) {
+  return message_of([&] { parse_json(text, source); });
+}
+
+TEST(ParseJson, reads_nested_documents) {
+  EXPECT_EQ(parse_json(R"({"a": [1, {"b": null}], "c": "x"})", source)["a"][0], 1);
+  EXPECT_EQ(parse_json(" [ ] \n", source).size(), 0u);
+}
+
+TEST(ParseJson, ordered_documents_keep_the_order_of_keys) {
+  EXPECT_EQ(parse_ordered_json(R"({"z": 1, "a": 2})", source).dump(), R"({"z":1,"a":2})");
+}
+
+TEST(ParseJson, names_the_byte_of_malformed_text) {
+  EXPECT_THAT(parse_message(R"({"a": })"), StartsWith("config.json: byte 7: "));
+  EXPECT_THAT(parse_message(""), StartsWith("config.json: byte "));
+  EXPECT_THAT(parse_message("{} x"), StartsWith("config.json: byte 4: "));
+  EXPECT_THAT(parse_message("{\"a\": \"\xff\"}"), HasSubstr("byte"));
+  EXPECT_THAT(parse_message("[1e400]"), HasSubstr("config.json: byte"));
+}
+
+TEST(ParseJson, refuses_duplicate_keys_at_any_level) {
+  EXPECT_EQ(parse_message(R"({"a": {"k": 1, "k": 2}})"), "config.json: duplicate key \"k\"");
+  EXPECT_NO_THROW(parse_json(R"([{"k": 1}, {"k": 2}])", source));
+}
+
+TEST(ParseJson, bounds_the_depth) {
+  const std::string fits = std::string(64, '[') + std::string(64, ']');
+  EXPECT_NO_THROW(parse_json(fits, source));
+  const std::string deep = std::string(100'000, '[');
+  EXPECT_EQ(parse_message(deep), "config.json: nested deeper than 64 levels");
+}
+
+TEST(JsonObject, reads_fields_within_their_range) {
+  const Json json =
+      parse_json(R"({"n": 7, "x": 0.5, "s": "t", "b": true, "o": {"m": 1}, "none": null})", source);
+  const JsonObject object(json, source);
+  EXPECT_EQ(object.integer("n", 0, 7), 7);
+  EXPECT_EQ(object.integer_or("none", 3, 0, 9), 3);
+  EXPECT_EQ(object.number("x", 0, 1), 0.5);
+  EXPECT_EQ(object.string("s"), "t");
+  EXPECT_TRUE(object.boolean_or("b", false));
+  EXPECT_EQ(object.object("o").integer("m", 0, 1), 1);
+  EXPECT_FALSE(object.has("none"));
+}
+
+TEST(JsonObject, names_the_path_what_was_found_and_what_was_expected) {
+  const Json json =
+      parse_json(R"({"n": 8, "big": 18446744073709551615, "f": 1.5, "o": {"m": "x"}, "l": []})", source);
+  const JsonObject object(json, source);
+  EXPECT_EQ(message_of([&] { object.integer("n", 0, 7); }),
+            "config.json: n: found 8, expected an integer from 0 to 7");
+  EXPECT_THAT(message_of([&] { object.integer("big", 0, 7); }), HasSubstr("found 18446744073709551615"));
+  EXPECT_THAT(message_of([&] { object.integer("f", 0, 7); }), HasSubstr("found 1.5"));
+  EXPECT_EQ(message_of([&] { object.object("o").integer("m", 0, 7); }),
+            "config.json: o.m: found \"x\", expected an integer from 0 to 7");
+  EXPECT_EQ(message_of([&] { object.object("n"); }), "config.json: n: found 8, expected an object");
+  EXPECT_EQ(message_of([&] { object.integer("absent", 0, 7); }), "config.json: absent: missing");
+  EXPECT_THAT(message_of([&] { object.string("l"); }), HasSubstr("found array"));
+}
+
+}  // namespace
+}  // namespace qvl

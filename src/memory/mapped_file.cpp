@@ -1,0 +1,65 @@
+#include "memory/mapped_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/error.h"
+
+namespace qvl {
+namespace {
+
+[[noreturn]] void refuse(const std::filesystem::path& path, const char* what) {
+  fail(ErrorCode::model_file, "{}: {}: {}", path.string(), what, std::strerror(errno));
+}
+
+}  // namespace
+
+MappedFile::Identity MappedFile::identity_of(const std::filesystem::path& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) refuse(path, "cannot open");
+  if (!S_ISREG(info.st_mode)) {
+    fail(ErrorCode::model_file, "{}: found a {}, expected a regular file", path.string(),
+         S_ISDIR(info.st_mode) ? "folder" : "special file");
+  }
+  return {.device = info.st_dev,
+          .inode = info.st_ino,
+          .size = static_cast<uint64_t>(info.st_size),
+          .modified_ns = int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec};
+}
+
+MappedFile::MappedFile(const std::filesystem::path& path) : path_(path), identity_(identity_of(path)) {
+  if (identity_.size == 0) return;
+  int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) refuse(path, "cannot open");
+  void* address = ::mmap(nullptr, identity_.size, PROT_READ, MAP_PRIVATE, fd, 0);
+  int error = errno;
+  ::close(fd);
+  errno = error;
+  if (address == MAP_FAILED) refuse(path, "cannot map");
+  data_ = static_cast<const std::byte*>(address);
+  size_ = identity_.size;
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      identity_(other.identity_),
+      data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)) {}
+
+void MappedFile::check_unchanged() const {
+  if (identity_of(path_) != identity_) {
+    fail(ErrorCode::model_file, "{}: the file changed while loading", path_.string());
+  }
+}
+
+}  // namespace qvl

@@ -1,0 +1,60 @@
+// The Qwen3-VL network: vision tower and text decoder over the tensors of one checkpoint.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "files/model_files.h"
+#include "media/image.h"
+#include "model/kv_cache.h"
+#include "model/positions.h"
+#include "model/text_decoder.h"
+#include "model/vision_features.h"
+#include "model/vision_tower.h"
+#include "ops/ops.h"
+#include "tensor/tensor.h"
+
+namespace qvl {
+
+/// Immutable after construction, thread-safe; computation runs on the caller's Ops.
+class Qwen3Vl {
+ public:
+  /// Binds the tensors of `source`, which outlives the network: all missing names (the first 20 and the
+  /// count) and wrong shapes are refused with Error{model_file}; tensors nobody needs are in warnings().
+  Qwen3Vl(const ModelConfig& config, const TensorSource& source);
+
+  const ModelConfig& config() const { return config_; }
+  const std::vector<std::string>& warnings() const { return warnings_; }
+
+  /// Features of one picture or video. `progress` is told the share of blocks done and may stop the work by
+  /// returning false: then the result is empty (no rows). Throws Error{media} where the checkpoint has no
+  /// vision tower.
+  VisionFeatures encode(const PatchedMedia& media, Ops& ops,
+                        const std::function<bool(double)>& progress) const;
+
+  /// Computes the tokens of `chunk` after those `cache` holds, and adds them to it. Returns the normalised
+  /// last hidden state. [tokens, hidden_size]
+  Tensor forward(const Chunk& chunk, KvCache& cache, Ops& ops) const {
+    return text_->forward(chunk, cache, ops);
+  }
+
+  /// Logits of hidden states. out: [rows, vocab_size]
+  void logits(const float* hidden, int64_t rows, float* out, Ops& ops) const {
+    text_->logits(hidden, rows, out, ops);
+  }
+
+  /// Null without a vision file.
+  const VisionTower* vision() const { return vision_.get(); }
+  const TextDecoder& text() const { return *text_; }
+
+ private:
+  ModelConfig config_;
+  std::vector<std::string> warnings_;
+  std::unique_ptr<const VisionTower> vision_;
+  std::unique_ptr<const TextDecoder> text_;
+};
+
+}  // namespace qvl

@@ -1,0 +1,216 @@
+#include "model/vision_tower.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "model/vision_positions.h"
+#include "ops/pack.h"
+
+namespace qvl {
+namespace {
+
+constexpr int64_t mlp_rows =
+    1024;  // rows of the MLP computed together: bounds its scratch for large pictures
+
+uint64_t u(int64_t value) {
+  QVL_CHECK(value >= 0);
+  return static_cast<uint64_t>(value);
+}
+
+}  // namespace
+
+VisionTower::VisionTower(const VisionConfig& config, WeightBinder& binder) : config_(config) {
+  bind_patch_embedding(binder);
+  position_table_ = binder.values("model.visual.pos_embed.weight",
+                                  {u(config.num_position_embeddings), u(config.hidden_size)});
+  for (int64_t i = 0; i < config.depth; ++i) blocks_.push_back(bind_block(i, binder));
+  merger_ = bind_merger("model.visual.merger", u(config.hidden_size), binder);
+  for (size_t i = 0; i < config.deepstack_visual_indexes.size(); ++i) {
+    deepstack_.push_back(bind_merger(fmt::format("model.visual.deepstack_merger_list.{}", i),
+                                     u(config.merged_width()), binder));
+  }
+}
+
+// A GGUF file keeps one kernel per frame of the temporal patch, Hugging Face one kernel over both.
+void VisionTower::bind_patch_embedding(WeightBinder& binder) {
+  const std::string name = "model.visual.patch_embed.proj";
+  const uint64_t hidden = u(config_.hidden_size), channels = u(config_.in_channels);
+  const uint64_t frames = u(config_.temporal_patch_size), patch = u(config_.patch_size);
+  const uint64_t plane = patch * patch;
+  if (binder.has(name + ".weight.0")) {
+    patch_weight_.resize(hidden * u(config_.patch_values()));
+    for (uint64_t t = 0; t < frames; ++t) {
+      const auto kernel =
+          binder.values(fmt::format("{}.weight.{}", name, t), {hidden, channels, patch, patch});
+      if (kernel.empty()) continue;
+      for (uint64_t row = 0; row < hidden * channels; ++row) {
+        std::copy_n(kernel.data() + row * plane, plane, patch_weight_.data() + (row * frames + t) * plane);
+      }
+    }
+    patch_embedding_.weight = pack({.dtype = DType::f32,
+                                    .shape = {hidden, u(config_.patch_values())},
+                                    .bytes = std::as_bytes(std::span(patch_weight_))});
+  } else if (const auto* view = binder.view(name + ".weight", {hidden, channels, frames, patch, patch})) {
+    patch_embedding_.weight = pack(*view);
+  }
+  patch_embedding_.bias = binder.values(name + ".bias", {hidden});
+}
+
+VisionTower::Block VisionTower::bind_block(int64_t index, WeightBinder& binder) const {
+  const std::string name = fmt::format("model.visual.blocks.{}.", index);
+  const uint64_t hidden = u(config_.hidden_size), intermediate = u(config_.intermediate_size);
+  return {.norm1 = binder.layer_norm(name + "norm1", hidden),
+          .norm2 = binder.layer_norm(name + "norm2", hidden),
+          .qkv = binder.linear_with_bias(name + "attn.qkv", 3 * hidden, hidden),
+          .proj = binder.linear_with_bias(name + "attn.proj", hidden, hidden),
+          .fc1 = binder.linear_with_bias(name + "mlp.linear_fc1", intermediate, hidden),
+          .fc2 = binder.linear_with_bias(name + "mlp.linear_fc2", hidden, intermediate)};
+}
+
+VisionTower::Merger VisionTower::bind_merger(const std::string& name, uint64_t norm_width,
+                                             WeightBinder& binder) const {
+  const uint64_t width = u(config_.merged_width());
+  return {.norm = binder.layer_norm(name + ".norm", norm_width),
+          .fc1 = binder.linear_with_bias(name + ".linear_fc1", width, width),
+          .fc2 = binder.linear_with_bias(name + ".linear_fc2", u(config_.out_hidden_size), width)};
+}
+
+VisionRun VisionTower::begin(const PatchedMedia& media, Ops& ops) const {
+  const PatchGrid& grid = media.grid;
+  const int64_t merge = config_.spatial_merge_size;
+  QVL_CHECK(grid.t > 0 && grid.h > 0 && grid.w > 0 && grid.h % merge == 0 && grid.w % merge == 0);
+  QVL_CHECK(media.pixels.rows() == u(grid.patches()) && media.pixels.columns() == u(config_.patch_values()));
+  VisionRun run{.grid = grid,
+                .x = Tensor(media.pixels.rows(), u(config_.hidden_size)),
+                .rotary = vision_rotary(config_, grid),
+                .next_block = 0,
+                .features = {}};
+  ops.linear({.x = media.pixels.data(),
+              .rows = grid.patches(),
+              .weight = &patch_embedding_.weight,
+              .bias = patch_embedding_.bias,
+              .y = run.x.data()});
+  add_position_embedding(position_table_, config_, grid, run.x);
+  return run;
+}
+
+void VisionTower::step(VisionRun& run, Ops& ops) const {
+  QVL_CHECK(!done(run));
+  const Block& block = blocks_[u(run.next_block)];
+  attention(block, run, ops);
+  mlp(block, run, ops);
+  const auto& levels = config_.deepstack_visual_indexes;
+  for (size_t level = 0; level < levels.size(); ++level) {
+    if (levels[level] != run.next_block) continue;
+    run.features.deepstack.resize(levels.size());
+    run.features.deepstack[level] = merge(deepstack_[level], NormPlace::after_concat, run.x, ops);
+  }
+  ++run.next_block;
+}
+
+VisionFeatures VisionTower::finish(VisionRun run, Ops& ops) const {
+  QVL_CHECK(done(run));
+  run.features.merged = merge(merger_, NormPlace::before_concat, run.x, ops);
+  return std::move(run.features);
+}
+
+// x += proj(attention(norm1(x))); patches attend within their own temporal step.
+void VisionTower::attention(const Block& block, VisionRun& run, Ops& ops) const {
+  const int64_t hidden = config_.hidden_size, rows = run.grid.patches(), step_rows = run.grid.h * run.grid.w;
+  Tensor normed(run.x.rows(), u(hidden));
+  Tensor qkv(run.x.rows(), u(3 * hidden));
+  ops.layer_norm({.x = run.x.data(),
+                  .rows = rows,
+                  .weight = block.norm1.weight,
+                  .bias = block.norm1.bias,
+                  .eps = config_.layer_norm_eps,
+                  .y = normed.data()});
+  ops.linear({.x = normed.data(),
+              .rows = rows,
+              .weight = &block.qkv.weight,
+              .bias = block.qkv.bias,
+              .y = qkv.data()});
+  for (int64_t t = 0; t < run.grid.t; ++t) {
+    float* q = qkv.row(u(t * step_rows));
+    ops.rope(q, config_.num_heads, 3 * hidden, run.rotary);
+    ops.rope(q + hidden, config_.num_heads, 3 * hidden, run.rotary);
+    ops.attention({.q = q,
+                   .k = q + hidden,
+                   .v = q + 2 * hidden,
+                   .out = normed.row(u(t * step_rows)),
+                   .queries = step_rows,
+                   .keys = step_rows,
+                   .first = 0,
+                   .heads = config_.num_heads,
+                   .kv_heads = config_.num_heads,
+                   .head_dim = config_.head_dim(),
+                   .q_stride = 3 * hidden,
+                   .kv_stride = 3 * hidden,
+                   .mask = AttentionArgs::Mask::none});
+  }
+  Tensor projected(run.x.rows(), u(hidden));
+  ops.linear({.x = normed.data(),
+              .rows = rows,
+              .weight = &block.proj.weight,
+              .bias = block.proj.bias,
+              .y = projected.data()});
+  ops.add(run.x.values(), projected.values());
+}
+
+// x += fc2(gelu(fc1(norm2(x))))
+void VisionTower::mlp(const Block& block, VisionRun& run, Ops& ops) const {
+  const int64_t hidden = config_.hidden_size, rows = run.grid.patches();
+  const uint64_t share = u(std::min(rows, mlp_rows));
+  Tensor normed(share, u(hidden)), inner(share, u(config_.intermediate_size)), out(share, u(hidden));
+  for (int64_t first = 0; first < rows; first += mlp_rows) {
+    const int64_t count = std::min(mlp_rows, rows - first);
+    float* x = run.x.row(u(first));
+    ops.layer_norm({.x = x,
+                    .rows = count,
+                    .weight = block.norm2.weight,
+                    .bias = block.norm2.bias,
+                    .eps = config_.layer_norm_eps,
+                    .y = normed.data()});
+    ops.linear({.x = normed.data(),
+                .rows = count,
+                .weight = &block.fc1.weight,
+                .bias = block.fc1.bias,
+                .y = inner.data()});
+    ops.gelu_tanh(inner.values().first(u(count * config_.intermediate_size)));
+    ops.linear({.x = inner.data(),
+                .rows = count,
+                .weight = &block.fc2.weight,
+                .bias = block.fc2.bias,
+                .y = out.data()});
+    ops.add({x, u(count * hidden)}, out.values().first(u(count * hidden)));
+  }
+}
+
+// Four neighbouring patches (consecutive rows) become one token. The main merger normalises patches, the
+// DeepStack mergers the joined rows.
+Tensor VisionTower::merge(const Merger& merger, NormPlace place, const Tensor& x, Ops& ops) const {
+  const int64_t width = config_.merged_width();
+  const int64_t tokens = static_cast<int64_t>(x.rows()) * config_.hidden_size / width;
+  Tensor normed(u(tokens), u(width)), inner(u(tokens), u(width));
+  ops.layer_norm({.x = x.data(),
+                  .rows = place == NormPlace::before_concat ? static_cast<int64_t>(x.rows()) : tokens,
+                  .weight = merger.norm.weight,
+                  .bias = merger.norm.bias,
+                  .eps = config_.layer_norm_eps,
+                  .y = normed.data()});
+  ops.linear({.x = normed.data(),
+              .rows = tokens,
+              .weight = &merger.fc1.weight,
+              .bias = merger.fc1.bias,
+              .y = inner.data()});
+  ops.gelu_erf(inner.values());
+  Tensor out(u(tokens), u(config_.out_hidden_size));
+  ops.linear({.x = inner.data(),
+              .rows = tokens,
+              .weight = &merger.fc2.weight,
+              .bias = merger.fc2.bias,
+              .y = out.data()});
+  return out;
+}
+
+}  // namespace qvl

@@ -1,0 +1,63 @@
+// The vision tower: patches to features, one block at a time so that other work can come between.
+#pragma once
+
+#include <vector>
+
+#include "files/model_config.h"
+#include "media/image.h"
+#include "model/vision_features.h"
+#include "model/weight_binder.h"
+#include "ops/ops.h"
+
+namespace qvl {
+
+/// A picture or video on its way through the tower. Plain data.
+struct VisionRun {
+  PatchGrid grid;
+  Tensor x;            // [patches, hidden], merge-block order
+  RotaryTable rotary;  // of one temporal step
+  int64_t next_block = 0;
+  VisionFeatures features;
+};
+
+/// Immutable, thread-safe; computation runs on the caller's Ops.
+class VisionTower {
+ public:
+  VisionTower(const VisionConfig& config, WeightBinder& binder);
+
+  /// Patch and position embedding. Throws Error{media} where the grid does not fit the configuration.
+  VisionRun begin(const PatchedMedia& media, Ops& ops) const;
+  /// Computes the next block, and its DeepStack level where it has one.
+  void step(VisionRun& run, Ops& ops) const;
+  bool done(const VisionRun& run) const { return run.next_block == config_.depth; }
+  /// The merged features, once done.
+  VisionFeatures finish(VisionRun run, Ops& ops) const;
+
+ private:
+  struct Block {
+    Norm norm1, norm2;
+    Linear qkv, proj, fc1, fc2;
+  };
+  struct Merger {
+    Norm norm;
+    Linear fc1, fc2;
+  };
+  enum class NormPlace { before_concat, after_concat };
+
+  Block bind_block(int64_t index, WeightBinder& binder) const;
+  Merger bind_merger(const std::string& name, uint64_t norm_width, WeightBinder& binder) const;
+  void bind_patch_embedding(WeightBinder& binder);
+  void attention(const Block& block, VisionRun& run, Ops& ops) const;
+  void mlp(const Block& block, VisionRun& run, Ops& ops) const;
+  Tensor merge(const Merger& merger, NormPlace place, const Tensor& x, Ops& ops) const;
+
+  VisionConfig config_;
+  std::vector<float> patch_weight_;    // [hidden, patch_values], where the file keeps it in pieces
+  Linear patch_embedding_;             // reads patch_weight_ or the mapped file
+  std::vector<float> position_table_;  // [side * side, hidden]
+  std::vector<Block> blocks_;
+  Merger merger_;
+  std::vector<Merger> deepstack_;  // in the order of deepstack_visual_indexes
+};
+
+}  // namespace qvl

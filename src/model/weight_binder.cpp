@@ -1,0 +1,83 @@
+#include "model/weight_binder.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "ops/pack.h"
+#include "tensor/decode.h"
+
+namespace qvl {
+namespace {
+constexpr size_t names_shown = 20;
+}
+
+void decode_values(const TensorView& view, std::span<float> out) {
+  QVL_CHECK(out.size() == view.elements());
+  decoder(view.dtype)(view.bytes.data(), out.size(), out.data());
+}
+
+const TensorView* WeightBinder::view(const std::string& name, const Shape& shape) {
+  const TensorView* found = source_.find(name);
+  used_.insert(name);
+  if (found == nullptr) {
+    missing_.push_back(name);
+    return nullptr;
+  }
+  if (found->shape != shape) {
+    wrong_.push_back(
+        fmt::format("{}: found shape {}, expected {}", name, to_string(found->shape), to_string(shape)));
+    return nullptr;
+  }
+  return found;
+}
+
+std::vector<float> WeightBinder::values(const std::string& name, const Shape& shape) {
+  const TensorView* found = view(name, shape);
+  if (found == nullptr) return {};
+  std::vector<float> out(found->elements());
+  decode_values(*found, out);
+  return out;
+}
+
+Linear WeightBinder::linear(const std::string& name, uint64_t outputs, uint64_t inputs) {
+  const TensorView* found = view(name + ".weight", {outputs, inputs});
+  return found == nullptr ? Linear{} : Linear{.weight = pack(*found), .bias = {}};
+}
+
+Linear WeightBinder::linear_with_bias(const std::string& name, uint64_t outputs, uint64_t inputs) {
+  Linear layer = linear(name, outputs, inputs);
+  layer.bias = values(name + ".bias", {outputs});
+  return layer;
+}
+
+Norm WeightBinder::rms_norm(const std::string& name, uint64_t width) {
+  return {.weight = values(name + ".weight", {width}), .bias = {}};
+}
+
+Norm WeightBinder::layer_norm(const std::string& name, uint64_t width) {
+  return {.weight = values(name + ".weight", {width}), .bias = values(name + ".bias", {width})};
+}
+
+void WeightBinder::finish() const {
+  if (!missing_.empty()) {
+    auto shown = std::span(missing_).first(std::min(missing_.size(), names_shown));
+    fail(ErrorCode::model_file, "{} missing: {}{}",
+         missing_.size() == 1 ? "1 tensor" : fmt::format("{} tensors", missing_.size()),
+         fmt::join(shown, ", "), shown.size() < missing_.size() ? ", ..." : "");
+  }
+  if (!wrong_.empty()) {
+    fail(
+        ErrorCode::model_file, "{}{}", wrong_.front(),
+        wrong_.size() > 1 ? fmt::format(" (and {} more of the wrong shape)", wrong_.size() - 1) : "");
+  }
+}
+
+std::vector<std::string> WeightBinder::unused() const {
+  std::vector<std::string> names = source_.names();
+  std::erase_if(names, [this](const std::string& name) { return used_.contains(name); });
+  return names;
+}
+
+}  // namespace qvl
