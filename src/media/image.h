@@ -1,0 +1,83 @@
+// Pictures: decoding, resizing, cutting into patches.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tensor/tensor.h"
+
+namespace qvl {
+
+/// Interleaved 8-bit RGB, rows from the top, no padding.
+struct Image {
+  int64_t width = 0;
+  int64_t height = 0;
+  std::vector<uint8_t> rgb;  // [height, width, 3]
+};
+
+/// What is refused from the header alone, before pixels are allocated.
+struct ImageLimits {
+  uint64_t max_file_bytes = 64ull << 20;
+  int64_t max_pixels = 64'000'000;
+  int64_t max_side = 16'384;
+  int64_t max_aspect_ratio = 200;
+  int max_jpeg_scans = 500;
+};
+
+/// Decodes JPEG, PNG, WebP or the first frame of a GIF, found by content, with EXIF orientation applied and
+/// alpha dropped. Throws Error{media} or Error{limit}, beginning with `name`.
+Image decode_image(std::span<const std::byte> file, std::string_view name, const ImageLimits& limits);
+/// The same for a file on disk.
+Image read_image(const std::filesystem::path& path, const ImageLimits& limits);
+
+/// Patches along time, height and width, before merging.
+struct PatchGrid {
+  int64_t t = 1;
+  int64_t h = 0;
+  int64_t w = 0;
+  int64_t patches() const { return t * h * w; }
+  /// Tokens in the prompt for one temporal step, after merging merge x merge patches.
+  int64_t tokens_per_step(int64_t merge) const { return (h / merge) * (w / merge); }
+  bool operator==(const PatchGrid&) const = default;
+};
+
+/// How pictures become patches; the fields of preprocessor_config.json.
+struct PatchOptions {
+  int64_t patch_size = 16;
+  int64_t temporal_patch_size = 2;
+  int64_t merge_size = 2;
+  int64_t min_pixels = 65'536;
+  int64_t max_pixels = 16'777'216;
+  float mean[3] = {0.5f, 0.5f, 0.5f};
+  float std[3] = {0.5f, 0.5f, 0.5f};
+  int64_t factor() const { return patch_size * merge_size; }
+};
+
+struct Size {
+  int64_t height = 0;
+  int64_t width = 0;
+  bool operator==(const Size&) const = default;
+};
+
+/// The size a picture is resized to: multiples of factor(), within the pixel budget. Throws Error{media}
+/// beyond the aspect ratio of 200.
+Size smart_resize(Size size, const PatchOptions& options, std::string_view name);
+
+/// Separable antialiased bicubic, bit-exact with torchvision's uint8 path (antialias=True).
+Image resize_bicubic(const Image& image, Size target);
+
+struct PatchedMedia {
+  Tensor pixels;  // [patches, channels * temporal_patch * patch * patch], merge-block order
+  PatchGrid grid;
+};
+
+/// smart_resize, resize, normalise and cut; the frame is repeated to fill the temporal patch.
+PatchedMedia image_to_patches(const Image& image, const PatchOptions& options, std::string_view name);
+/// Cuts frames of one size (a multiple of factor()) into patches; an odd count repeats the last frame.
+PatchedMedia frames_to_patches(std::span<const Image> frames, const PatchOptions& options);
+
+}  // namespace qvl

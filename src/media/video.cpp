@@ -1,0 +1,94 @@
+// One video to patches: frames counted, sampled, resized as they come, cut. Only the sampled frames are kept,
+// at their final size.
+#include "media/video.h"
+
+#include <algorithm>
+#include <new>
+#include <optional>
+
+#include "base/error.h"
+#include "media/media_file.h"
+#include "media/video_stream.h"
+
+namespace qvl {
+namespace {
+
+struct SampledVideo {
+  int64_t frames_decoded = 0;
+  std::vector<int64_t> frame_numbers;
+  std::vector<Image> frames;  ///< resized
+};
+
+// Decodes to the end, so that the number of frames is known for certain, and keeps those that the sampling of
+// `total` frames asks for.
+SampledVideo decode_sampled(const VideoSource& source, int64_t total, const PatchOptions& options,
+                            const VideoSampling& sampling) {
+  VideoStream stream(source);
+  SampledVideo video;
+  video.frame_numbers = sample_frames(total, stream.frames_per_second(), sampling);
+  std::optional<Size> target;
+  auto wanted = video.frame_numbers.begin();
+  for (; stream.next_frame(); ++video.frames_decoded) {
+    if (wanted == video.frame_numbers.end() || *wanted != video.frames_decoded) continue;
+    Image image = stream.image();
+    if (!target) {
+      // A clip that changes its resolution keeps the size chosen for its first frame.
+      auto count = static_cast<int64_t>(video.frame_numbers.size());
+      target = video_resize(count, {.height = image.height, .width = image.width}, options, source.name);
+    }
+    video.frames.push_back(resize_bicubic(image, *target));
+    ++wanted;
+  }
+  return video;
+}
+
+// A container's count of packets is normally the number of frames. Where decoding shows another number,
+// sampling starts again with the true one.
+PatchedVideo decode_all(const VideoSource& source, const PatchOptions& options,
+                        const VideoSampling& sampling) {
+  VideoStream counting(source);
+  int64_t total = counting.count_packets();
+  double fps = counting.frames_per_second();
+  if (total == 0) fail(ErrorCode::media, "{}: the video has no frames", source.name);
+  SampledVideo video = decode_sampled(source, total, options, sampling);
+  if (video.frames_decoded != total) {
+    if (video.frames_decoded == 0) fail(ErrorCode::media, "{}: the video has no frames", source.name);
+    video = decode_sampled(source, video.frames_decoded, options, sampling);
+  }
+  return {.patches = frames_to_patches(video.frames, options),
+          .timestamps = pair_timestamps(video.frame_numbers, fps, options.temporal_patch_size)};
+}
+
+}  // namespace
+
+PatchedVideo decode_video(std::span<const std::byte> file, std::string_view name,
+                          const VideoOptions& options) {
+  VideoLimits limits = options.limits;
+  // Not a number counts as no time at all.
+  limits.max_seconds_spent = limits.max_seconds_spent >= 0 ? std::min(limits.max_seconds_spent, 86'400.0) : 0;
+  auto patience = std::chrono::duration_cast<std::chrono::steady_clock::duration>(
+      std::chrono::duration<double>(limits.max_seconds_spent));
+  VideoSource source{.bytes = file,
+                     .name = printable(name, 4096),
+                     .limits = limits,
+                     .deadline = std::chrono::steady_clock::now() + patience};
+  if (file.size() > source.limits.max_file_bytes) {
+    fail(ErrorCode::limit, "{}: {} bytes, at most {} allowed", source.name, file.size(),
+         source.limits.max_file_bytes);
+  }
+  if (file.empty()) fail(ErrorCode::media, "{}: empty, expected a video", source.name);
+  try {
+    return decode_all(source, options.patches, options.sampling);
+  } catch (const std::bad_alloc&) {
+    fail(ErrorCode::limit, "{}: not enough memory to decode this video", source.name);
+  }
+}
+
+PatchedVideo read_video(const std::filesystem::path& path, const PatchOptions& options,
+                        const VideoSampling& sampling, const VideoLimits& limits) {
+  std::string bytes = read_media_file(path, limits.max_file_bytes);
+  return decode_video(std::as_bytes(std::span(bytes)), path.string(),
+                      {.patches = options, .sampling = sampling, .limits = limits});
+}
+
+}  // namespace qvl
