@@ -1,0 +1,107 @@
+// qvl chat: a conversation, one line of standard input a turn.
+#include <unistd.h>
+
+#include <iostream>
+#include <memory>
+#include <string>
+
+#include "activity.h"
+#include "answer_report.h"
+#include "commands.h"
+#include "options.h"
+#include "output.h"
+#include "qvl/qvl.h"
+
+namespace qvl::cli {
+namespace {
+
+constexpr std::string_view kHelp =
+    "/image FILE adds a picture to the next question, /video FILE a video, /quit ends, /help shows this; "
+    "any other line is a question";
+
+struct ChatArgs {
+  ModelArgs model;
+  MediaArgs media;
+  GenerationOptions generation;
+  std::string system;
+  bool timings = false;
+};
+
+// Turns of one conversation. What fails in a turn ends that turn alone.
+class Chat {
+ public:
+  explicit Chat(const ChatArgs& args)
+      : args_(args),
+        conversation_(load_model(args.model.load_options()),
+                      {.system = args.system, .video_prompt = args.media.video_prompt}),
+        next_(args.media.turn("")) {}
+
+  void run() {
+    const bool terminal = ::isatty(STDIN_FILENO) == 1;
+    if (terminal) print_error(kHelp);
+    for (std::string line; !interrupted();) {
+      if (terminal) print("> ");
+      if (!std::getline(std::cin, line)) return;
+      if (line.ends_with('\r')) line.pop_back();
+      if (line == "/quit") return;
+      take(line);
+    }
+  }
+
+ private:
+  void take(const std::string& line) {
+    constexpr std::string_view kImage = "/image ", kVideo = "/video ";
+    if (line.empty()) return;
+    if (line.starts_with(kImage)) {
+      next_.images.emplace_back(line.substr(kImage.size()));
+    } else if (line.starts_with(kVideo)) {
+      next_.videos.emplace_back(line.substr(kVideo.size()));
+    } else if (line == "/help") {
+      print_error(kHelp);
+    } else if (line.starts_with('/')) {
+      print_error("unknown command " + line.substr(0, line.find(' ')) + ": " + std::string(kHelp));
+    } else {
+      ask(line);
+    }
+  }
+
+  void ask(const std::string& text) {
+    Turn turn = std::exchange(next_, {});
+    turn.text = text;
+    Activity activity;
+    try {
+      const Answer answer = conversation_.ask(turn, args_.generation,
+                                              activity.listeners([](std::string_view part) { print(part); }));
+      print("\n");
+      if (args_.timings) print_error(timings_line(answer));
+    } catch (const Error& error) {
+      print_error(std::string(error.what()) + "; the question and its pictures are dropped");
+    }
+  }
+
+  const ChatArgs& args_;
+  Conversation conversation_;
+  Turn next_;
+};
+
+}  // namespace
+
+void add_chat(CLI::App& app, Action& action) {
+  auto args = std::make_shared<ChatArgs>();
+  CLI::App& command = *app.add_subcommand("chat", "A conversation: " + std::string(kHelp) + ".");
+  add_model(command, args->model);
+  add_media(command, args->media);
+  add_text(command, "--system", args->system, "the system turn; without it there is none");
+  add_generation(command, args->generation);
+  command.add_flag("--timings", args->timings, "print a line of timings on standard error after each answer");
+  add_example(command,
+              "printf '/image photo.png\\nWhat is this?\\n/quit\\n' | qvl chat --model models/shapes");
+  command.callback([args, &action] {
+    action = [args] {
+      Chat(*args).run();
+      return 0;
+    };
+  });
+}
+
+}  // namespace qvl::cli

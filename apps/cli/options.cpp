@@ -1,0 +1,164 @@
+#include "options.h"
+
+#include <charconv>
+#include <limits>
+#include <utility>
+
+namespace qvl::cli {
+namespace {
+
+std::string shown(double value) {
+  char buffer[32];
+  const auto end = std::to_chars(buffer, buffer + sizeof buffer, value).ptr;
+  return {buffer, end};
+}
+std::string shown(int64_t value) { return std::to_string(value); }
+std::string shown(uint64_t value) { return std::to_string(value); }
+
+template <typename Number>
+std::optional<Number> parse(const std::string& text, Number min, Number max) {
+  Number value{};
+  const char* end = text.data() + text.size();
+  const auto result = std::from_chars(text.data(), end, value);
+  // Written so that a value that is no number fails too.
+  if (result.ec != std::errc() || result.ptr != end || !(value >= min && value <= max)) {
+    return std::nullopt;
+  }
+  return value;
+}
+
+// A control character in a value must not break the one line of the message.
+std::string quoted(const std::string& text) {
+  std::string out = "\"";
+  for (char c : text.substr(0, 80)) out += static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? '?' : c;
+  return out + (text.size() > 80 ? "...\"" : "\"");
+}
+
+template <typename Number, typename Target>
+void add(CLI::App& command, const std::string& name, Target& target, Range<Number> range) {
+  const std::string kind = std::is_floating_point_v<Number> ? "a number" : "an integer";
+  const std::string allowed = kind + " from " + shown(range.min) + " to " + shown(range.max);
+  command
+      .add_option_function<std::string>(
+          name,
+          [name, &target, range, allowed](const std::string& text) {
+            const auto value = parse<Number>(text, range.min, range.max);
+            if (!value) throw CLI::ValidationError(name, "found " + quoted(text) + ", expected " + allowed);
+            target = *value;
+          },
+          range.description + ", " + allowed)
+      ->type_name("N");
+}
+
+}  // namespace
+
+void add_integer(CLI::App& command, const std::string& name, int64_t& target, Range<int64_t> range) {
+  add<int64_t>(command, name, target, range);
+}
+
+void add_integer(CLI::App& command, const std::string& name, std::optional<int64_t>& target,
+                 Range<int64_t> range) {
+  add<int64_t>(command, name, target, range);
+}
+
+void add_seed(CLI::App& command, std::optional<uint64_t>& target) {
+  add<uint64_t>(
+      command, "--seed", target,
+      {0, std::numeric_limits<uint64_t>::max(), "of the random draws; without it they differ each time"});
+}
+
+void add_number(CLI::App& command, const std::string& name, std::optional<double>& target,
+                Range<double> range) {
+  add<double>(command, name, target, range);
+}
+
+std::vector<int32_t> parse_tokens(const std::string& name, const std::string& text) {
+  std::vector<int32_t> tokens;
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find(',', begin), text.size());
+    const std::string item = text.substr(begin, end - begin);
+    const auto id = parse<int64_t>(item, 0, std::numeric_limits<int32_t>::max());
+    if (!id) {
+      throw Error(ErrorCode::usage,
+                  name + ": found " + quoted(item) + ", expected token ids of 0 or more, like 1,2,3");
+    }
+    tokens.push_back(static_cast<int32_t>(*id));
+    begin = end + 1;
+  }
+  return tokens;
+}
+
+LoadOptions ModelArgs::load_options() const {
+  return {.path = path, .mmproj = mmproj_path(), .threads = static_cast<int>(threads)};
+}
+
+std::optional<std::filesystem::path> ModelArgs::mmproj_path() const {
+  if (mmproj.empty()) return std::nullopt;
+  return mmproj;
+}
+
+CLI::Option* add_text(CLI::App& command, const std::string& name, std::string& target,
+                      const std::string& description) {
+  return command.add_option(name, target, description)->type_name(name.starts_with('-') ? "TEXT" : "");
+}
+
+void add_model_files(CLI::App& command, ModelArgs& args) {
+  add_text(command, "--model", args.path, "a folder in Hugging Face form, or a text .gguf file")
+      ->required()
+      ->type_name("PATH");
+  add_text(command, "--mmproj", args.mmproj, "the vision .gguf beside a text .gguf")->type_name("FILE");
+}
+
+void add_model(CLI::App& command, ModelArgs& args) {
+  add_model_files(command, args);
+  add_integer(command, "--threads", args.threads,
+              {1, 1024, "threads that compute, at most as many as there are processors to use"});
+}
+
+Turn MediaArgs::turn(std::string text) const {
+  return {.text = std::move(text),
+          .images = {images.begin(), images.end()},
+          .videos = {videos.begin(), videos.end()}};
+}
+
+void add_media(CLI::App& command, MediaArgs& args) {
+  command.add_option("--image", args.images, "a picture; may be given several times")
+      ->allow_extra_args(false)
+      ->type_name("FILE");
+  command.add_option("--video", args.videos, "a video; may be given several times")
+      ->allow_extra_args(false)
+      ->type_name("FILE");
+  command
+      .add_option_function<std::string>(
+          "--video-prompt",
+          [&args](const std::string& form) {
+            if (form != "timestamps" && form != "nested") {
+              throw CLI::ValidationError("--video-prompt",
+                                         "found " + quoted(form) + ", expected timestamps or nested");
+            }
+            args.video_prompt = form == "nested" ? VideoPrompt::nested_timestamps : VideoPrompt::timestamps;
+          },
+          "how frames stand in the prompt: timestamps (as in training) or nested")
+      ->type_name("FORM");
+}
+
+void add_generation(CLI::App& command, GenerationOptions& options) {
+  constexpr int64_t kMany = 1 << 24;
+  add_integer(command, "--max-tokens", options.max_tokens, {1, kMany, "the longest answer"});
+  add_number(command, "--temperature", options.temperature, {0, 100, "0 is greedy"});
+  add_integer(command, "--top-k", options.top_k, {0, kMany, "draw from the K best tokens, 0 from all"});
+  add_number(command, "--top-p", options.top_p,
+             {1e-6, 1, "draw from the best tokens of this share of probability"});
+  add_number(command, "--repetition-penalty", options.repetition_penalty,
+             {0.01, 100, "over prompt and answer, 1 is none"});
+  add<double>(command, "--presence-penalty", options.presence_penalty,
+              {-100, 100, "over the answer, 0 is none"});
+  add_seed(command, options.seed);
+  command.add_option("--stop", options.stop, "the answer ends before this text; may be given several times")
+      ->allow_extra_args(false)
+      ->type_name("TEXT");
+}
+
+void add_example(CLI::App& command, const std::string& example) { command.footer("Example:\n  " + example); }
+
+}  // namespace qvl::cli

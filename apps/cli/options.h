@@ -1,0 +1,63 @@
+// Options that several commands share, and how numbers are read: independent of the locale, with the range in
+// the message.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "qvl/qvl.h"
+
+namespace qvl::cli {
+
+/// What a number may be, and what it is for.
+template <typename Number>
+struct Range {
+  Number min, max;
+  std::string description;
+};
+
+/// Adds an option that takes one number. A value that is none or out of range ends parsing with a message
+/// like
+/// "--top-k: found abc, expected an integer from 0 to 100".
+void add_integer(CLI::App& command, const std::string& name, int64_t& target, Range<int64_t> range);
+void add_integer(CLI::App& command, const std::string& name, std::optional<int64_t>& target,
+                 Range<int64_t> range);
+void add_seed(CLI::App& command, std::optional<uint64_t>& target);
+void add_number(CLI::App& command, const std::string& name, std::optional<double>& target,
+                Range<double> range);
+
+/// "1,2,3". Throws Error{usage} that begins with `name`.
+std::vector<int32_t> parse_tokens(const std::string& name, const std::string& text);
+
+struct ModelArgs {
+  std::string path = {}, mmproj = {};
+  int64_t threads = 0;
+
+  LoadOptions load_options() const;
+  std::optional<std::filesystem::path> mmproj_path() const;
+};
+void add_model_files(CLI::App& command, ModelArgs& args);  ///< --model, --mmproj
+void add_model(CLI::App& command, ModelArgs& args);        ///< and --threads
+
+struct MediaArgs {
+  std::vector<std::string> images = {}, videos = {};
+  VideoPrompt video_prompt = VideoPrompt::timestamps;
+
+  Turn turn(std::string text) const;
+};
+void add_media(CLI::App& command, MediaArgs& args);  ///< --image, --video, --video-prompt
+
+/// --system is a conversation's, not here.
+void add_generation(CLI::App& command, GenerationOptions& options);
+
+/// An option or positional that must be given and takes one text.
+CLI::Option* add_text(CLI::App& command, const std::string& name, std::string& target,
+                      const std::string& description);
+
+/// An example shown under the help of a command.
+void add_example(CLI::App& command, const std::string& example);
+
+}  // namespace qvl::cli

@@ -1,0 +1,83 @@
+#include "output.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+
+#include "qvl/error.h"
+
+namespace qvl::cli {
+namespace {
+
+// Bytes from `fd` to its end; errors as `name`.
+std::string read_all(int fd, const std::string& name, uint64_t max_bytes) {
+  std::string bytes;
+  std::array<char, 1 << 16> buffer;
+  for (;;) {
+    const ssize_t got = ::read(fd, buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) throw Error(ErrorCode::usage, name + ": cannot read: " + std::strerror(errno));
+    if (got == 0) return bytes;
+    bytes.append(buffer.data(), static_cast<size_t>(got));
+    if (bytes.size() > max_bytes) {
+      throw Error(ErrorCode::limit, name + ": more than the " + std::to_string(max_bytes) + " bytes allowed");
+    }
+  }
+}
+
+}  // namespace
+
+void prepare_standard_streams() {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+    if (::fcntl(fd, F_GETFD) == -1 && errno == EBADF) {
+      // The lowest free number is this one: all below are open.
+      (void)!::open("/dev/null", fd == STDIN_FILENO ? O_RDONLY : O_WRONLY);
+    }
+  }
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
+}
+
+void print(std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = ::write(STDOUT_FILENO, text.data(), text.size());
+    if (written >= 0) {
+      text.remove_prefix(static_cast<size_t>(written));
+    } else if (errno == EPIPE) {
+      throw OutputClosed{};
+    } else if (errno != EINTR) {
+      throw Error(ErrorCode::environment,
+                  std::string("standard output: cannot write: ") + std::strerror(errno));
+    }
+  }
+}
+
+void print_error(std::string_view message) {
+  std::string line = "qvl: " + std::string(message);
+  std::replace(line.begin(), line.end(), '\n', ' ');
+  line += '\n';
+  (void)!::write(STDERR_FILENO, line.data(), line.size());
+}
+
+std::string read_standard_input(uint64_t max_bytes) {
+  return read_all(STDIN_FILENO, "standard input", max_bytes);
+}
+
+std::string read_text_file(const std::string& path, uint64_t max_bytes) {
+  struct File {
+    int fd;
+    ~File() {
+      if (fd >= 0) ::close(fd);
+    }
+  } file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (file.fd < 0) throw Error(ErrorCode::usage, path + ": cannot open: " + std::strerror(errno));
+  return read_all(file.fd, path, max_bytes);
+}
+
+}  // namespace qvl::cli

@@ -1,0 +1,58 @@
+// qvl run: one question, one answer.
+#include <memory>
+#include <string>
+
+#include "activity.h"
+#include "answer_report.h"
+#include "commands.h"
+#include "options.h"
+#include "output.h"
+#include "qvl/qvl.h"
+
+namespace qvl::cli {
+namespace {
+
+struct RunArgs {
+  ModelArgs model;
+  MediaArgs media;
+  GenerationOptions generation;
+  std::string system, prompt;
+  bool json = false, timings = false;
+};
+
+int run(const RunArgs& args) {
+  Activity activity;
+  LoadOptions load = args.model.load_options();
+  load.progress = activity.progress();
+  const std::string text = args.prompt == "-" ? read_standard_input(kMaxTextBytes) : args.prompt;
+  const Model model = load_model(load);
+  Conversation conversation(model, {.system = args.system, .video_prompt = args.media.video_prompt});
+  if (args.json) {
+    const Answer answer = conversation.ask(args.media.turn(text), args.generation, activity.listeners());
+    print(to_line(answer_json(answer, model)));
+    return 0;
+  }
+  const Answer answer = conversation.ask(args.media.turn(text), args.generation,
+                                         activity.listeners([](std::string_view part) { print(part); }));
+  print("\n");
+  if (args.timings) print_error(timings_line(answer));
+  return 0;
+}
+
+}  // namespace
+
+void add_run(CLI::App& app, Action& action) {
+  auto args = std::make_shared<RunArgs>();
+  CLI::App& command = *app.add_subcommand("run", "Answers one question, about pictures and videos if given.");
+  add_model(command, args->model);
+  add_media(command, args->media);
+  add_text(command, "--system", args->system, "the system turn; without it there is none");
+  add_generation(command, args->generation);
+  command.add_flag("--json", args->json, "print one JSON object instead of streaming the text");
+  command.add_flag("--timings", args->timings, "print a line of timings on standard error at the end");
+  add_text(command, "PROMPT", args->prompt, "the question; - reads it from standard input")->required();
+  add_example(command, "qvl run --model models/shapes --image photo.png \"What is in the picture?\"");
+  command.callback([args, &action] { action = [args] { return run(*args); }; });
+}
+
+}  // namespace qvl::cli

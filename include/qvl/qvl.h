@@ -1,0 +1,215 @@
+// The public interface of qvl: load a checkpoint, ask about pictures and videos, get words.
+//
+//   auto model = qvl::load_model({.path = "models/shapes"});
+//   qvl::Conversation conversation(model);
+//   qvl::Answer answer = conversation.ask({.text = "What is this?", .images = {"photo.jpg"}}, {}, {});
+//
+// Every function throws qvl::Error (error.h) where it cannot go on. The library never prints and never exits.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "qvl/error.h"
+
+namespace qvl {
+
+/// How far a long step has come.
+struct Progress {
+  std::string_view stage = {};  ///< "load", "preprocess", "vision", "prefill", "decode"
+  double fraction = 0;          ///< 0 to 1
+};
+using ProgressListener = std::function<void(const Progress&)>;
+
+struct LoadOptions {
+  std::filesystem::path path = {};                   ///< a Hugging Face folder or a text .gguf file
+  std::optional<std::filesystem::path> mmproj = {};  ///< the vision .gguf beside a text .gguf
+  int threads = 0;                 ///< 0: as many as this process may use; larger: never more than that
+  ProgressListener progress = {};  ///< may be empty
+};
+
+/// Unset fields take the checkpoint's generation_config.json.
+struct GenerationOptions {
+  int64_t max_tokens = 512;
+  std::optional<double> temperature = {};         ///< 0: greedy
+  std::optional<int64_t> top_k = {};              ///< 0: no limit
+  std::optional<double> top_p = {};               ///< (0, 1]
+  std::optional<double> repetition_penalty = {};  ///< > 0; over prompt and answer
+  double presence_penalty = 0;                    ///< over the answer
+  std::optional<uint64_t> seed = {};              ///< unset: from the system's entropy
+  std::vector<std::string> stop = {};  ///< the answer ends before the first of these; at most 16 of 256 bytes
+  int64_t prefill_chunk = 512;         ///< tokens of the prompt computed together
+};
+
+/// One turn of a user: pictures, then videos, then the text.
+struct Turn {
+  std::string text = {};
+  std::vector<std::filesystem::path> images = {};
+  std::vector<std::filesystem::path> videos = {};
+};
+
+/// How the frames of a video stand in the prompt.
+enum class VideoPrompt {
+  timestamps,         ///< each step "<0.2 seconds>" and its frames: transformers 4.57 to 5.9, as in training
+  nested_timestamps,  ///< the same inside one more pair of vision tokens: transformers 5.10 and later
+};
+
+enum class FinishReason { stop, length, cancelled };
+
+struct Usage {
+  int64_t prompt_tokens = 0;      ///< all of the prompt, media included
+  int64_t image_tokens = 0;       ///< of these, tokens of pictures and videos
+  int64_t cached_tokens = 0;      ///< of these, kept from earlier turns
+  int64_t completion_tokens = 0;  ///< as many as Answer::tokens
+};
+
+/// Seconds.
+struct Timings {
+  double load_s = 0;
+  double preprocess_s = 0;
+  double vision_s = 0;
+  double prefill_s = 0;
+  double decode_s = 0;
+  double time_to_first_token_s = 0;  ///< from the call to the first token, load excluded
+};
+
+struct Answer {
+  std::string text = {};
+  std::vector<int32_t>
+      tokens;  ///< as sampled, without the end token; not cut where a stop string cuts the text
+  FinishReason finish_reason = FinishReason::stop;
+  Usage usage = {};
+  Timings timings = {};
+};
+
+/// Who listens while an answer is made; both may be empty. Called on the calling thread.
+struct Listeners {
+  std::function<void(std::string_view)> text = {};  ///< complete characters, as they come
+  ProgressListener progress = {};
+  std::stop_token stop = {};  ///< ends the work after the current step
+};
+
+/// Values of the shape beside them, row-major.
+struct PatchValues {
+  std::vector<float> values = {};  ///< [patches, values_per_patch]
+  int64_t patches = 0, values_per_patch = 0;
+  int64_t grid_t = 0, grid_h = 0, grid_w = 0;
+};
+
+/// The prompt whose logits are wanted: a turn as a user would ask it, raw text with control tokens, or ids.
+/// In raw text each <|image_pad|> and <|video_pad|> is the place of one picture or video; among ids they
+/// stand as often as the medium has tokens. Without media they are tokens like any other.
+struct LogitsRequest {
+  Turn turn = {};
+  enum class Form { chat, raw_text, tokens } form = Form::chat;
+  std::vector<int32_t> tokens = {};  ///< for Form::tokens
+  VideoPrompt video_prompt = VideoPrompt::timestamps;
+  int64_t chunk = 512;  ///< tokens computed together
+};
+/// Receives one row: logits of `position`, valid during the call.
+using LogitsSink = std::function<void(int64_t position, std::span<const float> logits)>;
+
+/// One line of an inspection.
+struct TensorSummary {
+  std::string name = {}, dtype = {};
+  std::vector<uint64_t> shape = {};
+  uint64_t bytes = 0;
+};
+
+/// What a checkpoint is, as far as it can be read. Made without loading; damage is reported, not thrown.
+struct Inspection {
+  std::vector<std::pair<std::string, std::string>> configuration;  ///< name, value
+  std::vector<TensorSummary> tensors;
+  std::vector<std::pair<std::string, uint64_t>> bytes_by_part;  ///< "text", "embedding", "head", "vision"
+  std::vector<std::string> warnings;
+  std::vector<std::string> refusals;  ///< why it would not load; empty: it would
+};
+
+class Tokenizer;
+
+namespace detail {
+struct Runtime;
+struct ConversationState;
+}  // namespace detail
+
+/// Whether "<|im_start|>" in a text is that control token or those twelve characters.
+enum class ControlText { spelled_out, parsed };
+
+/// The tokenizer of a checkpoint, alone. Cheap to copy, thread-safe.
+class TextTokenizer {
+ public:
+  explicit TextTokenizer(std::shared_ptr<const Tokenizer> tokenizer) : tokenizer_(std::move(tokenizer)) {}
+
+  std::vector<int32_t> tokenize(std::string_view text, ControlText control) const;
+  /// The text of all tokens, control tokens included; bytes that are no UTF-8 become U+FFFD.
+  std::string detokenize(std::span<const int32_t> tokens) const;
+
+ private:
+  std::shared_ptr<const Tokenizer> tokenizer_;
+};
+
+/// Of a folder or a text .gguf file; no weights are needed.
+TextTokenizer load_tokenizer(const std::filesystem::path& path);
+
+/// A loaded checkpoint. Cheap to copy: copies share the weights. Thread-compatible: one computation at a
+/// time.
+class Model {
+ public:
+  explicit Model(std::shared_ptr<detail::Runtime> runtime) : runtime_(std::move(runtime)) {}
+
+  TextTokenizer tokenizer() const;
+  /// What the vision tower is given for one picture.
+  PatchValues pixels(const std::filesystem::path& image) const;
+  /// Logits of every position of the prompt, in order, `vocabulary()` values each. Returns the number of
+  /// positions computed, fewer than the prompt has only where `listeners.stop` ended the work.
+  int64_t logits(const LogitsRequest& request, const LogitsSink& sink, const Listeners& listeners) const;
+  int64_t vocabulary() const;
+  double load_seconds() const;
+  int threads() const;
+  const std::vector<std::string>& warnings() const;
+
+  detail::Runtime& runtime() const { return *runtime_; }
+
+ private:
+  std::shared_ptr<detail::Runtime> runtime_;
+};
+
+Model load_model(const LoadOptions& options);
+/// Throws only where `path` is not there at all.
+Inspection inspect(const std::filesystem::path& path, const std::optional<std::filesystem::path>& mmproj);
+
+struct ConversationOptions {
+  std::string system = {};  ///< empty: no system turn
+  VideoPrompt video_prompt = VideoPrompt::timestamps;
+  std::vector<std::string> tools_json =
+      {};  ///< function signatures offered to the model, one JSON object each
+};
+
+/// Turns of user and model. Earlier turns stay computed: a further question costs only its own tokens.
+class Conversation {
+ public:
+  explicit Conversation(Model model, ConversationOptions options = {});
+  ~Conversation();
+  Conversation(Conversation&&) noexcept;
+
+  /// Adds the turn and the answer to the conversation. On an Error the conversation is as before the call, as
+  /// it is where `listeners.stop` ended the work before the first token.
+  Answer ask(const Turn& turn, const GenerationOptions& options, const Listeners& listeners);
+  /// The results of the tools the model called in its last answer, in order, then the answer to them.
+  Answer tool_results(const std::vector<std::string>& results, const GenerationOptions& options,
+                      const Listeners& listeners);
+
+ private:
+  std::unique_ptr<detail::ConversationState> state_;
+};
+
+}  // namespace qvl

@@ -1,0 +1,125 @@
+#include <utility>
+
+#include "base/error.h"
+#include "pipeline/generate.h"
+#include "pipeline/generation_options.h"
+#include "pipeline/memory_guard.h"
+#include "pipeline/prompt.h"
+#include "pipeline/tool_calls.h"
+#include "pipeline/turn.h"
+#include "qvl/qvl.h"
+
+namespace qvl {
+namespace detail {
+
+/// Messages and media of the turns so far, and the keys and values computed for them.
+struct ConversationState {
+  ConversationState(Model loaded, ConversationOptions chosen)
+      : model(std::move(loaded)), options(std::move(chosen)), cached(model.runtime().files.config.text) {
+    if (!options.system.empty()) messages.push_back(text_message(Role::system, options.system));
+  }
+
+  Model model;
+  ConversationOptions options;
+  std::vector<ChatMessage> messages;
+  Media media;
+  CachedSequence cached;  // a prefix of the rendered messages, and perhaps more
+};
+
+}  // namespace detail
+
+namespace {
+
+using detail::ConversationState;
+using detail::Runtime;
+
+// What one call adds: its messages with their media.
+struct Addition {
+  std::vector<ChatMessage> messages;
+  Media media;
+};
+
+struct AskArgs {
+  const GenerationOptions& options;
+  const Listeners& listeners;
+  const Stopwatch& since_call;
+};
+
+Answer cancelled() {
+  Answer answer;
+  answer.finish_reason = FinishReason::cancelled;
+  return answer;
+}
+
+Sequence render_prompt(const ConversationState& state, const std::vector<ChatMessage>& messages,
+                       const Media& media) {
+  const Runtime& runtime = state.model.runtime();
+  const auto pieces = render_chat(messages, {.tools_json = state.options.tools_json});
+  const auto expanded = expand_media(pieces, {.media = media,
+                                              .merge = runtime.files.config.vision.spatial_merge_size,
+                                              .video_prompt = state.options.video_prompt});
+  return place_media(encode_pieces(expanded, *runtime.tokenizer), media, runtime.files.config);
+}
+
+// All changes to the turns are made on copies and swapped in at the end, where nothing can fail any more.
+Answer answer_to(ConversationState& state, Addition addition, const AskArgs& args) {
+  Runtime& runtime = state.model.runtime();
+  std::vector<ChatMessage> messages = state.messages;
+  Media media = state.media;
+  messages.insert(messages.end(), addition.messages.begin(), addition.messages.end());
+  media.insert(media.end(), addition.media.begin(), addition.media.end());
+  check_media_count(media.size());
+  const Sequence prompt = render_prompt(state, messages, media);
+  check_fits_context(prompt, 1, runtime.files.config.text);
+  Timings before{.load_s = runtime.load_seconds, .preprocess_s = args.since_call.seconds()};
+  if (!encode_media(media, runtime, args.listeners, before)) return cancelled();
+  const GenerateRequest request{
+      .prompt = prompt, .options = args.options, .listeners = args.listeners, .since_call = args.since_call};
+  Answer answer = generate(request, state.cached, runtime);
+  answer.timings.load_s = before.load_s;
+  answer.timings.preprocess_s = before.preprocess_s;
+  answer.timings.vision_s = before.vision_s;
+  if (answer.finish_reason == FinishReason::cancelled && answer.tokens.empty()) return answer;
+
+  messages.push_back(assistant_message(answer.text));
+  state.messages.swap(messages);
+  state.media.swap(media);
+  return answer;
+}
+
+}  // namespace
+
+Conversation::Conversation(Model model, ConversationOptions options)
+    : state_(std::make_unique<ConversationState>(std::move(model), std::move(options))) {}
+Conversation::~Conversation() = default;
+Conversation::Conversation(Conversation&&) noexcept = default;
+
+Answer Conversation::ask(const Turn& turn, const GenerationOptions& options, const Listeners& listeners) {
+  return with_memory_for("to answer", [&] {
+    const Stopwatch since_call;
+    check_generation_options(options);
+    Addition addition{.messages = {user_message(turn)}, .media = {}};
+    addition.media = read_media(turn, state_->model.runtime(), listeners);
+    if (listeners.stop.stop_requested()) return cancelled();
+    return answer_to(*state_, std::move(addition),
+                     {.options = options, .listeners = listeners, .since_call = since_call});
+  });
+}
+
+Answer Conversation::tool_results(const std::vector<std::string>& results, const GenerationOptions& options,
+                                  const Listeners& listeners) {
+  return with_memory_for("to answer", [&] {
+    const Stopwatch since_call;
+    check_generation_options(options);
+    if (results.empty() || state_->messages.empty() || state_->messages.back().role != Role::assistant) {
+      fail(ErrorCode::usage, "tool results: found {}, expected at least one, after an answer",
+           results.size());
+    }
+    Addition addition;
+    for (const std::string& result : results) addition.messages.push_back(text_message(Role::tool, result));
+    return answer_to(*state_, std::move(addition),
+                     {.options = options, .listeners = listeners, .since_call = since_call});
+  });
+}
+
+}  // namespace qvl

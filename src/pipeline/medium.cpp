@@ -1,0 +1,66 @@
+#include "pipeline/medium.h"
+
+#include <utility>
+
+#include "base/error.h"
+#include "pipeline/memory_guard.h"
+#include "pipeline/runtime.h"
+
+namespace qvl {
+namespace {
+
+void check_vision(const std::filesystem::path& path, const detail::Runtime& runtime) {
+  if (!runtime.files.config.has_vision) {
+    fail(ErrorCode::media, "{}: the model was loaded without its vision file; give it with --mmproj",
+         path.string());
+  }
+}
+
+}  // namespace
+
+Medium read_image_medium(const std::filesystem::path& path, const detail::Runtime& runtime) {
+  check_vision(path, runtime);
+  return with_memory_for(fmt::format("to read the picture {}", path.string()), [&] {
+    Medium medium{.kind = Medium::Kind::image, .name = path.string(), .image = read_image(path, {})};
+    const PatchOptions options = patch_options(runtime.files.image_preprocessor);
+    const Size size =
+        smart_resize({.height = medium.image.height, .width = medium.image.width}, options, medium.name);
+    medium.grid = {.t = 1, .h = size.height / options.patch_size, .w = size.width / options.patch_size};
+    return medium;
+  });
+}
+
+Medium read_video_medium(const std::filesystem::path& path, const detail::Runtime& runtime) {
+  check_vision(path, runtime);
+  return with_memory_for(fmt::format("to read the video {}", path.string()), [&] {
+    const PreprocessorConfig& config = runtime.files.video_preprocessor;
+    PatchedVideo video = read_video(path, patch_options(config), video_sampling(config), {});
+    Medium medium{.kind = Medium::Kind::video, .name = path.string(), .grid = video.patches.grid};
+    QVL_CHECK(std::ssize(video.timestamps) == medium.grid.t);
+    for (double seconds : video.timestamps) medium.step_times.push_back(timestamp_text(seconds));
+    medium.patches = std::move(video.patches);
+    return medium;
+  });
+}
+
+void cut_patches(Medium& medium, const detail::Runtime& runtime) {
+  if (medium.kind == Medium::Kind::video) return;
+  with_memory_for(fmt::format("for the patches of {}", medium.name), [&] {
+    medium.patches =
+        image_to_patches(medium.image, patch_options(runtime.files.image_preprocessor), medium.name);
+    medium.image = {};
+  });
+}
+
+bool encode_medium(Medium& medium, detail::Runtime& runtime, const std::function<bool(double)>& progress) {
+  return with_memory_for(fmt::format("to look at {} ({} patches)", medium.name, medium.grid.patches()), [&] {
+    VisionFeatures features = runtime.network.encode(medium.patches, runtime.ops, progress);
+    if (features.merged.rows() == 0) return false;
+    medium.features = std::move(features);
+    medium.patches = {};
+    medium.encoded = true;
+    return true;
+  });
+}
+
+}  // namespace qvl

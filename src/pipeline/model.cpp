@@ -1,0 +1,148 @@
+#include <algorithm>
+
+#include "base/error.h"
+#include "pipeline/memory_guard.h"
+#include "pipeline/prefill.h"
+#include "pipeline/prompt.h"
+#include "pipeline/tokenizer_files.h"
+#include "pipeline/turn.h"
+#include "qvl/qvl.h"
+
+namespace qvl {
+namespace {
+
+using detail::Runtime;
+
+// Rows of logits computed together: a row of a large vocabulary is over half a megabyte.
+constexpr int64_t kLogitsRows = 16;
+constexpr int64_t kMaxChunk = 1 << 16;
+
+std::vector<int32_t> checked_ids(const std::vector<int32_t>& ids, int64_t vocabulary) {
+  if (ids.empty()) fail(ErrorCode::usage, "tokens: none given, expected at least one");
+  for (int32_t id : ids) {
+    if (id < 0 || id >= vocabulary) {
+      fail(ErrorCode::usage, "tokens: found {}, expected 0 to {}", id, vocabulary - 1);
+    }
+  }
+  return ids;
+}
+
+std::vector<PromptPiece> pieces_of(const LogitsRequest& request) {
+  if (request.form == LogitsRequest::Form::chat) return render_chat({user_message(request.turn)}, {});
+  if (request.turn.images.empty() && request.turn.videos.empty()) {
+    return {{.kind = PromptPiece::Kind::control, .text = request.turn.text}};
+  }
+  return split_raw_prompt(request.turn.text);
+}
+
+Sequence prompt_of(const LogitsRequest& request, const Media& media, const Runtime& runtime) {
+  const ModelConfig& config = runtime.files.config;
+  if (request.form == LogitsRequest::Form::tokens) {
+    return place_media(checked_ids(request.tokens, config.text.vocab_size), media, config);
+  }
+  const auto expanded = expand_media(
+      pieces_of(request),
+      {.media = media, .merge = config.vision.spatial_merge_size, .video_prompt = request.video_prompt});
+  Sequence sequence = place_media(encode_pieces(expanded, *runtime.tokenizer), media, config);
+  if (sequence.ids.empty()) fail(ErrorCode::usage, "prompt: it is empty, expected at least one token");
+  return sequence;
+}
+
+// Computes the logits of all rows of `hidden` in groups, and hands them out.
+class LogitsWriter {
+ public:
+  LogitsWriter(Runtime& runtime, const LogitsSink& sink)
+      : runtime_(runtime),
+        sink_(sink),
+        vocabulary_(static_cast<size_t>(runtime.files.config.text.vocab_size)),
+        rows_(kLogitsRows * vocabulary_) {}
+
+  void write(int64_t first, const Tensor& hidden) {
+    const auto count = static_cast<int64_t>(hidden.rows());
+    for (int64_t done = 0; done < count; done += kLogitsRows) {
+      const int64_t group = std::min(kLogitsRows, count - done);
+      runtime_.network.logits(hidden.row(static_cast<uint64_t>(done)), group, rows_.data(), runtime_.ops);
+      for (int64_t row = 0; row < group; ++row) {
+        sink_(first + done + row,
+              std::span(rows_).subspan(static_cast<size_t>(row) * vocabulary_, vocabulary_));
+      }
+    }
+  }
+
+ private:
+  Runtime& runtime_;
+  const LogitsSink& sink_;
+  size_t vocabulary_;
+  std::vector<float> rows_;  // [kLogitsRows, vocab_size]
+};
+
+int64_t compute_logits(const LogitsRequest& request, Runtime& runtime, const LogitsSink& sink,
+                       const Listeners& listeners) {
+  if (request.chunk < 1 || request.chunk > kMaxChunk) {
+    fail(ErrorCode::usage, "chunk: found {}, expected 1 to {}", request.chunk, kMaxChunk);
+  }
+  const Media media = read_media(request.turn, runtime, listeners);
+  if (listeners.stop.stop_requested()) return 0;
+  const Sequence prompt = prompt_of(request, media, runtime);
+  const ModelConfig& config = runtime.files.config;
+  check_fits_context(prompt, 0, config.text);
+  Timings unused;
+  if (!encode_media(media, runtime, listeners, unused)) return 0;
+
+  CachedSequence cached(config.text);
+  reserve_cache(cached.cache, prompt.size(), config.text);
+  PositionCounter counter;
+  const auto positions = positions_of(prompt, config.vision.spatial_merge_size, counter);
+  LogitsWriter writer(runtime, sink);
+  const PrefillRun run{
+      .wanted = prompt, .positions = positions, .chunk = request.chunk, .listeners = listeners};
+  prefill(run, cached, runtime, [&](int64_t first, const Tensor& hidden) { writer.write(first, hidden); });
+  return cached.held.size();
+}
+
+}  // namespace
+
+std::vector<int32_t> TextTokenizer::tokenize(std::string_view text, ControlText control) const {
+  return with_memory_for(fmt::format("to tokenise {} bytes", text.size()), [&] {
+    return tokenizer_->encode(
+        text, control == ControlText::parsed ? ControlTokens::parse : ControlTokens::plain_text);
+  });
+}
+
+std::string TextTokenizer::detokenize(std::span<const int32_t> tokens) const {
+  return with_memory_for(fmt::format("to write {} tokens as text", tokens.size()),
+                         [&] { return tokenizer_->decode(tokens, Tokenizer::Special::keep); });
+}
+
+TextTokenizer load_tokenizer(const std::filesystem::path& path) {
+  return with_memory_for("to load the tokenizer", [&] { return TextTokenizer(read_tokenizer(path)); });
+}
+
+TextTokenizer Model::tokenizer() const { return TextTokenizer(runtime_->tokenizer); }
+
+PatchValues Model::pixels(const std::filesystem::path& image) const {
+  return with_memory_for(fmt::format("for the pixels of {}", image.string()), [&] {
+    const PatchedMedia media = image_to_patches(
+        read_image(image, {}), patch_options(runtime_->files.image_preprocessor), image.string());
+    const auto values = media.pixels.values();
+    return PatchValues{.values = {values.begin(), values.end()},
+                       .patches = static_cast<int64_t>(media.pixels.rows()),
+                       .values_per_patch = static_cast<int64_t>(media.pixels.columns()),
+                       .grid_t = media.grid.t,
+                       .grid_h = media.grid.h,
+                       .grid_w = media.grid.w};
+  });
+}
+
+int64_t Model::logits(const LogitsRequest& request, const LogitsSink& sink,
+                      const Listeners& listeners) const {
+  return with_memory_for("to compute logits",
+                         [&] { return compute_logits(request, *runtime_, sink, listeners); });
+}
+
+int64_t Model::vocabulary() const { return runtime_->files.config.text.vocab_size; }
+double Model::load_seconds() const { return runtime_->load_seconds; }
+int Model::threads() const { return runtime_->pool.size(); }
+const std::vector<std::string>& Model::warnings() const { return runtime_->warnings; }
+
+}  // namespace qvl

@@ -1,0 +1,73 @@
+#include "pipeline/prefill.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "pipeline/memory_guard.h"
+
+namespace qvl {
+namespace {
+
+// Adds the tokens of `wanted` up to `size`, with the blocks that begin among them.
+void extend(Sequence& held, const Sequence& wanted, int64_t size) {
+  const int64_t before = held.size();
+  held.ids.insert(held.ids.end(), wanted.ids.begin() + before, wanted.ids.begin() + size);
+  for (const VisualBlock& block : wanted.blocks) {
+    if (block.position >= before && block.position < size) held.blocks.push_back(block);
+  }
+}
+
+}  // namespace
+
+int64_t keep_common_prefix(CachedSequence& cached, const Sequence& wanted) {
+  const int64_t kept = std::min(common_prefix(cached.held, wanted), wanted.size() - 1);
+  cached.held.truncate(kept);
+  cached.cache.truncate(kept);
+  return kept;
+}
+
+void check_fits_context(const Sequence& sequence, int64_t answer_tokens, const TextConfig& config) {
+  if (sequence.size() + answer_tokens > config.max_position_embeddings) {
+    fail(ErrorCode::limit,
+         "prompt: {} tokens, {} of them of pictures and videos; the model takes {}, at least {} for the "
+         "answer",
+         sequence.size(), sequence.visual_tokens(), config.max_position_embeddings, answer_tokens);
+  }
+}
+
+void reserve_cache(KvCache& cache, int64_t tokens, const TextConfig& config) {
+  const uint64_t mebibytes =
+      static_cast<uint64_t>(cache.size() + tokens) * KvCache::bytes_per_token(config) >> 20;
+  with_memory_for(
+      fmt::format("for the keys and values of {} tokens ({} MiB)", cache.size() + tokens, mebibytes),
+      [&] { cache.reserve(tokens); });
+}
+
+bool prefill(const PrefillRun& run, CachedSequence& cached, detail::Runtime& runtime,
+             const ChunkListener& on_chunk) {
+  const int64_t size = run.wanted.size();
+  QVL_CHECK(std::ssize(run.positions) == size && run.chunk > 0 && cached.held.size() < size);
+  const std::vector<VisualSpan> spans = visual_spans(run.wanted);
+  for (int64_t first = cached.held.size(); first < size;) {
+    if (run.listeners.stop.stop_requested()) return false;
+    const int64_t count = std::min(run.chunk, size - first);
+    const auto part = [&](const auto& values) {
+      return std::span(values).subspan(static_cast<size_t>(first), static_cast<size_t>(count));
+    };
+    const Tensor hidden = with_memory_for(fmt::format("to compute {} tokens at once", count), [&] {
+      return runtime.network.forward(
+          {.ids = part(run.wanted.ids), .positions = part(run.positions), .visual = spans}, cached.cache,
+          runtime.ops);
+    });
+    extend(cached.held, run.wanted, first + count);
+    on_chunk(first, hidden);
+    first += count;
+    if (run.listeners.progress) {
+      run.listeners.progress(
+          {.stage = "prefill", .fraction = static_cast<double>(first) / static_cast<double>(size)});
+    }
+  }
+  return true;
+}
+
+}  // namespace qvl

@@ -1,0 +1,34 @@
+// From rendered pieces to the sequence the network computes: placeholders expanded, the whole text tokenised
+// at once.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pipeline/sequence.h"
+#include "qvl/qvl.h"
+#include "tokenizer/chat_template.h"
+#include "tokenizer/tokenizer.h"
+
+namespace qvl {
+
+/// Raw text cut at its <|image_pad|> and <|video_pad|>.
+std::vector<PromptPiece> split_raw_prompt(std::string_view text);
+
+/// Pieces with the media written out: an image as its placeholders, a video as "<0.2
+/// seconds><|vision_start|>", placeholders and "<|vision_end|>" for each temporal step, in place of the
+/// template's pair of vision tokens or inside it. Only control and user_text are left. Throws Error{usage}
+/// where there are more places than media.
+struct PromptExpansion {
+  const Media& media;
+  int64_t merge = 2;
+  VideoPrompt video_prompt = VideoPrompt::timestamps;
+};
+std::vector<PromptPiece> expand_media(const std::vector<PromptPiece>& pieces,
+                                      const PromptExpansion& expansion);
+
+/// The ids of expanded pieces. Throws Error{usage} "prompt: byte N: not valid UTF-8".
+std::vector<int32_t> encode_pieces(const std::vector<PromptPiece>& pieces, const Tokenizer& tokenizer);
+
+}  // namespace qvl

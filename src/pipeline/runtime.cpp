@@ -1,0 +1,123 @@
+#include "pipeline/runtime.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/error.h"
+#include "pipeline/memory_guard.h"
+#include "pipeline/stopwatch.h"
+#include "pipeline/tokenizer_files.h"
+
+namespace qvl {
+namespace {
+
+constexpr int kMaxThreads = 1024;
+
+int granted_threads(int wanted) {
+  if (wanted < 0 || wanted > kMaxThreads) {
+    fail(ErrorCode::usage, "threads: found {}, expected 0 to {}", wanted, kMaxThreads);
+  }
+  const int budget = std::min(cpu_budget(), kMaxThreads);
+  return wanted == 0 ? budget : std::min(wanted, budget);
+}
+
+void check_token(const Tokenizer& tokenizer, std::string_view content, int64_t expected,
+                 std::string_view path) {
+  const auto id = tokenizer.find_added(content);
+  if (!id) fail(ErrorCode::model_file, "{}: tokenizer: the added token {} is missing", path, content);
+  if (*id != expected) {
+    fail(ErrorCode::model_file, "{}: tokenizer: {} is token {}, the configuration says {}", path, content,
+         *id, expected);
+  }
+}
+
+void check_preprocessor(const PreprocessorConfig& found, const VisionConfig& vision, std::string_view name) {
+  struct Field {
+    std::string_view name;
+    int64_t found, expected;
+  };
+  for (const Field& field :
+       {Field{"patch_size", found.patch_size, vision.patch_size},
+        Field{"temporal_patch_size", found.temporal_patch_size, vision.temporal_patch_size},
+        Field{"merge_size", found.merge_size, vision.spatial_merge_size}}) {
+    if (field.found != field.expected) {
+      fail(ErrorCode::model_file, "{}: {}: found {}, expected {} as in the vision configuration", name,
+           field.name, field.found, field.expected);
+    }
+  }
+}
+
+ModelFiles open_files(const LoadOptions& options) {
+  if (options.progress) options.progress({.stage = "load", .fraction = 0});
+  return open_model_files(options.path, options.mmproj);
+}
+
+}  // namespace
+
+PatchOptions patch_options(const PreprocessorConfig& config) {
+  PatchOptions options{.patch_size = config.patch_size,
+                       .temporal_patch_size = config.temporal_patch_size,
+                       .merge_size = config.merge_size,
+                       .min_pixels = config.min_pixels,
+                       .max_pixels = config.max_pixels};
+  QVL_CHECK(config.image_mean.size() == 3 && config.image_std.size() == 3);
+  for (size_t c = 0; c < 3; ++c) {
+    options.mean[c] = static_cast<float>(config.image_mean[c]);
+    options.std[c] = static_cast<float>(config.image_std[c]);
+  }
+  return options;
+}
+
+VideoSampling video_sampling(const PreprocessorConfig& config) {
+  return {.fps = config.fps, .min_frames = config.min_frames, .max_frames = config.max_frames};
+}
+
+void check_parts_fit(const ModelFiles& files, const Tokenizer& tokenizer, const std::filesystem::path& path) {
+  const std::string name = path.string();
+  const auto vocabulary = static_cast<uint64_t>(files.config.text.vocab_size);
+  if (tokenizer.vocabulary_size() > vocabulary) {
+    fail(ErrorCode::model_file, "{}: the tokenizer has ids up to {}, the network only {} tokens", name,
+         tokenizer.vocabulary_size() - 1, vocabulary);
+  }
+  for (std::string_view content : {"<|im_start|>", "<|im_end|>"}) {
+    if (!tokenizer.find_added(content)) {
+      fail(ErrorCode::model_file, "{}: tokenizer: the added token {} is missing", name, content);
+    }
+  }
+  if (!files.config.has_vision) return;
+  const SpecialTokens& tokens = files.config.tokens;
+  check_token(tokenizer, "<|image_pad|>", tokens.image, name);
+  check_token(tokenizer, "<|video_pad|>", tokens.video, name);
+  check_token(tokenizer, "<|vision_start|>", tokens.vision_start, name);
+  check_token(tokenizer, "<|vision_end|>", tokens.vision_end, name);
+  check_preprocessor(files.image_preprocessor, files.config.vision, "preprocessor_config.json");
+  check_preprocessor(files.video_preprocessor, files.config.vision, "video_preprocessor_config.json");
+}
+
+namespace detail {
+
+Runtime::Runtime(const LoadOptions& options)
+    : files(open_files(options)),
+      tokenizer(read_tokenizer(files, options.path)),
+      network(files.config, *files.tensors),
+      pool(granted_threads(options.threads)),
+      ops(pool),
+      warnings(files.warnings) {
+  check_parts_fit(files, *tokenizer, options.path);
+  files.tensors->check_unchanged();
+  warnings.insert(warnings.end(), network.warnings().begin(), network.warnings().end());
+  if (options.progress) options.progress({.stage = "load", .fraction = 1});
+}
+
+}  // namespace detail
+
+Model load_model(const LoadOptions& options) {
+  return with_memory_for("to load the model", [&] {
+    const Stopwatch watch;
+    auto runtime = std::make_shared<detail::Runtime>(options);
+    runtime->load_seconds = watch.seconds();
+    return Model(std::move(runtime));
+  });
+}
+
+}  // namespace qvl

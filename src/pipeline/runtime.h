@@ -1,0 +1,41 @@
+// A loaded checkpoint with everything a request runs on.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "files/model_files.h"
+#include "media/image.h"
+#include "media/video.h"
+#include "model/qwen3_vl.h"
+#include "ops/ops.h"
+#include "qvl/qvl.h"
+#include "threads/thread_pool.h"
+#include "tokenizer/tokenizer.h"
+
+namespace qvl {
+
+PatchOptions patch_options(const PreprocessorConfig& config);
+VideoSampling video_sampling(const PreprocessorConfig& config);
+
+/// Throws Error{model_file} where tokenizer, preprocessor and network of one checkpoint do not fit together.
+void check_parts_fit(const ModelFiles& files, const Tokenizer& tokenizer, const std::filesystem::path& path);
+
+namespace detail {
+
+/// Immutable after loading but for `ops`, which does one computation at a time.
+struct Runtime {
+  explicit Runtime(const LoadOptions& options);
+
+  ModelFiles files;  // outlives `network`, which borrows its tensors
+  std::shared_ptr<const Tokenizer> tokenizer;
+  Qwen3Vl network;
+  ThreadPool pool;
+  Ops ops;
+  std::vector<std::string> warnings;
+  double load_seconds = 0;
+};
+
+}  // namespace detail
+}  // namespace qvl

@@ -1,0 +1,48 @@
+#include "pipeline/stop_filter.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace qvl {
+
+std::string StopFilter::add(std::string_view text) {
+  if (stopped_) return {};
+  held_ += text;
+  if (const auto begin = first_stop()) {
+    stopped_ = true;
+    return std::exchange(held_, {}).substr(0, *begin);
+  }
+  const size_t safe = held_.size() - held_suffix();
+  std::string out = held_.substr(0, safe);
+  held_.erase(0, safe);
+  return out;
+}
+
+std::string StopFilter::finish() { return std::exchange(held_, {}); }
+
+// Where the stop string begins that is complete first, so that the result does not depend on how the text is
+// cut.
+std::optional<size_t> StopFilter::first_stop() const {
+  std::optional<size_t> begin;
+  size_t end = std::string::npos;
+  for (const std::string& stop : stops_) {
+    const size_t found = held_.find(stop);
+    if (found == std::string::npos || found + stop.size() > end) continue;
+    if (found + stop.size() < end || found < *begin) begin = found;
+    end = found + stop.size();
+  }
+  return begin;
+}
+
+// The longest end of the held text that begins a stop string.
+size_t StopFilter::held_suffix() const {
+  size_t longest = 0;
+  for (const std::string& stop : stops_) {
+    for (size_t length = std::min(stop.size() - 1, held_.size()); length > longest; --length) {
+      if (held_.ends_with(std::string_view(stop).substr(0, length))) longest = length;
+    }
+  }
+  return longest;
+}
+
+}  // namespace qvl

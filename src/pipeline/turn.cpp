@@ -1,0 +1,86 @@
+#include "pipeline/turn.h"
+
+#include <utility>
+
+#include "base/error.h"
+#include "pipeline/stopwatch.h"
+
+namespace qvl {
+namespace {
+
+constexpr size_t kMaxMedia = 64;
+
+void report(const Listeners& listeners, std::string_view stage, double fraction) {
+  if (listeners.progress) listeners.progress({.stage = stage, .fraction = fraction});
+}
+
+ContentPart medium_part(ContentPart::Kind kind) {
+  ContentPart part;
+  part.kind = kind;
+  return part;
+}
+
+}  // namespace
+
+ChatMessage text_message(Role role, std::string text) {
+  ChatMessage message;
+  message.role = role;
+  if (!text.empty()) message.content.push_back({.kind = ContentPart::Kind::text, .text = std::move(text)});
+  return message;
+}
+
+ChatMessage user_message(const Turn& turn) {
+  if (turn.text.empty() && turn.images.empty() && turn.videos.empty()) {
+    fail(ErrorCode::usage, "prompt: it is empty, expected a text, a picture or a video");
+  }
+  ChatMessage message = text_message(Role::user, turn.text);
+  auto& content = message.content;
+  content.insert(content.begin(), turn.videos.size(), medium_part(ContentPart::Kind::video));
+  content.insert(content.begin(), turn.images.size(), medium_part(ContentPart::Kind::image));
+  return message;
+}
+
+void check_media_count(size_t count) {
+  if (count > kMaxMedia)
+    fail(ErrorCode::limit, "{} pictures and videos, at most {} are allowed", count, kMaxMedia);
+}
+
+Media read_media(const Turn& turn, const detail::Runtime& runtime, const Listeners& listeners) {
+  const size_t count = turn.images.size() + turn.videos.size();
+  check_media_count(count);
+  Media media;
+  for (size_t i = 0; i < count && !listeners.stop.stop_requested(); ++i) {
+    report(listeners, "preprocess", static_cast<double>(i) / static_cast<double>(count));
+    media.push_back(std::make_shared<Medium>(
+        i < turn.images.size() ? read_image_medium(turn.images[i], runtime)
+                               : read_video_medium(turn.videos[i - turn.images.size()], runtime)));
+  }
+  return media;
+}
+
+bool encode_media(const Media& media, detail::Runtime& runtime, const Listeners& listeners,
+                  Timings& timings) {
+  double patches = 0, done = 0;
+  for (const auto& medium : media) {
+    if (!medium->encoded) patches += static_cast<double>(medium->grid.patches());
+  }
+  for (const auto& medium : media) {
+    if (medium->encoded) continue;
+    const auto share = static_cast<double>(medium->grid.patches());
+    const auto progress = [&](double fraction) {
+      report(listeners, "vision", (done + fraction * share) / patches);
+      return !listeners.stop.stop_requested();
+    };
+    const Stopwatch cutting;
+    cut_patches(*medium, runtime);
+    timings.preprocess_s += cutting.seconds();
+    const Stopwatch looking;
+    const bool complete = encode_medium(*medium, runtime, progress);
+    timings.vision_s += looking.seconds();
+    if (!complete) return false;
+    done += share;
+  }
+  return true;
+}
+
+}  // namespace qvl

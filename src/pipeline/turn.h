@@ -1,0 +1,29 @@
+// A user's turn on its way into the prompt: its message, its pictures and videos.
+#pragma once
+
+#include <string>
+
+#include "pipeline/runtime.h"
+#include "pipeline/sequence.h"
+#include "qvl/qvl.h"
+#include "tokenizer/chat_template.h"
+
+namespace qvl {
+
+/// A message of nothing but text; an empty text is no part.
+ChatMessage text_message(Role role, std::string text);
+
+/// Pictures, then videos, then the text. Throws Error{usage} for an empty turn.
+ChatMessage user_message(const Turn& turn);
+
+/// Throws Error{limit} where a request would hold more pictures and videos than allowed.
+void check_media_count(size_t count);
+
+/// Reads the media of `turn`, pictures first. Ends early where `listeners.stop` asks for it.
+Media read_media(const Turn& turn, const detail::Runtime& runtime, const Listeners& listeners);
+
+/// Cuts and encodes media that have no features yet, adding to `timings`. False where `listeners.stop` ended
+/// the work.
+bool encode_media(const Media& media, detail::Runtime& runtime, const Listeners& listeners, Timings& timings);
+
+}  // namespace qvl
