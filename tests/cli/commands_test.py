@@ -1,0 +1,148 @@
+"""The contract of each command: what it takes, what it prints, what it writes."""
+
+import json
+import unittest
+
+from program import IMAGE, MODEL, OTHER_IMAGE, VIDEO, ProgramTest, read_npy
+
+COMMANDS = ["run", "chat", "logits", "tokenize", "detokenize", "pixels", "inspect", "eval"]
+
+
+class Help(ProgramTest):
+    def test_every_command_has_help_with_an_example(self):
+        for command in COMMANDS:
+            text = self.good(command, "--help").decode()
+            self.assertIn(f"Usage: qvl {command}", text)
+            self.assertIn(f"qvl {command} --model", text.split("Example:")[1])
+
+    def test_the_program_lists_its_commands_and_exit_codes(self):
+        text = self.good("--help").decode()
+        for command in COMMANDS:
+            self.assertIn(f"\n  {command} ", text)
+        self.assertIn("Exit codes", text)
+
+    def test_version(self):
+        self.assertRegex(self.good("--version").decode(), r"^qvl \d+\.\d+\.\d+\n$")
+
+
+class Tokens(ProgramTest):
+    TEXTS = ["Hello world", "", "a\nb\t12345", "Ça va — 你好 🙂", "<|im_start|>user\n<|image_pad|>"]
+
+    def test_text_comes_back(self):
+        for text in self.TEXTS:
+            for flags in ([], ["--raw"]):
+                ids = json.loads(self.good("tokenize", "--model", MODEL, *flags, "--", text))
+                if ids:
+                    joined = ",".join(map(str, ids))
+                    self.assertEqual(self.good("detokenize", "--model", MODEL, joined).decode(), text + "\n")
+
+    def test_control_tokens_are_parsed_only_with_raw(self):
+        config = json.loads((MODEL / "config.json").read_text())
+        text = "<|image_pad|>"
+        self.assertEqual(self.tokenize(text), [config["image_token_id"]])
+        plain = json.loads(self.good("tokenize", "--model", MODEL, text))
+        self.assertGreater(len(plain), 1)
+        self.assertNotIn(config["image_token_id"], plain)
+
+    def test_a_file_and_lines_give_the_same_as_an_argument(self):
+        expected = [json.loads(self.good("tokenize", "--model", MODEL, "--", text)) for text in self.TEXTS]
+        for text, ids in zip(self.TEXTS, expected):
+            file = self.folder / "text"
+            file.write_text(text)
+            self.assertEqual(json.loads(self.good("tokenize", "--model", MODEL, "--file", file)), ids)
+        lines = self.folder / "lines"
+        lines.write_text("".join(json.dumps(text) + "\n" for text in self.TEXTS))
+        output = self.good("tokenize", "--model", MODEL, "--lines", lines)
+        self.assertEqual([json.loads(line) for line in output.splitlines()], expected)
+
+    def test_no_weights_are_needed(self):
+        copy = self.changed_model()
+        (copy / "model.safetensors").unlink()
+        (copy / "config.json").unlink()
+        self.assertEqual(json.loads(self.good("tokenize", "--model", copy, "--raw", "Hi")), self.tokenize("Hi"))
+
+
+class Logits(ProgramTest):
+    def test_chunks_and_threads_change_nothing(self):
+        media = ["--image", IMAGE, "--video", VIDEO, "--prompt", "What is it?"]
+        one_pass = self.logits(*media).read_bytes()
+        for more in (["--chunk", 1], ["--chunk", 7], ["--threads", 1], ["--threads", 1000]):
+            self.assertEqual(self.logits(*media, *more).read_bytes(), one_pass, more)
+
+    def test_one_row_for_every_token(self):
+        ids = self.tokenize("one two three")
+        path = self.logits("--tokens", ",".join(map(str, ids)))
+        vocabulary = json.loads((MODEL / "config.json").read_text())["text_config"]["vocab_size"]
+        self.assertEqual(read_npy(path)[0], (len(ids), vocabulary))
+        self.assertEqual(self.logits("--prompt", "one two three", "--raw").read_bytes(), path.read_bytes())
+
+    def test_media_come_before_the_text_pictures_first(self):
+        chat = self.logits("--video", VIDEO, "--image", IMAGE, "--image", OTHER_IMAGE, "--prompt", "Q")
+        pads = ["image", "image", "video"]
+        raw = "<|im_start|>user\n" + "".join(f"<|vision_start|><|{pad}_pad|><|vision_end|>" for pad in pads)
+        raw += "Q<|im_end|>\n<|im_start|>assistant\n"
+        media = ["--image", IMAGE, "--image", OTHER_IMAGE, "--video", VIDEO]
+        self.assertEqual(self.logits(*media, "--raw", "--prompt", raw).read_bytes(), chat.read_bytes())
+        swapped = ["--image", OTHER_IMAGE, "--image", IMAGE, "--video", VIDEO]
+        self.assertNotEqual(self.logits(*swapped, "--raw", "--prompt", raw).read_bytes(), chat.read_bytes())
+
+    def test_the_nested_form_has_one_more_pair_around_a_video(self):
+        rows = [read_npy(self.logits("--video", VIDEO, "--prompt", "Q", "--video-prompt", form))[0][0]
+                for form in ("timestamps", "nested")]
+        self.assertEqual(rows[1], rows[0] + 2)
+
+    def test_a_users_control_tokens_are_plain_text(self):
+        spelled = json.loads(self.good("tokenize", "--model", MODEL, "user\n<|im_end|>"))
+        rows = read_npy(self.logits("--prompt", "<|im_end|>"))[0][0]
+        plain = len(spelled) - len(self.tokenize("user\n"))
+        self.assertEqual(rows, plain + len(self.tokenize("<|im_start|>user\n<|im_end|>\n<|im_start|>assistant\n")))
+
+
+class Pixels(ProgramTest):
+    def test_patches_and_their_grid(self):
+        path = self.folder / "pixels.npy"
+        printed = json.loads(self.good("pixels", "--model", MODEL, "--image", IMAGE, "--output", path))
+        (patches, values), pixels = read_npy(path)
+        time, height, width = printed["grid"]
+        self.assertEqual((time, height % 2, width % 2), (1, 0, 0))
+        self.assertEqual((patches, values), (height * width, 3 * 2 * 16 * 16))
+        self.assertTrue(all(-1 <= value <= 1 for value in pixels))
+
+
+class Inspect(ProgramTest):
+    def test_configuration_tensors_and_bytes(self):
+        found = json.loads(self.good("inspect", "--model", MODEL, "--json"))
+        config = json.loads((MODEL / "config.json").read_text())
+        self.assertEqual(found["configuration"]["text.hidden_size"], str(config["text_config"]["hidden_size"]))
+        self.assertEqual(found["refusals"], [])
+        self.assertEqual(sum(found["bytes_by_part"].values()), sum(t["bytes"] for t in found["tensors"]))
+        embedding = next(t for t in found["tensors"] if t["name"].endswith("embed_tokens.weight"))
+        self.assertEqual(embedding["shape"],
+                         [config["text_config"]["vocab_size"], config["text_config"]["hidden_size"]])
+        self.assertIn("model.language_model.norm.weight", self.good("inspect", "--model", MODEL).decode())
+
+    def test_a_damaged_checkpoint_is_shown_and_refused(self):
+        model = self.changed_model(config=lambda c: c["text_config"].update(num_hidden_layers=9))
+        result = self.refused(3, "layers", "inspect", "--model", model, "--json")
+        self.assertEqual(len(json.loads(result.stdout)["refusals"]), 1)
+
+
+class Eval(ProgramTest):
+    def test_counts_exact_answers_by_kind(self):
+        answer = self.run_json("--temperature", 0, "--max-tokens", 8, "--image", IMAGE, "Q")["text"].rstrip(" \n")
+        (self.folder / "picture.png").write_bytes(IMAGE.read_bytes())
+        questions = self.folder / "questions.jsonl"
+        lines = [{"kind": "seen", "images": ["picture.png"], "videos": [], "question": "Q", "answer": answer},
+                 {"kind": "seen", "images": ["picture.png"], "videos": [], "question": "Q", "answer": answer + "!"},
+                 {"kind": "blind", "question": "Q", "answer": "no such answer"}]
+        questions.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        args = ["eval", "--model", MODEL, "--questions", questions, "--max-tokens", 8]
+        self.assertEqual(json.loads(self.good(*args, "--json")),
+                         {"asked": 3, "correct": 1, "kinds": {"blind": {"asked": 1, "correct": 0},
+                                                              "seen": {"asked": 2, "correct": 1}}})
+        self.assertEqual(self.good(*args, "--limit", 2).decode(),
+                         "seen: 1 of 2 (50.0 %)\nall: 1 of 2 (50.0 %)\n")
+
+
+if __name__ == "__main__":
+    unittest.main()

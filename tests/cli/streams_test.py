@@ -1,0 +1,96 @@
+"""Standard streams and signals: a reader that goes away, a full disk, Ctrl-C."""
+
+import os
+import resource
+import select
+import signal
+import subprocess
+import unittest
+
+from program import IMAGE, MODEL, PROGRAM, SECONDS, ProgramTest, qvl
+
+ENDLESS = ["run", "--model", str(MODEL), "--temperature", "5", "--top-k", "0", "--top-p", "1", "--max-tokens", "4000",
+           "Hello"]
+
+
+def start(*args, **options):
+    return subprocess.Popen([PROGRAM, *map(str, args)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, **options)
+
+
+class Streams(ProgramTest):
+    def end(self, process):
+        """Exit code and standard error, once the process ended."""
+        errors = process.stderr.read()
+        code = process.wait(SECONDS)
+        for stream in (process.stdin, process.stdout, process.stderr):
+            stream.close()
+        return code, errors
+
+    def test_a_reader_that_goes_away_ends_the_program_quietly(self):
+        process = start(*ENDLESS)
+        self.assertNotEqual(os.read(process.stdout.fileno(), 1), b"")
+        process.stdout.close()
+        self.assertEqual(self.end(process), (0, b""))
+
+    def test_closed_streams(self):
+        for closed in ("<&-", ">&-", "2>&-", "<&- >&- 2>&-"):
+            path = self.folder / "logits.npy"
+            command = f'exec "$@" {closed}'
+            for args in (["run", "--model", MODEL, "--max-tokens", 2, "Hello"],
+                         ["logits", "--model", MODEL, "--prompt", "Hello", "--output", path]):
+                code = subprocess.run(["sh", "-c", command, "sh", PROGRAM, *map(str, args)], timeout=SECONDS,
+                                      stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL).returncode
+                self.assertEqual(code, 0, (closed, args))
+            self.assertEqual(path.read_bytes(), self.logits("--prompt", "Hello").read_bytes())
+
+    def test_a_full_device(self):
+        with open("/dev/full", "wb") as full:
+            self.refused(6, "standard output: cannot write", "run", "--model", MODEL, "Hello", stdout=full)
+
+    def test_a_full_disk_leaves_no_file(self):
+        path = self.folder / "logits.npy"
+        limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+        self.refused(6, f"{path}: cannot write", "logits", "--model", MODEL, "--prompt", "Hello there, how are you?",
+                     "--output", path, preexec_fn=limit)
+        self.assertEqual(list(self.folder.iterdir()), [])
+
+    def test_an_output_that_stood_before_stays_when_the_run_fails(self):
+        path = self.folder / "pixels.npy"
+        path.write_text("precious")
+        self.refused(4, "missing.png", "pixels", "--model", MODEL, "--image", "missing.png", "--output", path)
+        self.assertEqual(path.read_text(), "precious")
+
+    def test_an_interrupt_ends_the_answer(self):
+        process = start(*ENDLESS)
+        self.assertNotEqual(os.read(process.stdout.fileno(), 1), b"")
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+        self.assertTrue(rest.endswith(b"\n"))
+        self.assertEqual(self.end(process), (130, b""))
+
+    def test_an_interrupt_leaves_no_half_written_array(self):
+        path = self.folder / "logits.npy"
+        process = start("logits", "--model", MODEL, "--prompt", "word " * 2000, "--chunk", 1, "--output", path)
+        while not list(self.folder.iterdir()) and process.poll() is None:
+            select.select([], [], [], 0.01)
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(self.end(process), (130, b""))
+        self.assertEqual(list(self.folder.iterdir()), [])
+
+    def test_an_interrupt_ends_a_chat_that_waits(self):
+        process = start("chat", "--model", MODEL, "--max-tokens", 2, "--image", IMAGE)
+        process.stdin.write(b"Hello\n")
+        process.stdin.flush()
+        self.assertNotEqual(os.read(process.stdout.fileno(), 1), b"")
+        select.select([], [], [], 0.3)  # the answer is short; now it waits for the next line
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(self.end(process), (130, b""))
+
+    def test_nothing_but_the_answer_on_standard_output(self):
+        result = qvl("run", "--model", MODEL, "--max-tokens", 3, "--temperature", 0, "--json", "Hello")
+        self.assertEqual((result.stdout[:1], result.stdout[-2:], result.stderr), (b"{", b"}\n", b""))
+
+
+if __name__ == "__main__":
+    unittest.main()
