@@ -18,7 +18,8 @@ from transformers import AutoProcessor, Qwen3VLForConditionalGeneration
 
 def answer(model, processor, images, videos, question):
     """The model's answer to one question about some pictures or videos (arrays of frames at 8 a second)."""
-    content = [dict(type="image")] * len(images) + [dict(type="video")] * len(videos) + [dict(type="text", text=question)]
+    content = [dict(type="image")] * len(images) + [dict(type="video")] * len(videos)
+    content.append(dict(type="text", text=question))
     prompt = processor.apply_chat_template([dict(role="user", content=content)], add_generation_prompt=True)
     about = [dict(total_num_frames=len(v), fps=8.0, frames_indices=list(range(len(v))), duration=len(v) / 8)
              for v in videos]
@@ -49,7 +50,8 @@ def main():
         asked[kind] = asked.get(kind, 0) + 1
         right[kind] = right.get(kind, 0) + (given == item["answer"])
         if args.wrong and given != item["answer"]:
-            print(f"{(item['images'] + item['videos'])[0]} {kind}: {item['question']} {given!r}, not {item['answer']!r}", flush=True)
+            name = (item["images"] + item["videos"])[0]
+            print(f"{name} {kind}: {item['question']} {given!r}, not {item['answer']!r}", flush=True)
     for kind in asked:
         print(f"{kind:12} {right[kind]:4} of {asked[kind]:4}  {100 * right[kind] / asked[kind]:5.1f} %")
     total = sum(asked.values())

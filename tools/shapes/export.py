@@ -14,8 +14,8 @@ from draw import MAX_PIXELS, MIN_PIXELS
 from model import make_config, make_model
 
 PIXELS = dict(patch_size=16, temporal_patch_size=2, merge_size=2, image_mean=[0.5] * 3, image_std=[0.5] * 3,
-              do_resize=True, do_rescale=True, do_normalize=True, do_convert_rgb=True, rescale_factor=1 / 255, resample=3,
-              processor_class="Qwen3VLProcessor")
+              do_resize=True, do_rescale=True, do_normalize=True, do_convert_rgb=True, rescale_factor=1 / 255,
+              resample=3, processor_class="Qwen3VLProcessor")
 VIDEO_LIMITS = dict(shortest_edge=16384 * 4, longest_edge=30720 * 8)     # pixels of all frames together
 
 

@@ -16,7 +16,8 @@ def pair_questions(rng, scenes):
     item = scenes[which]["objects"][i]
     others = [(o["kind"], o["colour"], o["digit"]) for o in scenes[1 - which]["objects"]]
     if (item["kind"], item["colour"], item["digit"]) not in others:
-        out.append(("which", pick(WHICH).format(mark(article(noun(item)), i)), f"The {ORDINALS[which]} picture.", which))
+        question = pick(WHICH).format(mark(article(noun(item)), i))
+        out.append(("which", question, f"The {ORDINALS[which]} picture.", which))
     counts = [len(s["objects"]) for s in scenes]
     if counts[0] != counts[1]:
         out.append(("more", pick(MORE), f"The {ORDINALS[int(counts[1] > counts[0])]} picture.", 0))

@@ -70,6 +70,7 @@ class Heads(nn.Module):
 
     def name_loss(self, hidden, objects):
         """Loss at the words that name objects: the hidden state there must know the thing it names."""
-        whole = torch.tensor([[COLOUR_NAMES.index(o["colour"]), KINDS.index(o["kind"]), o["digit"], 0] for o in objects])
+        whole = torch.tensor([[COLOUR_NAMES.index(o["colour"]), KINDS.index(o["kind"]), o["digit"], 0]
+                              for o in objects])
         real = torch.tensor([[o["x"], o["y"], o["rx"] * 2, o["ry"] * 2] for o in objects])
         return read_loss(self.name(hidden), whole, real)

@@ -63,8 +63,9 @@ def video_lines(rng, out, count, seed):
         kind, question, answer = made[number % len(made)]
         target = f"video{number + 1:03d}.mp4"
         (out / name).rename(out / target)
-        probe = subprocess.run(["ffprobe", "-v", "error", "-select_streams", "v", "-show_entries", "stream=width,height",
-                                "-of", "csv=p=0", str(out / target)], capture_output=True, text=True, check=True)
+        probe = subprocess.run(["ffprobe", "-v", "error", "-select_streams", "v", "-show_entries",
+                                "stream=width,height", "-of", "csv=p=0", str(out / target)], capture_output=True,
+                               text=True, check=True)
         width, height = map(int, probe.stdout.strip().split(","))
         raw = subprocess.run(["ffmpeg", "-v", "error", "-i", str(out / target), "-f", "rawvideo", "-pix_fmt", "rgb24",
                               "-"], capture_output=True, check=True).stdout

@@ -146,8 +146,7 @@ class Fast:
         """positions [B, 3, L] -> cos, sin [B, 1, L, head_dim] of the interleaved three-axis rotary embedding."""
         dim = TEXT["head_dim"]
         omega = THETA ** (-torch.arange(0, dim, 2) / dim)
-        axis = torch.tensor([(1 if i % 3 == 1 and i < 3 * SECTIONS[1] else 2 if i % 3 == 2 and i < 3 * SECTIONS[2] else 0)
-                             for i in range(dim // 2)])
+        axis = torch.tensor([i % 3 if i % 3 and i < 3 * SECTIONS[i % 3] else 0 for i in range(dim // 2)])
         angle = (positions.float()[:, axis] * omega[:, None]).transpose(1, 2).repeat(1, 1, 2)[:, None]
         return angle.cos(), angle.sin()
 

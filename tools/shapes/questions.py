@@ -9,9 +9,9 @@ import numpy as np
 from draw import BACKGROUND_NAMES, COLOUR_NAMES, KINDS
 
 DESCRIBE = ["Describe this picture.", "Describe the picture.", "Describe this image.", "Describe the image.",
-            "What do you see?", "What can you see in this picture?", "What is in this picture?", "What is in the image?",
-            "What does the picture show?", "What does this image show?", "Give a description of this picture.",
-            "Please describe what you see.", "Caption this picture."]
+            "What do you see?", "What can you see in this picture?", "What is in this picture?",
+            "What is in the image?", "What does the picture show?", "What does this image show?",
+            "Give a description of this picture.", "Please describe what you see.", "Caption this picture."]
 COLOUR = ["What colour is the {}?", "What is the colour of the {}?", "Which colour does the {} have?",
           "What color is the {}?", "Tell me the colour of the {}.", "Which colour is the {}?"]
 SHAPE = ["What shape is the {c} object?", "Which shape is {c}?", "What is the {c} thing?", "What is the {c} object?",
@@ -141,7 +141,7 @@ def colour(s):
 
 def shape(s):
     if len(s.objects) == 1 and s.objects[0]["kind"] != "digit" and s.rng.random() < 0.3:
-        return s.pick(ONLY_SHAPE), s.thing(0).replace(s.objects[0]["colour"] + " ", "").replace("an ", "a ").capitalize() + "."
+        return s.pick(ONLY_SHAPE), f"A {mark(kind_noun(s.objects[0]), 0)}."
     some = [i for i, o in enumerate(s.objects) if s.alone("colour", o["colour"])]
     if not some:
         return None
