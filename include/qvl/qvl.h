@@ -150,7 +150,8 @@ class TextTokenizer {
   explicit TextTokenizer(std::shared_ptr<const Tokenizer> tokenizer) : tokenizer_(std::move(tokenizer)) {}
 
   std::vector<int32_t> tokenize(std::string_view text, ControlText control) const;
-  /// The text of all tokens, control tokens included; bytes that are no UTF-8 become U+FFFD.
+  /// The text of all tokens, control tokens included; bytes that are no UTF-8 become U+FFFD, unused ids give
+  /// no text.
   std::string detokenize(std::span<const int32_t> tokens) const;
 
  private:

@@ -117,9 +117,9 @@ std::vector<BadFile> bad_tensors() {
       {one(R"({"dtype":"F32","shape":[1],"data_offsets":[4,8]})", 8), "begin 4 leaves a hole after 0"},
       {one(R"({"dtype":"F32","shape":[1],"data_offsets":[0,4]})", 8),
        "8 data bytes, but the tensors end at 4"},
-      {safetensors(
-           R"({"s":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},"t":{"dtype":"U8","shape":[3],"data_offsets":[2,5]}})",
-           "12345"),
+      {safetensors(R"({"s":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},)"
+                   R"("t":{"dtype":"U8","shape":[3],"data_offsets":[2,5]}})",
+                   "12345"),
        "tensor \"t\": data_offsets: begin 2 overlaps the tensor before, which ends at 3"},
       {safetensors(R"({"t":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"t":{}})", ""),
        "header: duplicate key \"t\""},

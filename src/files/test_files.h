@@ -75,18 +75,21 @@ inline std::string safetensors(const std::string& header, const std::string& dat
 /// A text tensor of 2 x 3 BF16, an F32 scalar and an empty I64 tensor.
 inline constexpr const char* good_header =
     R"({"__metadata__":{"format":"pt"},"a":{"dtype":"BF16","shape":[2,3],"data_offsets":[0,12]},)"
-    R"("b":{"dtype":"F32","shape":[],"data_offsets":[12,16]},"c":{"dtype":"I64","shape":[0,5],"data_offsets":[16,16]}})";
+    R"("b":{"dtype":"F32","shape":[],"data_offsets":[12,16]},)"
+    R"("c":{"dtype":"I64","shape":[0,5],"data_offsets":[16,16]}})";
 inline std::string good_safetensors() { return safetensors(good_header, std::string(16, 'x')); }
 
 /// config.json of the 2B model in the published form.
 inline Json good_config() {
   return Json::parse(R"({
-    "architectures": ["Qwen3VLForConditionalGeneration"], "model_type": "qwen3_vl", "tie_word_embeddings": true,
-    "image_token_id": 151655, "video_token_id": 151656, "vision_start_token_id": 151652, "vision_end_token_id": 151653,
+    "architectures": ["Qwen3VLForConditionalGeneration"], "model_type": "qwen3_vl",
+    "tie_word_embeddings": true, "image_token_id": 151655, "video_token_id": 151656,
+    "vision_start_token_id": 151652, "vision_end_token_id": 151653,
     "text_config": {
       "model_type": "qwen3_vl_text", "hidden_size": 2048, "num_hidden_layers": 28, "num_attention_heads": 16,
-      "num_key_value_heads": 8, "head_dim": 128, "intermediate_size": 6144, "hidden_act": "silu", "rms_norm_eps": 1e-6,
-      "rope_theta": 5000000, "vocab_size": 151936, "max_position_embeddings": 262144, "attention_bias": false,
+      "num_key_value_heads": 8, "head_dim": 128, "intermediate_size": 6144, "hidden_act": "silu",
+      "rms_norm_eps": 1e-6, "rope_theta": 5000000, "vocab_size": 151936, "max_position_embeddings": 262144,
+      "attention_bias": false,
       "rope_scaling": {"rope_type": "default", "mrope_section": [24, 20, 20], "mrope_interleaved": true},
       "bos_token_id": 151643, "eos_token_id": 151645, "tie_word_embeddings": true},
     "vision_config": {

@@ -1,3 +1,4 @@
+// Conversation: turns rendered anew each time, computed only from where they differ from what is cached.
 #include <utility>
 
 #include "base/error.h"
@@ -16,6 +17,8 @@ namespace detail {
 struct ConversationState {
   ConversationState(Model loaded, ConversationOptions chosen)
       : model(std::move(loaded)), options(std::move(chosen)), cached(model.runtime().files.config.text) {
+    check_utf8("system", options.system);
+    for (const std::string& tool : options.tools_json) check_utf8("tools", tool);
     if (!options.system.empty()) messages.push_back(text_message(Role::system, options.system));
   }
 
@@ -116,7 +119,10 @@ Answer Conversation::tool_results(const std::vector<std::string>& results, const
            results.size());
     }
     Addition addition;
-    for (const std::string& result : results) addition.messages.push_back(text_message(Role::tool, result));
+    for (const std::string& result : results) {
+      check_utf8("tool result", result);
+      addition.messages.push_back(text_message(Role::tool, result));
+    }
     return answer_to(*state_, std::move(addition),
                      {.options = options, .listeners = listeners, .since_call = since_call});
   });

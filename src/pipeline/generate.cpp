@@ -93,14 +93,14 @@ struct DecodeLoop {
       position.clear();
       counter.append_text(1, position);
       const std::array<int32_t, 1> ids{token};
-      const Tensor hidden = with_memory(ids, position);
+      const Tensor hidden = compute(ids, position);
       cached.held.ids.push_back(token);
       runtime.network.logits(hidden.data(), 1, logits.data(), runtime.ops);
     }
   }
 
  private:
-  Tensor with_memory(std::span<const int32_t> ids, std::span<const Position> position) {
+  Tensor compute(std::span<const int32_t> ids, std::span<const Position> position) {
     reserve_cache(cached.cache, 1, runtime.files.config.text);
     return runtime.network.forward({.ids = ids, .positions = position, .visual = {}}, cached.cache,
                                    runtime.ops);

@@ -1,3 +1,4 @@
+// inspect(): every check of the loader, with its refusal as a line instead of an end.
 #include <map>
 #include <system_error>
 

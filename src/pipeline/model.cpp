@@ -1,3 +1,4 @@
+// Model, TextTokenizer: what a loaded checkpoint does besides conversations.
 #include <algorithm>
 
 #include "base/error.h"

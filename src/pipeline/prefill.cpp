@@ -49,6 +49,10 @@ bool prefill(const PrefillRun& run, CachedSequence& cached, detail::Runtime& run
   QVL_CHECK(std::ssize(run.positions) == size && run.chunk > 0 && cached.held.size() < size);
   const std::vector<VisualSpan> spans = visual_spans(run.wanted);
   for (int64_t first = cached.held.size(); first < size;) {
+    if (run.listeners.progress) {
+      run.listeners.progress(
+          {.stage = "prefill", .fraction = static_cast<double>(first) / static_cast<double>(size)});
+    }
     if (run.listeners.stop.stop_requested()) return false;
     const int64_t count = std::min(run.chunk, size - first);
     const auto part = [&](const auto& values) {
@@ -62,10 +66,6 @@ bool prefill(const PrefillRun& run, CachedSequence& cached, detail::Runtime& run
     extend(cached.held, run.wanted, first + count);
     on_chunk(first, hidden);
     first += count;
-    if (run.listeners.progress) {
-      run.listeners.progress(
-          {.stage = "prefill", .fraction = static_cast<double>(first) / static_cast<double>(size)});
-    }
   }
   return true;
 }

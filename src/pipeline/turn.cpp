@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "pipeline/stopwatch.h"
+#include "tokenizer/utf8.h"
 
 namespace qvl {
 namespace {
@@ -22,6 +23,12 @@ ContentPart medium_part(ContentPart::Kind kind) {
 
 }  // namespace
 
+void check_utf8(std::string_view name, std::string_view text) {
+  if (const auto invalid = find_invalid_utf8(text)) {
+    fail(ErrorCode::usage, "{}: byte {}: not valid UTF-8", name, *invalid);
+  }
+}
+
 ChatMessage text_message(Role role, std::string text) {
   ChatMessage message;
   message.role = role;
@@ -33,6 +40,7 @@ ChatMessage user_message(const Turn& turn) {
   if (turn.text.empty() && turn.images.empty() && turn.videos.empty()) {
     fail(ErrorCode::usage, "prompt: it is empty, expected a text, a picture or a video");
   }
+  check_utf8("prompt", turn.text);
   ChatMessage message = text_message(Role::user, turn.text);
   auto& content = message.content;
   content.insert(content.begin(), turn.videos.size(), medium_part(ContentPart::Kind::video));
@@ -74,6 +82,7 @@ bool encode_media(const Media& media, detail::Runtime& runtime, const Listeners&
     const Stopwatch cutting;
     cut_patches(*medium, runtime);
     timings.preprocess_s += cutting.seconds();
+    report(listeners, "vision", done / patches);
     const Stopwatch looking;
     const bool complete = encode_medium(*medium, runtime, progress);
     timings.vision_s += looking.seconds();

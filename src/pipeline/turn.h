@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "pipeline/runtime.h"
 #include "pipeline/sequence.h"
@@ -10,10 +11,13 @@
 
 namespace qvl {
 
+/// Throws Error{usage} "NAME: byte N: not valid UTF-8".
+void check_utf8(std::string_view name, std::string_view text);
+
 /// A message of nothing but text; an empty text is no part.
 ChatMessage text_message(Role role, std::string text);
 
-/// Pictures, then videos, then the text. Throws Error{usage} for an empty turn.
+/// Pictures, then videos, then the text. Throws Error{usage} for an empty turn and for text that is no UTF-8.
 ChatMessage user_message(const Turn& turn);
 
 /// Throws Error{limit} where a request would hold more pictures and videos than allowed.

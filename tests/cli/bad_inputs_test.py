@@ -80,7 +80,8 @@ class BadOptions(ProgramTest):
             ("--tokens: found \"-1\"", [*self.LOGITS, "--tokens=-1"]),
             (f"tokens: found {vocabulary}, expected 0 to {vocabulary - 1}", [*self.LOGITS, "--tokens", vocabulary]),
             ("IDS: found \"a\"", ["detokenize", "--model", MODEL, "1,a"]),
-            (f"{vocabulary + 5}", ["detokenize", "--model", MODEL, str(vocabulary + 5)]),
+            ("IDS: found \"-1\"", ["detokenize", "--model", MODEL, "--", "-1"]),
+            ("system: byte 1: not valid UTF-8", [*self.RUN, "--system", b"a\x80".decode("utf-8", "surrogateescape"), "Q"]),
             ("prompt: it is empty", [*self.RUN, ""]),
             ("prompt: it is empty", [*self.LOGITS, "--raw", "--prompt", ""]),
             ("prompt: byte 2: not valid UTF-8", [*self.RUN, b"ab\xff".decode("utf-8", "surrogateescape")]),
@@ -137,12 +138,12 @@ class BadModels(ProgramTest):
             ("mrope_section", text(rope_parameters={"rope_type": "default", "rope_theta": 10000.0,
                                                     "mrope_section": [1, 1, 1], "mrope_interleaved": True})),
             ("rope_theta", text(rope_parameters={"rope_type": "default", "mrope_section": [6, 5, 5]})),
-            ("vocab_size", text(vocab_size=10)),
+            ("image_token_id: found 754", text(vocab_size=10)),
             ("max_position_embeddings", text(max_position_embeddings=2**62)),
             ("deepstack_visual_indexes", vision(deepstack_visual_indexes=[0, 99])),
             ("patch_size", vision(patch_size=0)),
             ("model_type", lambda c: c.update(model_type="llama")),
-            ("embed_tokens.weight", text(hidden_size=64)),
+            ("mlp.down_proj.weight", text(intermediate_size=64)),
         ]
         for fragment, change in rows:
             with self.subTest(fragment=fragment):

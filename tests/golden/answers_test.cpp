@@ -15,7 +15,7 @@ namespace qvl::golden {
 namespace {
 
 // Of the largest logit; see stages_test.cpp.
-constexpr double tolerance = 2e-5;
+constexpr double tolerance = 5e-6;
 constexpr double undecided_margin = 5e-4;
 
 class Answers : public ::testing::TestWithParam<std::tuple<std::string, std::string>> {
