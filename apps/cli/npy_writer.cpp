@@ -1,6 +1,7 @@
 #include "npy_writer.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <bit>
@@ -23,6 +24,13 @@ constexpr size_t kHeaderBytes = 128;
 
 NpyWriter::NpyWriter(std::string path, int64_t columns)
     : path_(std::move(path)), temporary_(path_ + ".part" + std::to_string(::getpid())), columns_(columns) {
+  // Renaming over a device would replace it.
+  struct stat info {};
+  if (::stat(path_.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
+    throw Error(ErrorCode::environment, path_ + ": found a " +
+                                            (S_ISDIR(info.st_mode) ? "folder" : "special file") +
+                                            ", expected a regular file or a new name");
+  }
   fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (fd_ < 0) refuse("cannot create");
   try {

@@ -15,8 +15,8 @@ template <typename... Args>
   throw Error(code, fmt::format(format, std::forward<Args>(args)...));
 }
 
-/// `text` made fit for one line of an error message: control characters escaped, at most `max_bytes` bytes
-/// shown.
+/// `text` made fit for one line of an error message: control characters and bytes that are no UTF-8 escaped,
+/// at most `max_bytes` bytes shown.
 std::string printable(std::string_view text, size_t max_bytes = 120);
 
 namespace detail {

@@ -51,6 +51,8 @@ TEST(Printable, escapes_control_characters_and_cuts_between_characters) {
   EXPECT_EQ(printable("a\nb"), "a\\x0ab");
   EXPECT_EQ(printable("äöü", 3), "ä...");
   EXPECT_EQ(printable("abc", 3), "abc");
+  EXPECT_EQ(printable("a\xff\xc3"), "a\\xff\\xc3");
+  EXPECT_EQ(printable("\xed\x95\x9c"), "\xed\x95\x9c");
 }
 
 }  // namespace

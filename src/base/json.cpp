@@ -63,6 +63,10 @@ class StrictReader : public nlohmann::detail::json_sax_dom_parser<Document> {
 
 template <typename Document>
 Document parse(std::string_view text, const JsonSource& source) {
+  // The library takes a NUL byte for the end of the text.
+  if (const size_t nul = text.find('\0'); nul != std::string_view::npos) {
+    fail(source.code, "{}: byte {}: a NUL byte, expected JSON text", source.name, nul);
+  }
   Document document;
   StrictReader<Document> reader(document, source);
   Document::sax_parse(text.begin(), text.end(), &reader);

@@ -41,6 +41,8 @@ TEST(ParseJson, names_the_byte_of_malformed_text) {
   EXPECT_THAT(parse_message(""), StartsWith("config.json: byte "));
   EXPECT_THAT(parse_message("{} x"), StartsWith("config.json: byte 4: "));
   EXPECT_THAT(parse_message("{\"a\": \"\xff\"}"), HasSubstr("byte"));
+  EXPECT_EQ(parse_message(std::string("{}\0{}", 5)), "config.json: byte 2: a NUL byte, expected JSON text");
+  EXPECT_THAT(parse_message("{\"a\": \"\xff\"}"), testing::Not(HasSubstr("\xff")));
   EXPECT_THAT(parse_message("[1e400]"), HasSubstr("config.json: byte"));
 }
 

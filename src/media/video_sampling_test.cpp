@@ -24,7 +24,10 @@ TEST(VideoSampling, EqualsTheReference) {
   for (const Json& row : golden) {
     std::string text;
     auto frames = sample_frames(row["total"], row["rate"], {.fps = row["fps"]});
-    for (int64_t frame : frames) text += (text.empty() ? "" : ",") + std::to_string(frame);
+    for (int64_t frame : frames) {
+      if (!text.empty()) text += ',';
+      text += std::to_string(frame);
+    }
     EXPECT_EQ(frames.size(), row["count"].get<size_t>()) << row;
     EXPECT_EQ(hash_text(std::span<const char>(text)), row["hash"].get<std::string>()) << row;
   }

@@ -68,9 +68,8 @@ void WeightBinder::finish() const {
          fmt::join(shown, ", "), shown.size() < missing_.size() ? ", ..." : "");
   }
   if (!wrong_.empty()) {
-    fail(
-        ErrorCode::model_file, "{}{}", wrong_.front(),
-        wrong_.size() > 1 ? fmt::format(" (and {} more of the wrong shape)", wrong_.size() - 1) : "");
+    fail(ErrorCode::model_file, "{}{}", wrong_.front(),
+         wrong_.size() > 1 ? fmt::format(" (and {} more of the wrong shape)", wrong_.size() - 1) : "");
   }
 }
 

@@ -7,6 +7,7 @@
 #include "pipeline/memory_guard.h"
 #include "pipeline/stopwatch.h"
 #include "pipeline/tokenizer_files.h"
+#include "threads/cpu_budget.h"
 
 namespace qvl {
 namespace {
@@ -50,6 +51,15 @@ void check_preprocessor(const PreprocessorConfig& found, const VisionConfig& vis
 ModelFiles open_files(const LoadOptions& options) {
   if (options.progress) options.progress({.stage = "load", .fraction = 0});
   return open_model_files(options.path, options.mmproj);
+}
+
+// Binding knows tensors, not files; the message shall name both.
+Qwen3Vl bind_network(const ModelFiles& files, const std::filesystem::path& path) {
+  try {
+    return Qwen3Vl(files.config, *files.tensors);
+  } catch (const Error& error) {
+    fail(error.code(), "{}: {}", path.string(), error.what());
+  }
 }
 
 }  // namespace
@@ -99,7 +109,7 @@ namespace detail {
 Runtime::Runtime(const LoadOptions& options)
     : files(open_files(options)),
       tokenizer(read_tokenizer(files, options.path)),
-      network(files.config, *files.tensors),
+      network(bind_network(files, options.path)),
       pool(granted_threads(options.threads)),
       ops(pool),
       warnings(files.warnings) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
@@ -139,8 +140,10 @@ constexpr std::array<uint8_t, 12> packed_scales = {0x41, 0x82, 0xC3, 0xC4, 0x45,
                                                    0xC7, 0xC8, 0x21, 0x32, 0x43, 0xEF};
 
 std::vector<uint8_t> k_block_start() {
-  std::vector<uint8_t> bytes = {0, 0x3C, 0, 0x38};  // d = 1, dmin = 0.5
-  bytes.insert(bytes.end(), packed_scales.begin(), packed_scales.end());
+  std::vector<uint8_t> bytes(4 + packed_scales.size());
+  bytes[1] = 0x3C;  // d = 1
+  bytes[3] = 0x38;  // dmin = 0.5
+  std::copy(packed_scales.begin(), packed_scales.end(), bytes.begin() + 4);
   return bytes;
 }
 

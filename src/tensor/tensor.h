@@ -17,7 +17,8 @@ using Shape = std::vector<uint64_t>;
 
 std::string to_string(const Shape& shape);  ///< "[2048, 1024]"
 
-/// A stored weight: borrowed bytes, any type, rows along the last dimension. The owner (a mapped file) outlives it.
+/// A stored weight: borrowed bytes, any type, rows along the last dimension. The owner (a mapped file)
+/// outlives it.
 struct TensorView {
   DType dtype = DType::f32;
   Shape shape;

@@ -1,14 +1,16 @@
+// Affinity and cgroup quotas, read from the kernel.
+#include "threads/cpu_budget.h"
+
 #include <sched.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <optional>
 #include <sstream>
 #include <string>
-
-#include "threads/thread_pool.h"
 
 namespace qvl {
 namespace {
@@ -43,13 +45,20 @@ std::optional<double> quota_v2(const std::filesystem::path& folder) {
   return quota / period;
 }
 
+std::optional<double> positive_number(const std::string& text) {
+  double value = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (parsed.ec != std::errc() || value <= 0) return std::nullopt;
+  return value;
+}
+
 // cgroup v1: two files, -1 for no quota.
 std::optional<double> quota_v1(const std::filesystem::path& folder) {
   auto quota = first_line(folder / "cpu.cfs_quota_us"), period = first_line(folder / "cpu.cfs_period_us");
   if (!quota || !period) return std::nullopt;
-  double q = std::atof(quota->c_str()), p = std::atof(period->c_str());
-  if (q <= 0 || p <= 0) return std::nullopt;
-  return q / p;
+  const auto granted = positive_number(*quota), of = positive_number(*period);
+  if (!granted || !of) return std::nullopt;
+  return *granted / *of;
 }
 
 // The least quota of a group and all its ancestors below `root`.

@@ -1,4 +1,4 @@
-// A fork-join pool for compute, sized by the processors this process may really use.
+// A fork-join pool for compute.
 #pragma once
 
 #include <condition_variable>

@@ -143,7 +143,7 @@ class BadModels(ProgramTest):
             ("deepstack_visual_indexes", vision(deepstack_visual_indexes=[0, 99])),
             ("patch_size", vision(patch_size=0)),
             ("model_type", lambda c: c.update(model_type="llama")),
-            ("mlp.down_proj.weight", text(intermediate_size=64)),
+            ("mlp.gate_proj.weight: found shape [80, 48]", text(intermediate_size=64)),
         ]
         for fragment, change in rows:
             with self.subTest(fragment=fragment):
@@ -228,7 +228,7 @@ class Environment(ProgramTest):
 
     def test_an_output_that_is_a_folder(self):
         (self.folder / "taken").mkdir()
-        self.refused(6, "taken: cannot write", "logits", "--model", MODEL, "--prompt", "Q", "--output",
+        self.refused(6, "taken: found a folder, expected a regular file or a new name", "logits", "--model", MODEL, "--prompt", "Q", "--output",
                      self.folder / "taken")
         self.assertEqual([p.name for p in self.folder.iterdir()], ["taken"])
 
