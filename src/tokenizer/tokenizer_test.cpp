@@ -200,7 +200,7 @@ TEST(Tokenizer, RefusesBadSpecs) {
       {"no token for byte 0x41 (\"A\")", [](TokenizerSpec& s) { s.vocabulary['A'] = ""; }},
       {"token 65: \"中\" has a character outside the byte-level alphabet",
        [](TokenizerSpec& s) { s.vocabulary['A'] = "中"; }},
-      {"token 65: \"\xFF\" has a character outside the byte-level alphabet",
+      {"token 65: \"\\xff\" has a character outside the byte-level alphabet",
        [](TokenizerSpec& s) { s.vocabulary['A'] = "\xFF"; }},
       {"added token 257: empty", [](TokenizerSpec& s) { s.added[0].content = ""; }},
       {"added token 257: 257 bytes, at most 256 allowed",

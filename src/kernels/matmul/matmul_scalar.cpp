@@ -25,10 +25,11 @@ void decode_panel(const PackedWeight& weight, int64_t first, int64_t count, floa
   }
 }
 
-// `rows` (1 or 2) rows of x against one panel.
+// `rows` (1 or 2) rows of x against one panel. The sums are local so that they stay in registers: as an
+// argument they might overlap x for all the compiler knows.
 template <int rows>
-void multiply_panel(const float* x, int64_t inputs, const float* panel, float (&sum)[2][block]) {
-  for (int r = 0; r < rows; ++r) std::fill_n(sum[r], block, 0.0f);
+void multiply_panel(const float* x, int64_t inputs, const float* panel, float (&out)[2][block]) {
+  float sum[rows][block] = {};
   for (int64_t k = 0; k < inputs; ++k) {
     const float* w = panel + k * block;
     for (int r = 0; r < rows; ++r) {
@@ -36,6 +37,7 @@ void multiply_panel(const float* x, int64_t inputs, const float* panel, float (&
       for (int64_t j = 0; j < block; ++j) sum[r][j] += value * w[j];
     }
   }
+  for (int r = 0; r < rows; ++r) std::copy_n(sum[r], block, out[r]);
 }
 
 int64_t scratch_floats(const PackedWeight& weight) { return (block + 1) * weight.inputs; }
