@@ -3,7 +3,7 @@
 
 # The one list of what qvl needs (cmake/QvlDependencies.cmake finds the same libraries).
 build_packages=(build-essential cmake ninja-build pkg-config python3
-  libfmt-dev nlohmann-json3-dev libcli11-dev libutf8proc-dev
+  libfmt-dev nlohmann-json3-dev libcli11-dev libutf8proc-dev libxxhash-dev
   libjpeg62-turbo-dev libpng-dev libwebp-dev libgif-dev
   libavformat-dev libavcodec-dev libavutil-dev libswscale-dev)
 test_packages=(libgtest-dev libgmock-dev clang-format)

@@ -50,6 +50,33 @@ void add(CLI::App& command, const std::string& name, Target& target, Range<Numbe
       ->type_name("N");
 }
 
+template <typename Value>
+struct Choice {
+  std::string name;
+  Value value;
+};
+
+// An option that takes one of a few names.
+template <typename Value>
+void add_choice(CLI::App& command, const std::string& name, Value& target,
+                const std::vector<Choice<Value>>& choices, const std::string& description) {
+  std::string names;
+  for (const auto& choice : choices) names += (names.empty() ? "" : ", ") + choice.name;
+  command
+      .add_option_function<std::string>(
+          name,
+          [name, &target, choices, names](const std::string& text) {
+            for (const auto& choice : choices) {
+              if (choice.name != text) continue;
+              target = choice.value;
+              return;
+            }
+            throw CLI::ValidationError(name, "found " + quoted(text) + ", expected one of " + names);
+          },
+          description + ": " + names)
+      ->type_name("NAME");
+}
+
 }  // namespace
 
 void add_integer(CLI::App& command, const std::string& name, int64_t& target, Range<int64_t> range) {
@@ -89,7 +116,16 @@ std::vector<int32_t> parse_tokens(const std::string& name, const std::string& te
 }
 
 LoadOptions ModelArgs::load_options() const {
-  return {.path = path, .mmproj = mmproj_path(), .threads = static_cast<int>(threads)};
+  LoadOptions options;
+  options.path = path;
+  options.mmproj = mmproj_path();
+  options.threads = static_cast<int>(threads);
+  options.weights = weights;
+  options.vision_weights = vision_weights;
+  options.kv = kv;
+  options.isa = isa;
+  if (cache) options.cache_folder = *cache == "off" ? "" : *cache;
+  return options;
 }
 
 std::optional<std::filesystem::path> ModelArgs::mmproj_path() const {
@@ -113,6 +149,18 @@ void add_model(CLI::App& command, ModelArgs& args) {
   add_model_files(command, args);
   add_integer(command, "--threads", args.threads,
               {1, 1024, "threads that compute, at most as many as there are processors to use"});
+  const std::vector<Choice<WeightPrecision>> precisions = {{"auto", WeightPrecision::automatic},
+                                                           {"f32", WeightPrecision::f32},
+                                                           {"bf16", WeightPrecision::bf16},
+                                                           {"q8", WeightPrecision::q8},
+                                                           {"q4", WeightPrecision::q4}};
+  add_choice(command, "--weights", args.weights, precisions, "numbers of the text decoder's weights");
+  add_choice(command, "--vision-weights", args.vision_weights, precisions,
+             "numbers of the vision tower's weights");
+  add_choice<KvPrecision>(command, "--kv", args.kv, {{"f32", KvPrecision::f32}, {"16", KvPrecision::bits16}},
+                          "numbers of kept keys and values");
+  add_text(command, "--isa", args.isa, "instruction set of the kernels: scalar or avx2")->type_name("NAME");
+  command.add_option("--cache", args.cache, "folder that keeps packed weights, or off")->type_name("FOLDER");
 }
 
 Turn MediaArgs::turn(std::string text) const {

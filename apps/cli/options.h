@@ -35,6 +35,10 @@ std::vector<int32_t> parse_tokens(const std::string& name, const std::string& te
 struct ModelArgs {
   std::string path = {}, mmproj = {};
   int64_t threads = 0;
+  WeightPrecision weights = WeightPrecision::automatic, vision_weights = WeightPrecision::automatic;
+  KvPrecision kv = KvPrecision::bits16;
+  std::string isa = {};
+  std::optional<std::string> cache = {};
 
   LoadOptions load_options() const;
   std::optional<std::filesystem::path> mmproj_path() const;

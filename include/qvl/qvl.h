@@ -25,15 +25,33 @@ namespace qvl {
 
 /// How far a long step has come.
 struct Progress {
-  std::string_view stage = {};  ///< "load", "preprocess", "vision", "prefill", "decode"
+  std::string_view stage = {};  ///< "load", "pack", "preprocess", "vision", "prefill", "decode"
   double fraction = 0;          ///< 0 to 1
 };
 using ProgressListener = std::function<void(const Progress&)>;
 
+/// In which numbers weights are kept and multiplied. Activations, norms and softmax are float32 throughout.
+enum class WeightPrecision {
+  automatic,  ///< text: 4 bits, or 8 where the file holds finer blocks than that; vision: 8 bits
+  f32,        ///< as stored, computed in float32: the reference's numbers
+  bf16,       ///< at most BF16, computed in float32
+  q8,         ///< 8-bit integers, a scale for each 256 weights; activations in 8 bits too
+  q4,         ///< 4-bit integers, a scale for each 32 weights; activations in 8 bits
+};
+/// How keys and values of computed tokens are kept.
+enum class KvPrecision { f32, bits16 };
+
 struct LoadOptions {
   std::filesystem::path path = {};                   ///< a Hugging Face folder or a text .gguf file
   std::optional<std::filesystem::path> mmproj = {};  ///< the vision .gguf beside a text .gguf
-  int threads = 0;                 ///< 0: as many as this process may use; larger: never more than that
+  int threads = 0;  ///< 0: as many as this process may use; larger: never more than that
+  WeightPrecision weights = WeightPrecision::automatic;         ///< of the text decoder
+  WeightPrecision vision_weights = WeightPrecision::automatic;  ///< of the vision tower
+  KvPrecision kv = KvPrecision::bits16;
+  std::string isa = {};  ///< "scalar", "avx2"; empty: the variable QVL_ISA, or the best there is
+  /// Folder for packed weights, so that they are packed once; empty: none. Unset: $XDG_CACHE_HOME/qvl or
+  /// ~/.cache/qvl. Small models are packed at each start.
+  std::optional<std::filesystem::path> cache_folder = {};
   ProgressListener progress = {};  ///< may be empty
 };
 
@@ -176,6 +194,8 @@ class Model {
   int64_t vocabulary() const;
   double load_seconds() const;
   int threads() const;
+  /// The instruction set its kernels use, "avx2".
+  std::string_view isa() const;
   const std::vector<std::string>& warnings() const;
 
   detail::Runtime& runtime() const { return *runtime_; }

@@ -26,6 +26,10 @@ class TensorSource {
   virtual std::vector<std::string> names() const = 0;
   /// Throws Error{model_file} where a file behind the source was changed since it was opened.
   virtual void check_unchanged() const = 0;
+  /// Sizes and times of change of the files behind the source: differs where they may differ.
+  virtual std::string fingerprint() const = 0;
+  /// The bytes of a view will not be read soon: memory that holds them may be given back. They stay readable.
+  virtual void release(std::span<const std::byte> bytes) const = 0;
 };
 
 /// What a GGUF file says of its tokenizer, lengths checked, contents not interpreted.

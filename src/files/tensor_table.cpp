@@ -28,6 +28,16 @@ std::vector<std::string> TensorTable::names() const {
   return names;
 }
 
+void TensorTable::release(std::span<const std::byte> bytes) const {
+  for (const MappedFile& file : files_) file.release(bytes);
+}
+
+std::string TensorTable::fingerprint() const {
+  std::string out;
+  for (const MappedFile& file : files_) out += file.fingerprint() + '\n';
+  return out;
+}
+
 void TensorTable::check_unchanged() const {
   for (const MappedFile& file : files_) file.check_unchanged();
 }

@@ -56,6 +56,18 @@ MappedFile::MappedFile(MappedFile&& other) noexcept
       data_(std::exchange(other.data_, nullptr)),
       size_(std::exchange(other.size_, 0)) {}
 
+void MappedFile::release(std::span<const std::byte> part) const {
+  if (data_ == nullptr || part.data() < data_ || part.data() + part.size() > data_ + size_) return;
+  const auto page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  const auto offset = static_cast<uint64_t>(part.data() - data_);
+  const uint64_t begin = (offset + page - 1) / page * page, end = (offset + part.size()) / page * page;
+  if (begin < end) ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED);
+}
+
+std::string MappedFile::fingerprint() const {
+  return fmt::format("{} bytes, changed {}", identity_.size, identity_.modified_ns);
+}
+
 void MappedFile::check_unchanged() const {
   if (identity_of(path_) != identity_) {
     fail(ErrorCode::model_file, "{}: the file changed while loading", path_.string());

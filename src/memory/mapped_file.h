@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <span>
+#include <string>
 
 namespace qvl {
 
@@ -24,6 +25,11 @@ class MappedFile {
   /// Throws Error{model_file} "changed while loading" where size, time of change or inode differ from those
   /// at opening.
   void check_unchanged() const;
+  /// Lets the system take back the whole pages among `part`, where it lies in this file; they are read again
+  /// when they are used.
+  void release(std::span<const std::byte> part) const;
+  /// Size and time of change at opening.
+  std::string fingerprint() const;
 
  private:
   struct Identity {

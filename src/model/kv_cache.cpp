@@ -5,11 +5,21 @@
 #include "base/error.h"
 
 namespace qvl {
+namespace {
 
-KvCache::KvCache(const TextConfig& config)
-    : width_(config.kv_width()),
-      keys_(static_cast<size_t>(config.num_hidden_layers)),
-      values_(static_cast<size_t>(config.num_hidden_layers)) {}
+int64_t block_floats(int64_t head_dim) {
+  return KvBlockLayout{head_dim}.bytes() / static_cast<int64_t>(sizeof(float));
+}
+
+}  // namespace
+
+KvCache::KvCache(const TextConfig& config, KvForm form)
+    : form_(form), heads_(config.num_key_value_heads), head_dim_(config.head_dim) {
+  const auto layers = static_cast<size_t>(config.num_hidden_layers);
+  keys_.resize(form == KvForm::f32 ? layers : 0);
+  values_.resize(keys_.size());
+  blocks_.resize(form == KvForm::i16 ? layers : 0);
+}
 
 void KvCache::truncate(int64_t size) {
   QVL_CHECK(size >= 0 && size <= size_);
@@ -19,18 +29,40 @@ void KvCache::truncate(int64_t size) {
 void KvCache::reserve(int64_t tokens) {
   QVL_CHECK(tokens >= 0);
   if (size_ + tokens <= capacity_) return;
-  const int64_t capacity = std::max(size_ + tokens, capacity_ + capacity_ / 2);
-  const auto rows = static_cast<uint64_t>(capacity), width = static_cast<uint64_t>(width_);
+  const int64_t wanted = std::max(size_ + tokens, capacity_ + capacity_ / 2);
+  const int64_t capacity = (wanted + kBlockKeys - 1) / kBlockKeys * kBlockKeys;
+  form_ == KvForm::f32 ? grow_floats(capacity) : grow_blocks(capacity);
+  capacity_ = capacity;
+}
+
+void KvCache::grow_floats(int64_t capacity) {
+  const int64_t width = heads_ * head_dim_;
   std::vector<Tensor> keys, values;
   for (size_t layer = 0; layer < keys_.size(); ++layer) {
-    keys.emplace_back(rows, width);
-    values.emplace_back(rows, width);
-    std::copy_n(keys_[layer].data(), size_ * width_, keys.back().data());
-    std::copy_n(values_[layer].data(), size_ * width_, values.back().data());
+    keys.emplace_back(static_cast<uint64_t>(capacity), static_cast<uint64_t>(width));
+    values.emplace_back(static_cast<uint64_t>(capacity), static_cast<uint64_t>(width));
+    std::copy_n(keys_[layer].data(), size_ * width, keys.back().data());
+    std::copy_n(values_[layer].data(), size_ * width, values.back().data());
   }
   keys_ = std::move(keys);
   values_ = std::move(values);
-  capacity_ = capacity;
+}
+
+void KvCache::grow_blocks(int64_t capacity) {
+  const int64_t head_floats = capacity / kBlockKeys * block_floats(head_dim_);
+  std::vector<Tensor> grown;
+  for (const Tensor& layer : blocks_) {
+    Tensor blocks(static_cast<uint64_t>(heads_), static_cast<uint64_t>(head_floats));
+    const auto held = static_cast<int64_t>(layer.columns());
+    for (int64_t head = 0; head < heads_; ++head) {
+      float* to = blocks.row(static_cast<uint64_t>(head));
+      if (held > 0) std::copy_n(layer.row(static_cast<uint64_t>(head)), held, to);
+      // Attention multiplies masked places by zero: they must not hold a NaN by chance.
+      std::fill(to + held, to + head_floats, 0.0f);
+    }
+    grown.push_back(std::move(blocks));
+  }
+  blocks_ = std::move(grown);
 }
 
 void KvCache::commit(int64_t tokens) {
@@ -41,7 +73,20 @@ void KvCache::commit(int64_t tokens) {
 float* KvCache::keys(int64_t layer) { return keys_[static_cast<size_t>(layer)].data(); }
 float* KvCache::values(int64_t layer) { return values_[static_cast<size_t>(layer)].data(); }
 
-uint64_t KvCache::bytes_per_token(const TextConfig& config) {
+KvBlocks KvCache::blocks(int64_t layer) {
+  Tensor& blocks = blocks_[static_cast<size_t>(layer)];
+  return {.data = std::as_writable_bytes(blocks.values()).data(),
+          .head_stride = static_cast<int64_t>(blocks.columns() * sizeof(float)),
+          .width = head_dim_};
+}
+
+uint64_t KvCache::bytes_per_token(const TextConfig& config, KvForm form) {
+  if (form == KvForm::i16) {
+    // Rounded up: a block holds scales and padding besides the integers.
+    const int64_t heads = config.num_hidden_layers * config.num_key_value_heads;
+    return static_cast<uint64_t>((heads * KvBlockLayout{config.head_dim}.bytes() + kBlockKeys - 1) /
+                                 kBlockKeys);
+  }
   return static_cast<uint64_t>(2 * config.num_hidden_layers * config.kv_width()) * sizeof(float);
 }
 

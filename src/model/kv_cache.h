@@ -5,16 +5,19 @@
 #include <vector>
 
 #include "files/model_config.h"
+#include "kernels/attention/kv_block.h"
+#include "model/forms.h"
 #include "tensor/tensor.h"
 
 namespace qvl {
 
-/// Float32 keys (already rotated) and values per decoder layer, for one sequence. Grows in steps by copying;
-/// thread-compatible.
+/// Keys (already rotated) and values per decoder layer, for one sequence, in float32 or as blocks of 16-bit
+/// integers. Grows in steps by copying; thread-compatible.
 class KvCache {
  public:
-  explicit KvCache(const TextConfig& config);
+  KvCache(const TextConfig& config, KvForm form);
 
+  KvForm form() const { return form_; }
   int64_t size() const { return size_; }
   /// Forgets all tokens from `size` on.
   void truncate(int64_t size);
@@ -23,13 +26,20 @@ class KvCache {
   /// Counts `tokens` rows, written by the layers, as held.
   void commit(int64_t tokens);
 
-  float* keys(int64_t layer);  // [capacity, kv_heads, head_dim]
-  float* values(int64_t layer);
-  static uint64_t bytes_per_token(const TextConfig& config);
+  float* keys(int64_t layer);      ///< KvForm::f32: [capacity, kv_heads, head_dim]
+  float* values(int64_t layer);    ///< as keys
+  KvBlocks blocks(int64_t layer);  ///< KvForm::i16: of all kv heads
+
+  static uint64_t bytes_per_token(const TextConfig& config, KvForm form);
 
  private:
-  int64_t width_, size_ = 0, capacity_ = 0;
-  std::vector<Tensor> keys_, values_;  // per layer [capacity, kv_heads * head_dim]
+  void grow_floats(int64_t capacity);
+  void grow_blocks(int64_t capacity);
+
+  KvForm form_;
+  int64_t heads_, head_dim_, size_ = 0, capacity_ = 0;
+  std::vector<Tensor> keys_, values_;  // f32: per layer [capacity, kv_heads * head_dim]
+  std::vector<Tensor> blocks_;         // i16: per layer [kv_heads, floats of the blocks of a head]
 };
 
 }  // namespace qvl

@@ -14,7 +14,7 @@ TextConfig small_config() {
 }
 
 TEST(KvCache, keeps_what_it_holds_while_it_grows) {
-  KvCache cache(small_config());
+  KvCache cache(small_config(), KvForm::f32);
   cache.reserve(1);
   for (int64_t layer = 0; layer < 2; ++layer) {
     for (int i = 0; i < 4; ++i) {
@@ -29,8 +29,26 @@ TEST(KvCache, keeps_what_it_holds_while_it_grows) {
   EXPECT_EQ(cache.values(0)[2], 102);
 }
 
+TEST(KvCache, keeps_blocks_of_every_head_while_it_grows) {
+  TextConfig config = small_config();
+  config.num_key_value_heads = 2;
+  KvCache cache(config, KvForm::i16);
+  cache.reserve(3);
+  const std::vector<float> key = {1, 2, 3, 4};
+  for (int64_t head = 0; head < 2; ++head) {
+    write_kv_entry(cache.blocks(1), {.head = head, .token = 2, .key = key.data(), .value = key.data()});
+  }
+  const auto bytes = static_cast<size_t>(KvBlockLayout{4}.bytes());
+  const std::vector<std::byte> before(cache.blocks(1).block(1, 0), cache.blocks(1).block(1, 0) + bytes);
+  cache.commit(3);
+  cache.reserve(500);
+  const KvBlocks grown = cache.blocks(1);
+  EXPECT_TRUE(std::equal(before.begin(), before.end(), grown.block(1, 0)));
+  for (size_t i = 0; i < bytes; ++i) ASSERT_EQ(grown.block(0, 3)[i], std::byte{0});
+}
+
 TEST(KvCache, forgets_the_end) {
-  KvCache cache(small_config());
+  KvCache cache(small_config(), KvForm::f32);
   cache.reserve(5);
   cache.commit(5);
   cache.truncate(2);
@@ -38,7 +56,10 @@ TEST(KvCache, forgets_the_end) {
 }
 
 TEST(KvCache, counts_keys_and_values_of_all_layers) {
-  EXPECT_EQ(KvCache::bytes_per_token(small_config()), 64u);
+  EXPECT_EQ(KvCache::bytes_per_token(small_config(), KvForm::f32), 64u);
+  // Two layers of one head: 64 keys of 4 and 64 values padded to 16, 2 bytes each, and 64 pairs of scales.
+  EXPECT_EQ(KvCache::bytes_per_token(small_config(), KvForm::i16),
+            2u * (64 * 4 * 2 + 64 * 16 * 2 + 512) / 64);
 }
 
 }  // namespace

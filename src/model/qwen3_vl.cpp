@@ -4,8 +4,32 @@
 
 namespace qvl {
 
-Qwen3Vl::Qwen3Vl(const ModelConfig& config, const TensorSource& source) : config_(config) {
-  WeightBinder binder(source);
+namespace {
+
+// More than all weights take when packed: panels and groups are rounded up, each weight is at most two bytes.
+uint64_t packed_addresses(const TensorSource& source) {
+  uint64_t bytes = 0;
+  for (const std::string& name : source.names()) {
+    const TensorView* view = source.find(name);
+    if (view == nullptr || view->shape.size() < 2) continue;
+    const uint64_t rows = view->shape[0] + 16, inputs = view->elements() / view->shape[0] + 256;
+    bytes += 2 * rows * inputs + 64;
+  }
+  return bytes;
+}
+
+// Blocks of keys hold heads of an even width up to their bound; other models keep float32.
+KvForm kv_form(const TextConfig& config, KvForm wanted) {
+  const bool fits = config.head_dim % 2 == 0 && config.head_dim <= kMaxBlockedWidth;
+  return fits ? wanted : KvForm::f32;
+}
+
+}  // namespace
+
+Qwen3Vl::Qwen3Vl(const ModelConfig& config, const TensorSource& source, const ModelForms& forms)
+    : config_(config), forms_(forms), packer_(forms.isa, packed_addresses(source)) {
+  forms_.kv = kv_form(config.text, forms.kv);
+  WeightBinder binder(source, forms_, packer_);
   text_ = std::make_unique<const TextDecoder>(config_.text, binder);
   if (config_.has_vision) vision_ = std::make_unique<const VisionTower>(config_.vision, binder);
   binder.finish();

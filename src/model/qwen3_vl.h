@@ -9,22 +9,30 @@
 
 #include "files/model_files.h"
 #include "media/image.h"
+#include "model/forms.h"
 #include "model/kv_cache.h"
 #include "model/positions.h"
 #include "model/text_decoder.h"
 #include "model/vision_features.h"
 #include "model/vision_tower.h"
 #include "ops/ops.h"
+#include "ops/weight_packer.h"
 #include "tensor/tensor.h"
 
 namespace qvl {
 
-/// Immutable after construction, thread-safe; computation runs on the caller's Ops.
+/// Immutable after pack(), thread-safe; computation runs on the caller's Ops.
 class Qwen3Vl {
  public:
   /// Binds the tensors of `source`, which outlives the network: all missing names (the first 20 and the
   /// count) and wrong shapes are refused with Error{model_file}; tensors nobody needs are in warnings().
-  Qwen3Vl(const ModelConfig& config, const TensorSource& source);
+  Qwen3Vl(const ModelConfig& config, const TensorSource& source, const ModelForms& forms);
+
+  /// Packs the weights that are not computed as stored; to be called once before anything is computed.
+  PackReport pack(ThreadPool& pool, const PackOptions& options) { return packer_.pack(pool, options); }
+
+  KvCache make_cache() const { return KvCache(config_.text, forms_.kv); }
+  const ModelForms& forms() const { return forms_; }
 
   const ModelConfig& config() const { return config_; }
   const std::vector<std::string>& warnings() const { return warnings_; }
@@ -52,6 +60,8 @@ class Qwen3Vl {
 
  private:
   ModelConfig config_;
+  ModelForms forms_;
+  WeightPacker packer_;
   std::vector<std::string> warnings_;
   std::unique_ptr<const VisionTower> vision_;
   std::unique_ptr<const TextDecoder> text_;

@@ -31,10 +31,15 @@ void add_row(float* x, const float* y, uint64_t width) {
 
 }  // namespace
 
-TextDecoder::TextDecoder(const TextConfig& config, WeightBinder& binder) : config_(config) {
+TextDecoder::TextDecoder(const TextConfig& config, WeightBinder& binder)
+    : config_(config),
+      head_(config.tie_word_embeddings ? "model.language_model.embed_tokens" : "lm_head",
+            u(config.vocab_size), u(config.hidden_size), binder) {
   const uint64_t vocabulary = u(config.vocab_size), hidden = u(config.hidden_size);
-  embedding_ = binder.linear("model.language_model.embed_tokens", vocabulary, hidden).weight;
-  head_ = config.tie_word_embeddings ? embedding_ : binder.linear("lm_head", vocabulary, hidden).weight;
+  if (const TensorView* found =
+          binder.view("model.language_model.embed_tokens.weight", {vocabulary, hidden})) {
+    embedding_ = *found;
+  }
   norm_ = binder.rms_norm("model.language_model.norm", hidden);
   for (int64_t i = 0; i < config.num_hidden_layers; ++i) layers_.push_back(bind_layer(i, binder));
 }
@@ -43,30 +48,32 @@ TextDecoder::Layer TextDecoder::bind_layer(int64_t index, WeightBinder& binder) 
   const std::string name = fmt::format("model.language_model.layers.{}.", index);
   const uint64_t hidden = u(config_.hidden_size), intermediate = u(config_.intermediate_size);
   const uint64_t q = u(config_.query_width()), kv = u(config_.kv_width()), head = u(config_.head_dim);
-  return {.input_norm = binder.rms_norm(name + "input_layernorm", hidden),
-          .post_attention_norm = binder.rms_norm(name + "post_attention_layernorm", hidden),
-          .q_norm = binder.rms_norm(name + "self_attn.q_norm", head),
-          .k_norm = binder.rms_norm(name + "self_attn.k_norm", head),
-          .q = binder.linear(name + "self_attn.q_proj", q, hidden),
-          .k = binder.linear(name + "self_attn.k_proj", kv, hidden),
-          .v = binder.linear(name + "self_attn.v_proj", kv, hidden),
-          .o = binder.linear(name + "self_attn.o_proj", hidden, q),
-          .gate = binder.linear(name + "mlp.gate_proj", intermediate, hidden),
-          .up = binder.linear(name + "mlp.up_proj", intermediate, hidden),
-          .down = binder.linear(name + "mlp.down_proj", hidden, intermediate)};
+  return {
+      .input_norm = binder.rms_norm(name + "input_layernorm", hidden),
+      .post_attention_norm = binder.rms_norm(name + "post_attention_layernorm", hidden),
+      .q_norm = binder.rms_norm(name + "self_attn.q_norm", head),
+      .k_norm = binder.rms_norm(name + "self_attn.k_norm", head),
+      .qkv = binder.joined(
+          {{name + "self_attn.q_proj", q}, {name + "self_attn.k_proj", kv}, {name + "self_attn.v_proj", kv}},
+          hidden),
+      .o = binder.linear(name + "self_attn.o_proj", hidden, q),
+      .gate_up = binder.joined({{name + "mlp.gate_proj", intermediate}, {name + "mlp.up_proj", intermediate}},
+                               hidden),
+      .down = binder.linear(name + "mlp.down_proj", hidden, intermediate)};
 }
 
 Tensor TextDecoder::embed(const Chunk& chunk, int64_t first) const {
   const uint64_t hidden = u(config_.hidden_size);
   Tensor x(chunk.ids.size(), hidden);
   const DecodeRow decode = decoder(embedding_.dtype);
+  const uint64_t row_bytes = embedding_.bytes.size() / embedding_.shape[0];
   for (size_t i = 0; i < chunk.ids.size(); ++i) {
     const int64_t id = chunk.ids[i];
     if (id < 0 || id >= config_.vocab_size) {
       fail(ErrorCode::usage, "token {}: found id {}, expected 0 to {}", u(first) + i, id,
            config_.vocab_size - 1);
     }
-    decode(embedding_.data + u(id) * embedding_.row_bytes, hidden, x.row(i));
+    decode(embedding_.bytes.data() + u(id) * row_bytes, hidden, x.row(i));
   }
   each_visual_row(chunk, first, [&](uint64_t row, const VisionFeatures& features, uint64_t feature_row) {
     std::copy_n(features.merged.row(feature_row), hidden, x.row(row));
@@ -103,60 +110,96 @@ void TextDecoder::layer(int64_t index, const LayerRun& run, Tensor& x, Ops& ops)
 void TextDecoder::attention(const Layer& layer, int64_t index, const LayerRun& run, Tensor& x,
                             Ops& ops) const {
   const auto tokens = static_cast<int64_t>(x.rows());
-  const int64_t held = run.cache.size(), q_width = config_.query_width(), kv_width = config_.kv_width();
-  const double eps = config_.rms_norm_eps;
-  Tensor normed(x.rows(), x.columns()), q(x.rows(), u(q_width)), attended(x.rows(), u(q_width));
-  float* k = run.cache.keys(index) + held * kv_width;
-  float* v = run.cache.values(index) + held * kv_width;
-  ops.rms_norm(
-      {.x = x.data(), .rows = tokens, .weight = layer.input_norm.weight, .eps = eps, .y = normed.data()});
-  ops.linear({.x = normed.data(), .rows = tokens, .weight = &layer.q.weight, .bias = {}, .y = q.data()});
-  ops.linear({.x = normed.data(), .rows = tokens, .weight = &layer.k.weight, .bias = {}, .y = k});
-  ops.linear({.x = normed.data(), .rows = tokens, .weight = &layer.v.weight, .bias = {}, .y = v});
-  const int64_t q_rows = tokens * config_.num_attention_heads, k_rows = tokens * config_.num_key_value_heads;
-  ops.rms_norm({.x = q.data(), .rows = q_rows, .weight = layer.q_norm.weight, .eps = eps, .y = q.data()});
-  ops.rms_norm({.x = k, .rows = k_rows, .weight = layer.k_norm.weight, .eps = eps, .y = k});
-  ops.rope(q.data(), config_.num_attention_heads, q_width, run.rotary);
-  ops.rope(k, config_.num_key_value_heads, kv_width, run.rotary);
-  ops.attention({.q = q.data(),
-                 .k = run.cache.keys(index),
-                 .v = run.cache.values(index),
-                 .out = attended.data(),
-                 .queries = tokens,
-                 .keys = held + tokens,
-                 .first = held,
-                 .heads = config_.num_attention_heads,
-                 .kv_heads = config_.num_key_value_heads,
-                 .head_dim = config_.head_dim,
-                 .q_stride = q_width,
-                 .kv_stride = kv_width,
-                 .mask = AttentionArgs::Mask::causal});
-  ops.linear(
-      {.x = attended.data(), .rows = tokens, .weight = &layer.o.weight, .bias = {}, .y = normed.data()});
-  ops.add(x.values(), normed.values());
+  const int64_t q_width = config_.query_width(), kv_width = config_.kv_width();
+  const int64_t width = q_width + 2 * kv_width;
+  float* qkv = ops.scratch(Ops::Slot::wide, tokens * width);
+  float* rows = ops.scratch(Ops::Slot::rows, tokens * config_.hidden_size);
+  const LinearInput input = ops.rms_norm_input({.x = x.data(),
+                                                .rows = tokens,
+                                                .weight = layer.input_norm.weight,
+                                                .eps = config_.rms_norm_eps,
+                                                .y = rows},
+                                               layer.qkv.form());
+  ops.linear(input, {.weights = layer.qkv.parts, .bias = {}, .y = qkv});
+  normalise_heads(layer, run, qkv, ops);
+  float* attended = ops.scratch(Ops::Slot::heads, tokens * q_width);
+  attend(index, run, qkv, attended, ops);
+  ops.linear(ops.input(attended, tokens, q_width, layer.o.form()),
+             {.weights = layer.o.parts, .bias = {}, .y = x.data(), .epilogue = Epilogue::add});
+}
+
+// QK-norm and rotation, in place. qkv: [tokens, query_width + 2 kv_width]
+void TextDecoder::normalise_heads(const Layer& layer, const LayerRun& run, float* qkv, Ops& ops) const {
+  const int64_t stride = config_.query_width() + 2 * config_.kv_width();
+  const auto tokens = std::ssize(run.chunk.ids);
+  ops.head_norm(qkv, {.heads = config_.num_attention_heads, .stride = stride, .tokens = tokens},
+                layer.q_norm.weight, config_.rms_norm_eps);
+  ops.head_norm(qkv + config_.query_width(),
+                {.heads = config_.num_key_value_heads, .stride = stride, .tokens = tokens},
+                layer.k_norm.weight, config_.rms_norm_eps);
+  ops.rope(qkv, config_.num_attention_heads, stride, run.rotary);
+  ops.rope(qkv + config_.query_width(), config_.num_key_value_heads, stride, run.rotary);
+}
+
+void TextDecoder::attend(int64_t index, const LayerRun& run, float* qkv, float* out, Ops& ops) const {
+  const int64_t q_width = config_.query_width(), kv_width = config_.kv_width();
+  const int64_t stride = q_width + 2 * kv_width;
+  const int64_t tokens = std::ssize(run.chunk.ids), held = run.cache.size();
+  const float* k = qkv + q_width;
+  const float* v = k + kv_width;
+  if (run.cache.form() == KvForm::i16) {
+    const KvBlocks blocks = run.cache.blocks(index);
+    ops.write_kv(blocks, {.k = k,
+                          .v = v,
+                          .tokens = tokens,
+                          .first = held,
+                          .kv_heads = config_.num_key_value_heads,
+                          .stride = stride});
+    ops.attention(BlockedAttentionArgs{.q = qkv,
+                                       .kv = blocks,
+                                       .out = out,
+                                       .queries = tokens,
+                                       .keys = held + tokens,
+                                       .first = held,
+                                       .heads = config_.num_attention_heads,
+                                       .kv_heads = config_.num_key_value_heads,
+                                       .q_stride = stride,
+                                       .mask = AttentionArgs::Mask::causal});
+    return;
+  }
+  for (int64_t t = 0; t < tokens; ++t) {
+    std::copy_n(k + t * stride, kv_width, run.cache.keys(index) + (held + t) * kv_width);
+    std::copy_n(v + t * stride, kv_width, run.cache.values(index) + (held + t) * kv_width);
+  }
+  ops.attention(AttentionArgs{.q = qkv,
+                              .k = run.cache.keys(index),
+                              .v = run.cache.values(index),
+                              .out = out,
+                              .queries = tokens,
+                              .keys = held + tokens,
+                              .first = held,
+                              .heads = config_.num_attention_heads,
+                              .kv_heads = config_.num_key_value_heads,
+                              .head_dim = config_.head_dim,
+                              .q_stride = stride,
+                              .kv_stride = kv_width,
+                              .mask = AttentionArgs::Mask::causal});
 }
 
 // x += down(silu(gate(norm(x))) * up(norm(x)))
 void TextDecoder::mlp(const Layer& layer, Tensor& x, Ops& ops) const {
   const auto tokens = static_cast<int64_t>(x.rows());
-  Tensor normed(x.rows(), x.columns());
-  Tensor gate(x.rows(), u(config_.intermediate_size)), up(x.rows(), u(config_.intermediate_size));
-  ops.rms_norm({.x = x.data(),
-                .rows = tokens,
-                .weight = layer.post_attention_norm.weight,
-                .eps = config_.rms_norm_eps,
-                .y = normed.data()});
-  ops.linear(
-      {.x = normed.data(), .rows = tokens, .weight = &layer.gate.weight, .bias = {}, .y = gate.data()});
-  ops.linear({.x = normed.data(), .rows = tokens, .weight = &layer.up.weight, .bias = {}, .y = up.data()});
-  ops.silu_multiply(gate.values(), up.values());
-  ops.linear(
-      {.x = gate.data(), .rows = tokens, .weight = &layer.down.weight, .bias = {}, .y = normed.data()});
-  ops.add(x.values(), normed.values());
-}
-
-void TextDecoder::logits(const float* hidden, int64_t rows, float* out, Ops& ops) const {
-  ops.linear({.x = hidden, .rows = rows, .weight = &head_, .bias = {}, .y = out});
+  float* rows = ops.scratch(Ops::Slot::rows, tokens * config_.hidden_size);
+  float* gate_up = ops.scratch(Ops::Slot::wide, tokens * 2 * config_.intermediate_size);
+  const LinearInput input = ops.rms_norm_input({.x = x.data(),
+                                                .rows = tokens,
+                                                .weight = layer.post_attention_norm.weight,
+                                                .eps = config_.rms_norm_eps,
+                                                .y = rows},
+                                               layer.gate_up.form());
+  ops.linear(input, {.weights = layer.gate_up.parts, .bias = {}, .y = gate_up});
+  ops.linear(ops.silu_input(gate_up, tokens, config_.intermediate_size, layer.down.form()),
+             {.weights = layer.down.parts, .bias = {}, .y = x.data(), .epilogue = Epilogue::add});
 }
 
 }  // namespace qvl

@@ -6,6 +6,7 @@
 
 #include "files/model_config.h"
 #include "model/kv_cache.h"
+#include "model/output_head.h"
 #include "model/positions.h"
 #include "model/vision_features.h"
 #include "model/weight_binder.h"
@@ -47,21 +48,27 @@ class TextDecoder {
   /// All layers and the final norm; the cache then holds the chunk. [tokens, hidden]
   Tensor forward(const Chunk& chunk, KvCache& cache, Ops& ops) const;
   /// out: [rows, vocab_size]
-  void logits(const float* hidden, int64_t rows, float* out, Ops& ops) const;
+  void logits(const float* hidden, int64_t rows, float* out, Ops& ops) const {
+    head_.logits(hidden, rows, out, ops);
+  }
 
  private:
   struct Layer {
     Norm input_norm, post_attention_norm, q_norm, k_norm;
-    Linear q, k, v, o, gate, up, down;
+    Linear qkv, o, gate_up, down;
   };
 
   Layer bind_layer(int64_t index, WeightBinder& binder) const;
   void attention(const Layer& layer, int64_t index, const LayerRun& run, Tensor& x, Ops& ops) const;
+  /// Attention of rotated queries over the cache, the chunk's own keys and values added to it.
+  /// qkv: [tokens, query_width + 2 kv_width]; out: [tokens, query_width]
+  void attend(int64_t index, const LayerRun& run, float* qkv, float* out, Ops& ops) const;
+  void normalise_heads(const Layer& layer, const LayerRun& run, float* qkv, Ops& ops) const;
   void mlp(const Layer& layer, Tensor& x, Ops& ops) const;
 
   TextConfig config_;
-  PackedWeight embedding_;  // [vocab_size, hidden]
-  PackedWeight head_;       // the same when tied
+  TensorView embedding_;  // [vocab_size, hidden]
+  OutputHead head_;       // over the embedding when tied
   Norm norm_;
   std::vector<Layer> layers_;
 };

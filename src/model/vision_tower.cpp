@@ -4,7 +4,6 @@
 
 #include "base/error.h"
 #include "model/vision_positions.h"
-#include "ops/pack.h"
 
 namespace qvl {
 namespace {
@@ -24,6 +23,9 @@ VisionTower::VisionTower(const VisionConfig& config, WeightBinder& binder) : con
   position_table_ = binder.values("model.visual.pos_embed.weight",
                                   {u(config.num_position_embeddings), u(config.hidden_size)});
   for (int64_t i = 0; i < config.depth; ++i) blocks_.push_back(bind_block(i, binder));
+  const bool quantised = !blocks_.empty() && !blocks_.front().qkv.parts.empty() &&
+                         blocks_.front().qkv.form() != WeightForm::stored;
+  integer_attention_ = quantised && config.head_dim() % 2 == 0 && config.head_dim() <= kMaxBlockedWidth;
   merger_ = bind_merger("model.visual.merger", u(config.hidden_size), binder);
   for (size_t i = 0; i < config.deepstack_visual_indexes.size(); ++i) {
     deepstack_.push_back(bind_merger(fmt::format("model.visual.deepstack_merger_list.{}", i),
@@ -47,13 +49,13 @@ void VisionTower::bind_patch_embedding(WeightBinder& binder) {
         std::copy_n(kernel.data() + row * plane, plane, patch_weight_.data() + (row * frames + t) * plane);
       }
     }
-    patch_embedding_.weight = pack({.dtype = DType::f32,
-                                    .shape = {hidden, u(config_.patch_values())},
-                                    .bytes = std::as_bytes(std::span(patch_weight_))});
+    patch_embedding_ = binder.stored({.dtype = DType::f32,
+                                      .shape = {hidden, u(config_.patch_values())},
+                                      .bytes = std::as_bytes(std::span(patch_weight_))});
   } else if (const auto* view = binder.view(name + ".weight", {hidden, channels, frames, patch, patch})) {
-    patch_embedding_.weight = pack(*view);
+    patch_embedding_ = binder.stored(*view);
   }
-  patch_embedding_.bias = binder.values(name + ".bias", {hidden});
+  patch_bias_ = binder.values(name + ".bias", {hidden});
 }
 
 VisionTower::Block VisionTower::bind_block(int64_t index, WeightBinder& binder) const {
@@ -85,11 +87,8 @@ VisionRun VisionTower::begin(const PatchedMedia& media, Ops& ops) const {
                 .rotary = vision_rotary(config_, grid),
                 .next_block = 0,
                 .features = {}};
-  ops.linear({.x = media.pixels.data(),
-              .rows = grid.patches(),
-              .weight = &patch_embedding_.weight,
-              .bias = patch_embedding_.bias,
-              .y = run.x.data()});
+  ops.linear(ops.input(media.pixels.data(), grid.patches(), config_.patch_values(), WeightForm::stored),
+             {.weights = {&patch_embedding_, 1}, .bias = patch_bias_, .y = run.x.data()});
   add_position_embedding(position_table_, config_, grid, run.x);
   return run;
 }
@@ -116,73 +115,102 @@ VisionFeatures VisionTower::finish(VisionRun run, Ops& ops) const {
 
 // x += proj(attention(norm1(x))); patches attend within their own temporal step.
 void VisionTower::attention(const Block& block, VisionRun& run, Ops& ops) const {
-  const int64_t hidden = config_.hidden_size, rows = run.grid.patches(), step_rows = run.grid.h * run.grid.w;
-  Tensor normed(run.x.rows(), u(hidden));
-  Tensor qkv(run.x.rows(), u(3 * hidden));
-  ops.layer_norm({.x = run.x.data(),
-                  .rows = rows,
-                  .weight = block.norm1.weight,
-                  .bias = block.norm1.bias,
-                  .eps = config_.layer_norm_eps,
-                  .y = normed.data()});
-  ops.linear({.x = normed.data(),
-              .rows = rows,
-              .weight = &block.qkv.weight,
-              .bias = block.qkv.bias,
-              .y = qkv.data()});
+  const int64_t hidden = config_.hidden_size, rows = run.grid.patches();
+  float* attended = ops.scratch(Ops::Slot::rows, rows * hidden);
+  float* qkv = ops.scratch(Ops::Slot::wide, rows * 3 * hidden);
+  const LinearInput input = ops.layer_norm_input({.x = run.x.data(),
+                                                  .rows = rows,
+                                                  .weight = block.norm1.weight,
+                                                  .bias = block.norm1.bias,
+                                                  .eps = config_.layer_norm_eps,
+                                                  .y = attended},
+                                                 block.qkv.form());
+  ops.linear(input, {.weights = block.qkv.parts, .bias = block.qkv.bias, .y = qkv});
+  integer_attention_ ? attend_blocked(run, qkv, attended, ops) : attend(run, qkv, attended, ops);
+  ops.linear(
+      ops.input(attended, rows, hidden, block.proj.form()),
+      {.weights = block.proj.parts, .bias = block.proj.bias, .y = run.x.data(), .epilogue = Epilogue::add});
+}
+
+void VisionTower::attend(const VisionRun& run, float* qkv, float* out, Ops& ops) const {
+  const int64_t hidden = config_.hidden_size, step_rows = run.grid.h * run.grid.w;
   for (int64_t t = 0; t < run.grid.t; ++t) {
-    float* q = qkv.row(u(t * step_rows));
+    float* q = qkv + t * step_rows * 3 * hidden;
     ops.rope(q, config_.num_heads, 3 * hidden, run.rotary);
     ops.rope(q + hidden, config_.num_heads, 3 * hidden, run.rotary);
-    ops.attention({.q = q,
-                   .k = q + hidden,
-                   .v = q + 2 * hidden,
-                   .out = normed.row(u(t * step_rows)),
-                   .queries = step_rows,
-                   .keys = step_rows,
-                   .first = 0,
-                   .heads = config_.num_heads,
-                   .kv_heads = config_.num_heads,
-                   .head_dim = config_.head_dim(),
-                   .q_stride = 3 * hidden,
-                   .kv_stride = 3 * hidden,
-                   .mask = AttentionArgs::Mask::none});
+    ops.attention(AttentionArgs{.q = q,
+                                .k = q + hidden,
+                                .v = q + 2 * hidden,
+                                .out = out + t * step_rows * hidden,
+                                .queries = step_rows,
+                                .keys = step_rows,
+                                .first = 0,
+                                .heads = config_.num_heads,
+                                .kv_heads = config_.num_heads,
+                                .head_dim = config_.head_dim(),
+                                .q_stride = 3 * hidden,
+                                .kv_stride = 3 * hidden,
+                                .mask = AttentionArgs::Mask::none});
   }
-  Tensor projected(run.x.rows(), u(hidden));
-  ops.linear({.x = normed.data(),
-              .rows = rows,
-              .weight = &block.proj.weight,
-              .bias = block.proj.bias,
-              .y = projected.data()});
-  ops.add(run.x.values(), projected.values());
+}
+
+void VisionTower::attend_blocked(const VisionRun& run, float* qkv, float* out, Ops& ops) const {
+  const int64_t hidden = config_.hidden_size, step_rows = run.grid.h * run.grid.w;
+  const int64_t block_bytes = KvBlockLayout{config_.head_dim()}.bytes();
+  const int64_t blocks = (step_rows + kBlockKeys - 1) / kBlockKeys;
+  const int64_t floats = config_.num_heads * blocks * block_bytes / static_cast<int64_t>(sizeof(float));
+  float* memory = ops.scratch(Ops::Slot::kv_blocks, floats);
+  const KvBlocks kv{.data = std::as_writable_bytes(std::span(memory, u(floats))).data(),
+                    .head_stride = blocks * block_bytes,
+                    .width = config_.head_dim()};
+  // The places behind the last key are multiplied by zero: they must not hold a NaN by chance.
+  for (int64_t head = 0; head < config_.num_heads; ++head) {
+    std::fill_n(kv.block(head, blocks - 1), block_bytes, std::byte{0});
+  }
+  for (int64_t t = 0; t < run.grid.t; ++t) {
+    float* q = qkv + t * step_rows * 3 * hidden;
+    ops.rope(q, config_.num_heads, 3 * hidden, run.rotary);
+    ops.rope(q + hidden, config_.num_heads, 3 * hidden, run.rotary);
+    ops.write_kv(kv, {.k = q + hidden,
+                      .v = q + 2 * hidden,
+                      .tokens = step_rows,
+                      .first = 0,
+                      .kv_heads = config_.num_heads,
+                      .stride = 3 * hidden});
+    ops.attention(BlockedAttentionArgs{.q = q,
+                                       .kv = kv,
+                                       .out = out + t * step_rows * hidden,
+                                       .queries = step_rows,
+                                       .keys = step_rows,
+                                       .first = 0,
+                                       .heads = config_.num_heads,
+                                       .kv_heads = config_.num_heads,
+                                       .q_stride = 3 * hidden,
+                                       .mask = AttentionArgs::Mask::none});
+  }
 }
 
 // x += fc2(gelu(fc1(norm2(x))))
 void VisionTower::mlp(const Block& block, VisionRun& run, Ops& ops) const {
   const int64_t hidden = config_.hidden_size, rows = run.grid.patches();
-  const uint64_t share = u(std::min(rows, mlp_rows));
-  Tensor normed(share, u(hidden)), inner(share, u(config_.intermediate_size)), out(share, u(hidden));
+  const int64_t share = std::min(rows, mlp_rows);
+  float* normed = ops.scratch(Ops::Slot::rows, share * hidden);
+  float* inner = ops.scratch(Ops::Slot::wide, share * config_.intermediate_size);
   for (int64_t first = 0; first < rows; first += mlp_rows) {
     const int64_t count = std::min(mlp_rows, rows - first);
     float* x = run.x.row(u(first));
-    ops.layer_norm({.x = x,
-                    .rows = count,
-                    .weight = block.norm2.weight,
-                    .bias = block.norm2.bias,
-                    .eps = config_.layer_norm_eps,
-                    .y = normed.data()});
-    ops.linear({.x = normed.data(),
-                .rows = count,
-                .weight = &block.fc1.weight,
-                .bias = block.fc1.bias,
-                .y = inner.data()});
-    ops.gelu_tanh(inner.values().first(u(count * config_.intermediate_size)));
-    ops.linear({.x = inner.data(),
-                .rows = count,
-                .weight = &block.fc2.weight,
-                .bias = block.fc2.bias,
-                .y = out.data()});
-    ops.add({x, u(count * hidden)}, out.values().first(u(count * hidden)));
+    const LinearInput input = ops.layer_norm_input({.x = x,
+                                                    .rows = count,
+                                                    .weight = block.norm2.weight,
+                                                    .bias = block.norm2.bias,
+                                                    .eps = config_.layer_norm_eps,
+                                                    .y = normed},
+                                                   block.fc1.form());
+    ops.linear(
+        input,
+        {.weights = block.fc1.parts, .bias = block.fc1.bias, .y = inner, .epilogue = Epilogue::gelu_tanh});
+    ops.linear(ops.input(inner, count, config_.intermediate_size, block.fc2.form()),
+               {.weights = block.fc2.parts, .bias = block.fc2.bias, .y = x, .epilogue = Epilogue::add});
   }
 }
 
@@ -191,25 +219,22 @@ void VisionTower::mlp(const Block& block, VisionRun& run, Ops& ops) const {
 Tensor VisionTower::merge(const Merger& merger, NormPlace place, const Tensor& x, Ops& ops) const {
   const int64_t width = config_.merged_width();
   const int64_t tokens = static_cast<int64_t>(x.rows()) * config_.hidden_size / width;
-  Tensor normed(u(tokens), u(width)), inner(u(tokens), u(width));
-  ops.layer_norm({.x = x.data(),
-                  .rows = place == NormPlace::before_concat ? static_cast<int64_t>(x.rows()) : tokens,
-                  .weight = merger.norm.weight,
-                  .bias = merger.norm.bias,
-                  .eps = config_.layer_norm_eps,
-                  .y = normed.data()});
-  ops.linear({.x = normed.data(),
-              .rows = tokens,
-              .weight = &merger.fc1.weight,
-              .bias = merger.fc1.bias,
-              .y = inner.data()});
-  ops.gelu_erf(inner.values());
+  const bool by_patch = place == NormPlace::before_concat;
+  float* normed = ops.scratch(Ops::Slot::rows, tokens * width);
+  float* inner = ops.scratch(Ops::Slot::wide, tokens * width);
+  ops.layer_norm_input({.x = x.data(),
+                        .rows = by_patch ? static_cast<int64_t>(x.rows()) : tokens,
+                        .weight = merger.norm.weight,
+                        .bias = merger.norm.bias,
+                        .eps = config_.layer_norm_eps,
+                        .y = normed},
+                       WeightForm::stored);
+  ops.linear(
+      ops.input(normed, tokens, width, merger.fc1.form()),
+      {.weights = merger.fc1.parts, .bias = merger.fc1.bias, .y = inner, .epilogue = Epilogue::gelu_erf});
   Tensor out(u(tokens), u(config_.out_hidden_size));
-  ops.linear({.x = inner.data(),
-              .rows = tokens,
-              .weight = &merger.fc2.weight,
-              .bias = merger.fc2.bias,
-              .y = out.data()});
+  ops.linear(ops.input(inner, tokens, width, merger.fc2.form()),
+             {.weights = merger.fc2.parts, .bias = merger.fc2.bias, .y = out.data()});
   return out;
 }
 

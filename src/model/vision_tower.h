@@ -48,12 +48,18 @@ class VisionTower {
   Merger bind_merger(const std::string& name, uint64_t norm_width, WeightBinder& binder) const;
   void bind_patch_embedding(WeightBinder& binder);
   void attention(const Block& block, VisionRun& run, Ops& ops) const;
+  /// Attention within each temporal step, queries and keys rotated in place.
+  /// qkv: [patches, 3 hidden]; out: [patches, hidden]
+  void attend(const VisionRun& run, float* qkv, float* out, Ops& ops) const;
+  void attend_blocked(const VisionRun& run, float* qkv, float* out, Ops& ops) const;
   void mlp(const Block& block, VisionRun& run, Ops& ops) const;
   Tensor merge(const Merger& merger, NormPlace place, const Tensor& x, Ops& ops) const;
 
   VisionConfig config_;
+  bool integer_attention_ = false;     // with integer weights, where the heads fit blocks
   std::vector<float> patch_weight_;    // [hidden, patch_values], where the file keeps it in pieces
-  Linear patch_embedding_;             // reads patch_weight_ or the mapped file
+  PackedWeight patch_embedding_;       // reads patch_weight_ or the mapped file
+  std::vector<float> patch_bias_;      // [hidden]
   std::vector<float> position_table_;  // [side * side, hidden]
   std::vector<Block> blocks_;
   Merger merger_;

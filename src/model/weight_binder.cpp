@@ -3,9 +3,9 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.h"
-#include "ops/pack.h"
 #include "tensor/decode.h"
 
 namespace qvl {
@@ -42,8 +42,42 @@ std::vector<float> WeightBinder::values(const std::string& name, const Shape& sh
 }
 
 Linear WeightBinder::linear(const std::string& name, uint64_t outputs, uint64_t inputs) {
-  const TensorView* found = view(name + ".weight", {outputs, inputs});
-  return found == nullptr ? Linear{} : Linear{.weight = pack(*found), .bias = {}};
+  return joined({{name, outputs}}, inputs);
+}
+
+Linear WeightBinder::joined(const std::vector<LinearPart>& parts, uint64_t inputs) {
+  std::vector<TensorView> views;
+  // The finest of what is chosen for the parts: they share one input.
+  WeightChoice choice = WeightChoice::q4;
+  for (const LinearPart& part : parts) {
+    const std::string name = part.name + ".weight";
+    const TensorView* found = view(name, {part.outputs, inputs});
+    if (found == nullptr) continue;
+    views.push_back(*found);
+    choice = std::min(choice, choice_for(name, found->dtype));
+  }
+  if (views.size() < parts.size()) return {};
+  Linear layer;
+  if (choice == WeightChoice::q8 || choice == WeightChoice::q4) {
+    layer.parts.push_back(
+        packer_.add(std::move(views), choice == WeightChoice::q8 ? WeightForm::q8 : WeightForm::q4));
+    return layer;
+  }
+  for (const TensorView& part : views) {
+    const bool rounds = choice == WeightChoice::bf16 && part.dtype != DType::bf16;
+    layer.parts.push_back(rounds ? packer_.add_bf16(part) : stored(part));
+  }
+  return layer;
+}
+
+WeightChoice WeightBinder::choice_for(const std::string& name, DType stored) const {
+  const bool vision = name.starts_with("model.visual.");
+  const WeightChoice choice = vision ? forms_.vision : forms_.text;
+  if (choice != WeightChoice::automatic) return choice;
+  if (vision) return WeightChoice::q8;
+  // Finer block formats would lose what their files paid for; those with offsets do not fit q4's levels.
+  const bool finer = stored == DType::q8_0 || stored == DType::q6_k || stored == DType::q5_k;
+  return finer || stored == DType::q4_k ? WeightChoice::q8 : WeightChoice::q4;
 }
 
 Linear WeightBinder::linear_with_bias(const std::string& name, uint64_t outputs, uint64_t inputs) {

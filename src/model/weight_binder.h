@@ -8,13 +8,24 @@
 
 #include "files/model_files.h"
 #include "kernels/matmul/packed_weight.h"
+#include "model/forms.h"
+#include "ops/weight_packer.h"
 
 namespace qvl {
 
-/// A linear layer; the bias may be empty.
+/// A linear layer, or several with the same input whose outputs stand side by side; the bias may be empty.
 struct Linear {
-  PackedWeight weight;      // [outputs, inputs]
-  std::vector<float> bias;  // [outputs]
+  std::vector<PackedWeight> parts;  // [outputs of the part, inputs]; one where they could be packed together
+  std::vector<float> bias;          // [all outputs]
+
+  /// What inputs are made for; all parts agree.
+  WeightForm form() const { return parts.front().form; }
+};
+
+/// "NAME.weight" of the shape [outputs, inputs of the layer].
+struct LinearPart {
+  std::string name;
+  uint64_t outputs;
 };
 
 /// A normalisation; the bias is empty for RMS norms.
@@ -26,10 +37,14 @@ struct Norm {
 /// yields an empty result that is not to be used. Thread-compatible.
 class WeightBinder {
  public:
-  explicit WeightBinder(const TensorSource& source) : source_(source) {}
+  /// Weights that do not stay as stored go to `packer`, which is to pack() before they are used.
+  WeightBinder(const TensorSource& source, const ModelForms& forms, WeightPacker& packer)
+      : source_(source), forms_(forms), packer_(packer) {}
 
   /// "NAME.weight" of the shape [outputs, inputs].
   Linear linear(const std::string& name, uint64_t outputs, uint64_t inputs);
+  /// Several with one input, their outputs one after another.
+  Linear joined(const std::vector<LinearPart>& parts, uint64_t inputs);
   /// The same with "NAME.bias".
   Linear linear_with_bias(const std::string& name, uint64_t outputs, uint64_t inputs);
   Norm rms_norm(const std::string& name, uint64_t width);
@@ -38,6 +53,8 @@ class WeightBinder {
   std::vector<float> values(const std::string& name, const Shape& shape);
   /// The stored tensor, or null with the problem noted.
   const TensorView* view(const std::string& name, const Shape& shape);
+  /// A weight of any shape with at least two dimensions as it is stored, the inner ones as inputs.
+  PackedWeight stored(const TensorView& view) const { return stored_weight(view, forms_.isa); }
   bool has(const std::string& name) const { return source_.find(name) != nullptr; }
 
   /// Throws Error{model_file} where tensors are missing (the first 20 and their count) or of another shape.
@@ -46,7 +63,11 @@ class WeightBinder {
   std::vector<std::string> unused() const;
 
  private:
+  WeightChoice choice_for(const std::string& name, DType stored) const;
+
   const TensorSource& source_;
+  ModelForms forms_;
+  WeightPacker& packer_;
   std::set<std::string> used_;
   std::vector<std::string> missing_, wrong_;
 };

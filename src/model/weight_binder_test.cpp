@@ -28,6 +28,8 @@ class MemorySource : public TensorSource {
     return out;
   }
   void check_unchanged() const override {}
+  std::string fingerprint() const override { return {}; }
+  void release(std::span<const std::byte>) const override {}
 
  private:
   std::map<std::string, std::vector<float>> data_;
@@ -44,26 +46,36 @@ std::string refusal(const WeightBinder& binder) {
   return "";
 }
 
+// A binder that leaves all weights as stored.
+struct Binding {
+  explicit Binding(const TensorSource& source) : binder(source, {}, packer) {}
+  WeightPacker packer{Isa::scalar, 0};
+  WeightBinder binder;
+};
+
 TEST(WeightBinder, binds_weights_and_biases) {
   MemorySource source;
   source.add("fc.weight", {3, 2});
   source.add("fc.bias", {3});
   source.add("extra", {1});
-  WeightBinder binder(source);
+  Binding binding(source);
+  WeightBinder& binder = binding.binder;
   const Linear layer = binder.linear_with_bias("fc", 3, 2);
   EXPECT_EQ(refusal(binder), "");
-  EXPECT_EQ(layer.weight.outputs, 3);
-  EXPECT_EQ(layer.weight.inputs, 2);
+  EXPECT_EQ(layer.parts.front().outputs, 3);
+  EXPECT_EQ(layer.parts.front().inputs, 2);
   EXPECT_EQ(layer.bias, (std::vector<float>{0, 1, 2}));
   EXPECT_EQ(binder.unused(), std::vector<std::string>{"extra"});
 }
 
 TEST(WeightBinder, names_every_missing_tensor_up_to_twenty) {
   MemorySource source;
-  WeightBinder one(source);
+  Binding first(source);
+  WeightBinder& one = first.binder;
   one.linear("a", 1, 1);
   EXPECT_EQ(refusal(one), "1 tensor missing: a.weight");
-  WeightBinder many(source);
+  Binding second(source);
+  WeightBinder& many = second.binder;
   for (int i = 0; i < 25; ++i) many.linear(std::to_string(i), 1, 1);
   EXPECT_EQ(refusal(many).substr(0, 42), "25 tensors missing: 0.weight, 1.weight, 2.");
   EXPECT_NE(refusal(many).find("19.weight, ..."), std::string::npos);
@@ -73,7 +85,8 @@ TEST(WeightBinder, names_found_and_expected_shape) {
   MemorySource source;
   source.add("fc.weight", {3, 2});
   source.add("norm.weight", {4});
-  WeightBinder binder(source);
+  Binding binding(source);
+  WeightBinder& binder = binding.binder;
   binder.linear("fc", 2, 3);
   binder.rms_norm("norm", 5);
   EXPECT_EQ(refusal(binder),

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "kernels/activation/activation.h"
 #include "kernels/norm/norm.h"
+#include "kernels/quantise/quantise.h"
 #include "kernels/rope/rope.h"
 
 namespace qvl {
@@ -14,71 +15,165 @@ namespace {
 constexpr int64_t share_values =
     16'384;  // values per claimed share of cheap work: above the cost of claiming it
 constexpr int64_t attention_rows = 32;  // query rows per claimed share
+// Outputs per claimed share of a product: 64 where many rows keep a share busy for long, more where a share
+// is over after reading its weights once.
+constexpr int64_t product_outputs = 64, product_outputs_few_rows = 256, few_rows = 8;
 
 size_t unsign(int64_t count) {
   QVL_CHECK(count >= 0);
   return static_cast<size_t>(count);
 }
 
-}  // namespace
-
-Ops::Ops(ThreadPool& pool) : pool_(pool), scratch_(static_cast<size_t>(pool.size())) {}
-
-void Ops::reserve_scratch(int64_t floats) {
-  for (auto& buffer : scratch_) {
-    if (buffer.size() < unsign(floats)) buffer.resize(unsign(floats));
+void grow(Tensor& tensor, int64_t floats) {
+  if (tensor.columns() < unsign(floats)) {
+    tensor = {};  // the old memory goes before the new comes
+    tensor = Tensor(1, unsign(floats));
   }
 }
 
-void Ops::each_row(int64_t rows, int64_t width, const std::function<void(int64_t)>& body) {
+}  // namespace
+
+Ops::Ops(ThreadPool& pool, Isa isa) : pool_(pool), isa_(isa), worker_scratch_(unsign(pool.size())) {
+  QVL_CHECK(supported(isa));
+}
+
+void Ops::reserve_worker_scratch(int64_t floats) {
+  for (Tensor& scratch : worker_scratch_) grow(scratch, floats);
+}
+
+float* Ops::worker_scratch(int worker) { return worker_scratch_[static_cast<size_t>(worker)].data(); }
+
+float* Ops::scratch(Slot slot, int64_t floats) {
+  Tensor& tensor = slots_[static_cast<size_t>(slot)];
+  grow(tensor, floats);
+  return tensor.data();
+}
+
+void Ops::each_row(int64_t rows, int64_t width, RowBody body) {
   const size_t grain = unsign(std::max<int64_t>(1, share_values / std::max<int64_t>(width, 1)));
-  pool_.parallel_for(unsign(rows), grain, [&](size_t begin, size_t end, int) {
-    for (size_t row = begin; row < end; ++row) body(static_cast<int64_t>(row));
+  pool_.parallel_for(unsign(rows), grain, [&](size_t begin, size_t end, int worker) {
+    for (size_t row = begin; row < end; ++row) body(static_cast<int64_t>(row), worker);
   });
 }
 
-void Ops::each_share(int64_t count, const std::function<void(int64_t, int64_t)>& body) {
-  pool_.parallel_for(unsign(count), share_values, [&](size_t begin, size_t end, int) {
-    body(static_cast<int64_t>(begin), static_cast<int64_t>(end - begin));
+// Quantises what row(index, scratch) returns, for each row.
+LinearInput Ops::quantised_rows(int64_t rows, int64_t inputs,
+                                FunctionRef<const float*(int64_t, float*)> row) {
+  const QuantisedRows& out = quantised_.shape(rows, inputs);
+  reserve_worker_scratch(inputs);
+  const QuantiseRow quantise = quantise_row(isa_);
+  each_row(rows, inputs, [&](int64_t r, int worker) { quantise(row(r, worker_scratch(worker)), r, out); });
+  return {.x = nullptr, .quantised_x = &out, .rows = rows, .inputs = inputs};
+}
+
+LinearInput Ops::input(const float* x, int64_t rows, int64_t inputs, WeightForm form) {
+  if (form == WeightForm::stored) return {.x = x, .quantised_x = nullptr, .rows = rows, .inputs = inputs};
+  return quantised_rows(rows, inputs, [&](int64_t r, float*) { return x + r * inputs; });
+}
+
+LinearInput Ops::rms_norm_input(const RmsNormArgs& args, WeightForm form) {
+  const auto width = static_cast<int64_t>(args.weight.size());
+  if (form == WeightForm::stored) {
+    rms_norm(args);
+    return input(args.y, args.rows, width, form);
+  }
+  return quantised_rows(args.rows, width, [&](int64_t r, float* scratch) {
+    norm_kernels(isa_).rms_norm(args.x + r * width, width, args.weight.data(), args.eps, scratch);
+    return scratch;
   });
 }
 
-void Ops::linear(const LinearArgs& args) {
-  const PackedWeight& weight = *args.weight;
-  QVL_CHECK(args.bias.empty() || args.bias.size() == unsign(weight.outputs));
+LinearInput Ops::layer_norm_input(const LayerNormOpArgs& args, WeightForm form) {
+  QVL_CHECK(args.weight.size() == args.bias.size());
+  const auto width = static_cast<int64_t>(args.weight.size());
+  const LayerNormArgs norm = {args.weight.data(), args.bias.data(), args.eps};
+  const auto normalise = [&](int64_t r, float* y) {
+    norm_kernels(isa_).layer_norm(args.x + r * width, width, norm, y);
+    return y;
+  };
+  if (form != WeightForm::stored) return quantised_rows(args.rows, width, normalise);
+  each_row(args.rows, width, [&](int64_t r, int) { normalise(r, args.y + r * width); });
+  return input(args.y, args.rows, width, form);
+}
+
+LinearInput Ops::silu_input(float* gate_up, int64_t rows, int64_t inputs, WeightForm form) {
+  const auto silu = [&](int64_t r, float*) -> const float* {
+    float* gate = gate_up + r * 2 * inputs;
+    activation_kernels(isa_).silu_multiply(gate, gate + inputs, inputs);
+    return gate;
+  };
+  if (form != WeightForm::stored) return quantised_rows(rows, inputs, silu);
+  each_row(rows, inputs, [&](int64_t r, int) { silu(r, nullptr); });
+  // Rows move together: each lands at or before where it is, so in order none is overwritten unread.
+  for (int64_t r = 1; r < rows; ++r) {
+    std::copy_n(gate_up + r * 2 * inputs, inputs, gate_up + r * inputs);
+  }
+  return input(gate_up, rows, inputs, form);
+}
+
+void Ops::linear(const LinearInput& input, const LinearArgs& args) {
+  int64_t outputs = 0;
+  for (const PackedWeight& weight : args.weights) outputs += weight.outputs;
+  QVL_CHECK(args.bias.empty() || args.bias.size() == unsign(outputs));
+  int64_t first = 0;
+  for (const PackedWeight& weight : args.weights) {
+    multiply(input, {.weight = weight,
+                     .bias = args.bias.empty() ? nullptr : args.bias.data() + first,
+                     .y = args.y + first,
+                     .y_stride = outputs,
+                     .epilogue = args.epilogue});
+    first += weight.outputs;
+  }
+}
+
+void Ops::multiply(const LinearInput& input, const Product& product) {
+  const PackedWeight& weight = product.weight;
+  QVL_CHECK(input.inputs == weight.inputs);
+  QVL_CHECK((weight.form == WeightForm::stored ? input.x != nullptr : input.quantised_x != nullptr));
   const MatmulKernel& kernel = *weight.kernel;
-  reserve_scratch(kernel.scratch_floats(weight));
-  const int64_t blocks = (weight.outputs + kernel.output_block - 1) / kernel.output_block;
-  pool_.parallel_for(unsign(blocks), 1, [&](size_t begin, size_t end, int worker) {
-    kernel.run({.weight = &weight,
-                .x = args.x,
-                .rows = args.rows,
-                .first = static_cast<int64_t>(begin) * kernel.output_block,
-                .last = std::min(static_cast<int64_t>(end) * kernel.output_block, weight.outputs),
-                .bias = args.bias.empty() ? nullptr : args.bias.data(),
-                .y = args.y,
-                .scratch = scratch_[static_cast<size_t>(worker)].data()});
-  });
+  reserve_worker_scratch(kernel.scratch_floats(weight, input.rows));
+  // A fixed number of shares a thread at least, so that none waits long for the last.
+  const int64_t wanted = input.rows <= few_rows ? product_outputs_few_rows : product_outputs;
+  const int64_t fair = weight.outputs / (4 * pool_.size());
+  const int64_t share =
+      std::max(kernel.output_block, std::min(wanted, fair) / kernel.output_block * kernel.output_block);
+  pool_.parallel_for(unsign((weight.outputs + share - 1) / share), 1,
+                     [&](size_t begin, size_t end, int worker) {
+                       kernel.run({.weight = &weight,
+                                   .x = input.x,
+                                   .quantised_x = input.quantised_x,
+                                   .rows = input.rows,
+                                   .first = static_cast<int64_t>(begin) * share,
+                                   .last = std::min(static_cast<int64_t>(end) * share, weight.outputs),
+                                   .bias = product.bias,
+                                   .y = product.y,
+                                   .y_stride = product.y_stride,
+                                   .epilogue = product.epilogue,
+                                   .scratch = worker_scratch(worker)});
+                     });
 }
 
 void Ops::rms_norm(const RmsNormArgs& args) {
   const auto width = static_cast<int64_t>(args.weight.size());
-  each_row(args.rows, width, [&](int64_t row) {
-    rms_norm_scalar(args.x + row * width, width, args.weight.data(), args.eps, args.y + row * width);
+  each_row(args.rows, width, [&](int64_t row, int) {
+    norm_kernels(isa_).rms_norm(args.x + row * width, width, args.weight.data(), args.eps,
+                                args.y + row * width);
   });
 }
 
-void Ops::layer_norm(const LayerNormOpArgs& args) {
-  QVL_CHECK(args.weight.size() == args.bias.size());
-  const auto width = static_cast<int64_t>(args.weight.size());
-  const LayerNormArgs norm = {args.weight.data(), args.bias.data(), args.eps};
-  each_row(args.rows, width,
-           [&](int64_t row) { layer_norm_scalar(args.x + row * width, width, norm, args.y + row * width); });
+void Ops::head_norm(float* x, const HeadRows& rows, std::span<const float> weight, double eps) {
+  const auto width = static_cast<int64_t>(weight.size());
+  each_row(rows.tokens, rows.heads * width, [&](int64_t token, int) {
+    for (int64_t head = 0; head < rows.heads; ++head) {
+      float* at = x + token * rows.stride + head * width;
+      norm_kernels(isa_).rms_norm(at, width, weight.data(), eps, at);
+    }
+  });
 }
 
 void Ops::rope(float* x, int64_t heads, int64_t stride, const RotaryTable& table) {
   const auto half = static_cast<int64_t>(table.cos.columns());
-  each_row(static_cast<int64_t>(table.cos.rows()), heads * half * 2, [&](int64_t token) {
+  each_row(static_cast<int64_t>(table.cos.rows()), heads * half * 2, [&](int64_t token, int) {
     const auto row = static_cast<uint64_t>(token);
     for (int64_t head = 0; head < heads; ++head) {
       rope_scalar(x + token * stride + head * half * 2, half, table.cos.row(row), table.sin.row(row));
@@ -89,7 +184,7 @@ void Ops::rope(float* x, int64_t heads, int64_t stride, const RotaryTable& table
 void Ops::attention(const AttentionArgs& args) {
   QVL_CHECK(args.kv_heads > 0 && args.heads % args.kv_heads == 0);
   QVL_CHECK(args.mask == AttentionArgs::Mask::none || args.keys >= args.first + args.queries);
-  reserve_scratch(args.keys);
+  reserve_worker_scratch(args.keys);
   const int64_t blocks = (args.queries + attention_rows - 1) / attention_rows;
   pool_.parallel_for(unsign(blocks * args.heads), 1, [&](size_t begin, size_t end, int worker) {
     for (size_t share = begin; share < end; ++share) {
@@ -98,28 +193,37 @@ void Ops::attention(const AttentionArgs& args) {
                        {.head = static_cast<int64_t>(share) % args.heads,
                         .begin = first,
                         .end = std::min(first + attention_rows, args.queries)},
-                       scratch_[static_cast<size_t>(worker)].data());
+                       worker_scratch(worker));
     }
   });
 }
 
-void Ops::gelu_tanh(std::span<float> x) {
-  each_share(std::ssize(x), [&](int64_t i, int64_t count) { gelu_tanh_scalar(x.data() + i, count); });
+void Ops::attention(const BlockedAttentionArgs& args) {
+  QVL_CHECK(args.kv_heads > 0 && args.heads % args.kv_heads == 0);
+  QVL_CHECK(args.kv.width % 2 == 0 && args.kv.width <= kMaxBlockedWidth);
+  QVL_CHECK(args.mask == AttentionArgs::Mask::none || args.keys >= args.first + args.queries);
+  const int64_t rows = args.queries * (args.heads / args.kv_heads);
+  const int64_t blocks = (rows + attention_rows - 1) / attention_rows;
+  const BlockedAttention run = blocked_attention(isa_);
+  // Shares of one head follow each other, so that its keys stay in the cache.
+  pool_.parallel_for(unsign(blocks * args.kv_heads), 1, [&](size_t begin, size_t end, int) {
+    for (size_t share = begin; share < end; ++share) {
+      const int64_t first = static_cast<int64_t>(share) % blocks * attention_rows;
+      run(args, {.kv_head = static_cast<int64_t>(share) / blocks,
+                 .begin = first,
+                 .end = std::min(first + attention_rows, rows)});
+    }
+  });
 }
 
-void Ops::gelu_erf(std::span<float> x) {
-  each_share(std::ssize(x), [&](int64_t i, int64_t count) { gelu_erf_scalar(x.data() + i, count); });
-}
-
-void Ops::silu_multiply(std::span<float> gate, std::span<const float> up) {
-  QVL_CHECK(gate.size() == up.size());
-  each_share(std::ssize(gate),
-             [&](int64_t i, int64_t count) { silu_multiply_scalar(gate.data() + i, up.data() + i, count); });
-}
-
-void Ops::add(std::span<float> x, std::span<const float> y) {
-  QVL_CHECK(x.size() == y.size());
-  each_share(std::ssize(x), [&](int64_t i, int64_t count) { add_scalar(x.data() + i, y.data() + i, count); });
+void Ops::write_kv(const KvBlocks& blocks, const KvRows& rows) {
+  each_row(rows.tokens, 8 * rows.kv_heads * blocks.width, [&](int64_t token, int) {
+    for (int64_t head = 0; head < rows.kv_heads; ++head) {
+      const int64_t at = token * rows.stride + head * blocks.width;
+      write_kv_entry(blocks,
+                     {.head = head, .token = rows.first + token, .key = rows.k + at, .value = rows.v + at});
+    }
+  });
 }
 
 }  // namespace qvl

@@ -3,9 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <random>
 
-#include "ops/pack.h"
+#include "ops/weight_packer.h"
 
 namespace qvl {
 namespace {
@@ -18,21 +19,49 @@ std::vector<float> random_values(int64_t count, uint32_t seed) {
   return out;
 }
 
-std::vector<float> linear_with(int threads, int64_t rows) {
-  const auto weight = random_values(100 * 64, 1), x = random_values(9 * 64, 2), bias = random_values(100, 3);
-  const PackedWeight packed =
-      pack({.dtype = DType::f32, .shape = {100, 64}, .bytes = std::as_bytes(std::span(weight))});
-  std::vector<float> y(static_cast<size_t>(rows * 100));
+TensorView view_of(const std::vector<float>& values, Shape shape) {
+  return {.dtype = DType::f32, .shape = std::move(shape), .bytes = std::as_bytes(std::span(values))};
+}
+
+std::vector<float> linear_with(int threads, int64_t rows, WeightForm form, Isa isa) {
+  const auto first = random_values(100 * 64, 1), second = random_values(28 * 64, 4);
+  const auto x = random_values(9 * 64, 2), bias = random_values(128, 3);
   ThreadPool pool(threads);
-  Ops(pool).linear({.x = x.data(), .rows = rows, .weight = &packed, .bias = bias, .y = y.data()});
+  Ops ops(pool, isa);
+  WeightPacker packer(isa, 1 << 20);
+  std::vector<PackedWeight> parts;
+  if (form == WeightForm::stored) {
+    parts = {stored_weight(view_of(first, {100, 64}), isa), stored_weight(view_of(second, {28, 64}), isa)};
+  } else {
+    parts = {packer.add({view_of(first, {100, 64}), view_of(second, {28, 64})}, form)};
+  }
+  packer.pack(pool, {});
+  std::vector<float> y(static_cast<size_t>(rows * 128));
+  ops.linear(ops.input(x.data(), rows, 64, form), {.weights = parts, .bias = bias, .y = y.data()});
   return y;
 }
 
 TEST(Ops, linear_does_not_depend_on_threads_or_on_other_rows) {
-  const auto one = linear_with(1, 9);
-  EXPECT_EQ(one, linear_with(3, 9));
-  auto few = linear_with(2, 4);
-  EXPECT_TRUE(std::equal(few.begin(), few.end(), one.begin()));
+  for (const MatmulKernel& kernel : matmul_kernels()) {
+    if (!supported(kernel.isa)) continue;
+    const auto one = linear_with(1, 9, kernel.form, kernel.isa);
+    EXPECT_EQ(one, linear_with(3, 9, kernel.form, kernel.isa)) << kernel.name;
+    auto few = linear_with(2, 4, kernel.form, kernel.isa);
+    EXPECT_TRUE(std::equal(few.begin(), few.end(), one.begin())) << kernel.name;
+  }
+}
+
+TEST(Ops, linear_in_integers_is_near_the_stored_one) {
+  const auto exact = linear_with(2, 9, WeightForm::stored, Isa::scalar);
+  for (WeightForm form : {WeightForm::q8, WeightForm::q4}) {
+    const auto found = linear_with(2, 9, form, Isa::scalar);
+    double error = 0, squares = 0;
+    for (size_t i = 0; i < exact.size(); ++i) {
+      error += std::pow(found[i] - exact[i], 2);
+      squares += exact[i] * exact[i];
+    }
+    EXPECT_LT(error / squares, form == WeightForm::q8 ? 3e-4 : 1.5e-2);
+  }
 }
 
 std::vector<float> attention_with(int threads) {
@@ -40,40 +69,96 @@ std::vector<float> attention_with(int threads) {
              v = random_values(70 * 2 * 16, 3);
   std::vector<float> out(70 * 4 * 16);
   ThreadPool pool(threads);
-  Ops(pool).attention({.q = q.data(),
-                       .k = k.data(),
-                       .v = v.data(),
-                       .out = out.data(),
-                       .queries = 70,
-                       .keys = 70,
-                       .first = 0,
-                       .heads = 4,
-                       .kv_heads = 2,
-                       .head_dim = 16,
-                       .q_stride = 64,
-                       .kv_stride = 32,
-                       .mask = AttentionArgs::Mask::causal});
+  Ops(pool, Isa::scalar)
+      .attention(AttentionArgs{.q = q.data(),
+                               .k = k.data(),
+                               .v = v.data(),
+                               .out = out.data(),
+                               .queries = 70,
+                               .keys = 70,
+                               .first = 0,
+                               .heads = 4,
+                               .kv_heads = 2,
+                               .head_dim = 16,
+                               .q_stride = 64,
+                               .kv_stride = 32,
+                               .mask = AttentionArgs::Mask::causal});
   return out;
 }
 
-TEST(Ops, attention_does_not_depend_on_threads) { EXPECT_EQ(attention_with(1), attention_with(3)); }
+std::vector<float> blocked_attention_with(int threads, Isa isa) {
+  const auto q = random_values(70 * 4 * 16, 1), k = random_values(70 * 2 * 16, 2),
+             v = random_values(70 * 2 * 16, 3);
+  std::vector<float> out(70 * 4 * 16);
+  const int64_t bytes = 2 * KvBlockLayout{16}.bytes();
+  std::vector<std::byte> memory(static_cast<size_t>(2 * bytes));
+  const KvBlocks blocks{memory.data(), bytes, 16};
+  ThreadPool pool(threads);
+  Ops ops(pool, isa);
+  ops.write_kv(blocks, {.k = k.data(), .v = v.data(), .tokens = 70, .first = 0, .kv_heads = 2, .stride = 32});
+  ops.attention(BlockedAttentionArgs{.q = q.data(),
+                                     .kv = blocks,
+                                     .out = out.data(),
+                                     .queries = 70,
+                                     .keys = 70,
+                                     .first = 0,
+                                     .heads = 4,
+                                     .kv_heads = 2,
+                                     .q_stride = 64,
+                                     .mask = AttentionArgs::Mask::causal});
+  return out;
+}
 
-TEST(Ops, norms_and_pointwise_functions_cover_every_row) {
+TEST(Ops, attention_does_not_depend_on_threads) {
+  EXPECT_EQ(attention_with(1), attention_with(3));
+  for (Isa isa : all_isas()) {
+    if (!supported(isa)) continue;
+    const auto one = blocked_attention_with(1, isa), plain = attention_with(1);
+    EXPECT_EQ(one, blocked_attention_with(3, isa));
+    for (size_t i = 0; i < one.size(); ++i) ASSERT_NEAR(one[i], plain[i], 2e-3);
+  }
+}
+
+TEST(Ops, norms_cover_every_row_and_feed_linear_layers) {
   ThreadPool pool(2);
-  Ops ops(pool);
+  Ops ops(pool, best_isa());
   std::vector<float> x(40'000, 3.0f), y(40'000), weight(8, 1.0f);
   ops.rms_norm({.x = x.data(), .rows = 5000, .weight = weight, .eps = 0, .y = y.data()});
   for (float value : y) ASSERT_FLOAT_EQ(value, 1.0f);
-  ops.add(x, y);
-  for (float value : x) ASSERT_FLOAT_EQ(value, 4.0f);
-  ops.silu_multiply(x, y);
-  for (float value : x) ASSERT_NEAR(value, 4.0f / (1 + std::exp(-4.0f)), 1e-6);
+  const LinearInput floats = ops.rms_norm_input(
+      {.x = x.data(), .rows = 5000, .weight = weight, .eps = 0, .y = y.data()}, WeightForm::stored);
+  EXPECT_EQ(floats.x, y.data());
+  const LinearInput integers = ops.rms_norm_input(
+      {.x = x.data(), .rows = 5000, .weight = weight, .eps = 0, .y = nullptr}, WeightForm::q8);
+  for (int64_t r = 0; r < 5000; ++r) {
+    // Ones side by side: pairs are bounded by 127.5 steps, so each takes 64 of them.
+    ASSERT_EQ(integers.quantised_x->main.values[r * kGroup + 7], 64);
+    ASSERT_EQ(integers.quantised_x->main.values[r * kGroup + 8], 0);
+  }
 }
 
-TEST(Pack, reads_inner_dimensions_as_inputs) {
+TEST(Ops, silu_joins_gate_and_up_of_every_row) {
+  ThreadPool pool(2);
+  Ops ops(pool, best_isa());
+  std::vector<float> gate_up(300 * 2 * 5);
+  for (size_t r = 0; r < 300; ++r) {
+    for (size_t i = 0; i < 5; ++i) {
+      gate_up[r * 10 + i] = static_cast<float>(r % 7);
+      gate_up[r * 10 + 5 + i] = static_cast<float>(i);
+    }
+  }
+  const LinearInput input = ops.silu_input(gate_up.data(), 300, 5, WeightForm::stored);
+  for (size_t r = 0; r < 300; ++r) {
+    for (size_t i = 0; i < 5; ++i) {
+      const auto gate = static_cast<float>(r % 7);
+      ASSERT_NEAR(input.x[r * 5 + i], gate / (1 + std::exp(-gate)) * static_cast<float>(i), 1e-5);
+    }
+  }
+}
+
+TEST(StoredWeight, reads_inner_dimensions_as_inputs) {
   const std::vector<float> weight(2 * 3 * 4);
-  const PackedWeight packed =
-      pack({.dtype = DType::f32, .shape = {2, 3, 4}, .bytes = std::as_bytes(std::span(weight))});
+  const PackedWeight packed = stored_weight(view_of(weight, {2, 3, 4}), Isa::scalar);
   EXPECT_EQ(packed.outputs, 2);
   EXPECT_EQ(packed.inputs, 12);
   EXPECT_EQ(packed.row_bytes, 48u);

@@ -16,7 +16,7 @@ namespace detail {
 /// Messages and media of the turns so far, and the keys and values computed for them.
 struct ConversationState {
   ConversationState(Model loaded, ConversationOptions chosen)
-      : model(std::move(loaded)), options(std::move(chosen)), cached(model.runtime().files.config.text) {
+      : model(std::move(loaded)), options(std::move(chosen)), cached(model.runtime().network) {
     check_utf8("system", options.system);
     for (const std::string& tool : options.tools_json) check_utf8("tools", tool);
     if (!options.system.empty()) messages.push_back(text_message(Role::system, options.system));

@@ -113,7 +113,7 @@ void inspect_files(Inspection& inspection, const ModelFiles& files, const std::f
     check_parts_fit(files, *tokenizer, path);
   });
   collect(inspection, [&] {
-    const Qwen3Vl network(files.config, *files.tensors);
+    const Qwen3Vl network(files.config, *files.tensors, ModelForms{});
     inspection.warnings.insert(inspection.warnings.end(), network.warnings().begin(),
                                network.warnings().end());
   });

@@ -90,7 +90,7 @@ int64_t compute_logits(const LogitsRequest& request, Runtime& runtime, const Log
   Timings unused;
   if (!encode_media(media, runtime, listeners, unused)) return 0;
 
-  CachedSequence cached(config.text);
+  CachedSequence cached(runtime.network);
   reserve_cache(cached.cache, prompt.size(), config.text);
   PositionCounter counter;
   const auto positions = positions_of(prompt, config.vision.spatial_merge_size, counter);
@@ -143,6 +143,7 @@ int64_t Model::logits(const LogitsRequest& request, const LogitsSink& sink,
 
 int64_t Model::vocabulary() const { return runtime_->files.config.text.vocab_size; }
 double Model::load_seconds() const { return runtime_->load_seconds; }
+std::string_view Model::isa() const { return name_of(runtime_->ops.isa()); }
 int Model::threads() const { return runtime_->pool.size(); }
 const std::vector<std::string>& Model::warnings() const { return runtime_->warnings; }
 

@@ -37,7 +37,7 @@ void check_fits_context(const Sequence& sequence, int64_t answer_tokens, const T
 
 void reserve_cache(KvCache& cache, int64_t tokens, const TextConfig& config) {
   const uint64_t mebibytes =
-      static_cast<uint64_t>(cache.size() + tokens) * KvCache::bytes_per_token(config) >> 20;
+      static_cast<uint64_t>(cache.size() + tokens) * KvCache::bytes_per_token(config, cache.form()) >> 20;
   with_memory_for(
       fmt::format("for the keys and values of {} tokens ({} MiB)", cache.size() + tokens, mebibytes),
       [&] { cache.reserve(tokens); });

@@ -16,7 +16,7 @@ namespace qvl {
 
 /// The keys and values of a sequence, and which tokens they belong to. Thread-compatible.
 struct CachedSequence {
-  explicit CachedSequence(const TextConfig& config) : cache(config) {}
+  explicit CachedSequence(const Qwen3Vl& network) : cache(network.make_cache()) {}
 
   KvCache cache;
   Sequence held;  ///< as many tokens as `cache` holds

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/error.h"
+#include "pipeline/load_plan.h"
 #include "pipeline/memory_guard.h"
 #include "pipeline/stopwatch.h"
 #include "pipeline/tokenizer_files.h"
@@ -54,9 +55,9 @@ ModelFiles open_files(const LoadOptions& options) {
 }
 
 // Binding knows tensors, not files; the message shall name both.
-Qwen3Vl bind_network(const ModelFiles& files, const std::filesystem::path& path) {
+Qwen3Vl bind_network(const ModelFiles& files, const ModelForms& forms, const std::filesystem::path& path) {
   try {
-    return Qwen3Vl(files.config, *files.tensors);
+    return Qwen3Vl(files.config, *files.tensors, forms);
   } catch (const Error& error) {
     fail(error.code(), "{}: {}", path.string(), error.what());
   }
@@ -109,11 +110,14 @@ namespace detail {
 Runtime::Runtime(const LoadOptions& options)
     : files(open_files(options)),
       tokenizer(read_tokenizer(files, options.path)),
-      network(bind_network(files, options.path)),
+      network(bind_network(files, chosen_forms(options), options.path)),
       pool(granted_threads(options.threads)),
-      ops(pool),
+      ops(pool, network.forms().isa),
       warnings(files.warnings) {
   check_parts_fit(files, *tokenizer, options.path);
+  packed = network.pack(pool, pack_options(options, files));
+  if (packed.cache == CacheOutcome::failed)
+    warnings.push_back("packed weights are not kept: " + packed.problem);
   files.tensors->check_unchanged();
   warnings.insert(warnings.end(), network.warnings().begin(), network.warnings().end());
   if (options.progress) options.progress({.stage = "load", .fraction = 1});

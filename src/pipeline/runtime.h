@@ -33,6 +33,7 @@ struct Runtime {
   Qwen3Vl network;
   ThreadPool pool;
   Ops ops;
+  PackReport packed;
   std::vector<std::string> warnings;
   double load_seconds = 0;
 };

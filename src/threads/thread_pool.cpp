@@ -1,17 +1,39 @@
 #include "threads/thread_pool.h"
 
 #include <algorithm>
-#include <atomic>
 #include <system_error>
 
 #include "base/error.h"
 
 namespace qvl {
+namespace {
+
+// About 20 microseconds: as long as the steps between two products of one token take.
+constexpr int kAwakeTurns = 1500;
+
+void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+// Waits until `value` is no longer `old`: awake for a while, then asleep.
+template <typename Value>
+Value wait_for_change(const std::atomic<Value>& value, Value old) {
+  for (int turn = 0; turn < kAwakeTurns; ++turn) {
+    if (const Value now = value.load(std::memory_order_acquire); now != old) return now;
+    pause();
+  }
+  value.wait(old, std::memory_order_acquire);
+  return value.load(std::memory_order_acquire);
+}
+
+}  // namespace
 
 struct ThreadPool::Loop {
   size_t count;
   size_t grain;
-  const std::function<void(size_t, size_t, int)>& body;
+  Body body;
   std::atomic<size_t> next{0};
 
   void run(int worker) {
@@ -36,47 +58,34 @@ ThreadPool::ThreadPool(int threads) {
 }
 
 ThreadPool::~ThreadPool() {
-  {
-    std::lock_guard lock(mutex_);
-    stopping_ = true;
-  }
-  start_.notify_all();
+  generation_.fetch_or(1, std::memory_order_release);
+  generation_.notify_all();
   for (auto& worker : workers_) worker.join();
 }
 
-void ThreadPool::parallel_for(size_t count, size_t grain,
-                              const std::function<void(size_t, size_t, int)>& body) {
+void ThreadPool::parallel_for(size_t count, size_t grain, Body body) {
   if (count == 0) return;
   Loop loop{count, std::max<size_t>(grain, 1), body};
   if (workers_.empty() || count <= loop.grain) {
     loop.run(0);
     return;
   }
-  {
-    std::lock_guard lock(mutex_);
-    loop_ = &loop;
-    busy_ = static_cast<int>(workers_.size());
-    ++generation_;
-  }
-  start_.notify_all();
+  loop_ = &loop;
+  busy_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
+  generation_.fetch_add(2, std::memory_order_release);
+  generation_.notify_all();
   loop.run(0);
-  std::unique_lock lock(mutex_);
-  done_.wait(lock, [this] { return busy_ == 0; });
-  loop_ = nullptr;
+  for (int busy = busy_.load(std::memory_order_acquire); busy != 0;) busy = wait_for_change(busy_, busy);
 }
 
 void ThreadPool::work(int worker) {
-  uint64_t seen = 0;
-  std::unique_lock lock(mutex_);
+  uint32_t seen = 0;
   for (;;) {
-    start_.wait(lock, [&] { return stopping_ || generation_ != seen; });
-    if (stopping_) return;
-    seen = generation_;
-    Loop* loop = loop_;
-    lock.unlock();
-    loop->run(worker);
-    lock.lock();
-    if (--busy_ == 0) done_.notify_one();
+    // A worker that starts late finds the generation moved on already.
+    seen = wait_for_change(generation_, seen);
+    if ((seen & 1) != 0) return;
+    loop_->run(worker);
+    if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) busy_.notify_one();
   }
 }
 

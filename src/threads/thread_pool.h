@@ -1,21 +1,18 @@
 // A fork-join pool for compute.
 #pragma once
 
-#include <condition_variable>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
-#include <mutex>
 #include <thread>
 #include <vector>
 
+#include "base/function_ref.h"
+
 namespace qvl {
 
-/// Processors this process may use: its affinity mask, capped by the CPU quota of every enclosing cgroup (v1
-/// and v2), at least 1.
-int cpu_budget();
-
-/// A fixed set of threads that run one parallel loop at a time. Thread-compatible: one caller at a time.
+/// A fixed set of threads that run one parallel loop at a time. Between loops that follow closely they wait
+/// awake for some microseconds, then they sleep. Thread-compatible: one caller at a time.
 class ThreadPool {
  public:
   /// `threads` >= 1 workers in all, the caller counted. Starts with fewer where the system refuses one.
@@ -28,19 +25,18 @@ class ThreadPool {
 
   /// Calls body(begin, end, worker) until [0, count) is covered, in blocks of at most `grain`; worker is in
   /// [0, size()). Blocks are claimed, so that one slow thread does not stall the rest. `body` must not throw.
-  /// Returns when all blocks are done.
-  void parallel_for(size_t count, size_t grain, const std::function<void(size_t, size_t, int)>& body);
+  /// Returns when all blocks are done. Allocates nothing.
+  using Body = FunctionRef<void(size_t, size_t, int)>;
+  void parallel_for(size_t count, size_t grain, Body body);
 
  private:
   struct Loop;
   void work(int worker);
 
-  std::mutex mutex_;
-  std::condition_variable start_, done_;
-  Loop* loop_ = nullptr;
-  uint64_t generation_ = 0;
-  int busy_ = 0;
-  bool stopping_ = false;
+  // A loop is announced by a new generation; the low bit asks the workers to end.
+  alignas(64) std::atomic<uint32_t> generation_{0};
+  alignas(64) std::atomic<int> busy_{0};
+  Loop* loop_ = nullptr;  // written before the generation that announces it
   std::vector<std::thread> workers_;
 };
 

@@ -22,7 +22,7 @@ class Answers : public ::testing::TestWithParam<std::tuple<std::string, std::str
  protected:
   Answers()
       : golden_(read_case(std::get<0>(GetParam()), std::get<1>(GetParam()))),
-        model_(load_model({.path = checkpoint_folder(std::get<0>(GetParam()))})) {}
+        model_(load_model(exact_load_options(std::get<0>(GetParam())))) {}
 
   // [positions, vocabulary]
   std::vector<float> logits(const LogitsRequest& request) const {

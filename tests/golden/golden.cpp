@@ -69,6 +69,14 @@ Case case_from(const Json& json, std::span<const float> values) {
 
 }  // namespace
 
+LoadOptions exact_load_options(const std::string& checkpoint) {
+  LoadOptions options;
+  options.path = checkpoint_folder(checkpoint);
+  options.weights = options.vision_weights = WeightPrecision::f32;
+  options.kv = KvPrecision::f32;
+  return options;
+}
+
 std::filesystem::path checkpoint_folder(const std::string& checkpoint) {
   return checkpoint == "tiny" ? golden_folder() / checkpoint
                               : std::filesystem::path(QVL_SOURCE_DIR) / "models" / checkpoint;

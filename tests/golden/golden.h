@@ -37,6 +37,8 @@ struct Case {
 
 /// A checkpoint with golden values: "tiny" or "shapes".
 std::filesystem::path checkpoint_folder(const std::string& checkpoint);
+/// Loads it in float32, as the reference computes.
+LoadOptions exact_load_options(const std::string& checkpoint);
 
 /// Throws std::runtime_error naming the file that is missing or that does not fit, above all weights that are
 /// not those the values were made from.

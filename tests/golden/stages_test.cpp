@@ -28,7 +28,7 @@ class Stages : public ::testing::TestWithParam<std::tuple<std::string, std::stri
   void SetUp() override {
     const auto& [checkpoint, name] = GetParam();
     golden_ = read_case(checkpoint, name);
-    runtime_ = std::make_unique<detail::Runtime>(LoadOptions{.path = checkpoint_folder(checkpoint)});
+    runtime_ = std::make_unique<detail::Runtime>(exact_load_options(checkpoint));
     media_ = read_media(golden_.turn, *runtime_, {});
     sequence_ = place_media(golden_.ids, media_, runtime_->files.config);
   }
@@ -119,12 +119,12 @@ TEST_P(Stages, TextDecoder) {
   const Chunk chunk{.ids = golden_.ids, .positions = golden_.positions, .visual = spans};
   Tensor x = runtime_->network.text().embed(chunk, 0);
   append("embedded", x.values());
-  KvCache cache(config);
+  KvCache cache(config, KvForm::f32);
   cache.reserve(sequence_.size());
   const RotaryTable rotary = text_rotary(config, chunk.positions);
   runtime_->network.text().layer(0, {.chunk = chunk, .rotary = rotary, .cache = cache}, x, ops);
   append("layer_0", x.values());
-  KvCache fresh(config);
+  KvCache fresh(config, KvForm::f32);
   const Tensor hidden = runtime_->network.forward(chunk, fresh, ops);
   append("hidden", hidden.values());
   Tensor logits(hidden.rows(), static_cast<uint64_t>(config.vocab_size));

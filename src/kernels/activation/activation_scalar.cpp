@@ -5,8 +5,9 @@
 #include "kernels/activation/activation.h"
 
 namespace qvl {
+namespace {
 
-void gelu_tanh_scalar(float* x, int64_t count) {
+void gelu_tanh(float* x, int64_t count) {
   constexpr float scale = 0.7978845608028654f;  // sqrt(2 / pi)
   for (int64_t i = 0; i < count; ++i) {
     const float z = x[i];
@@ -14,17 +15,25 @@ void gelu_tanh_scalar(float* x, int64_t count) {
   }
 }
 
-void gelu_erf_scalar(float* x, int64_t count) {
+void gelu_erf(float* x, int64_t count) {
   constexpr float scale = 1.0f / std::numbers::sqrt2_v<float>;
   for (int64_t i = 0; i < count; ++i) x[i] = 0.5f * x[i] * (1.0f + std::erf(x[i] * scale));
 }
 
-void silu_multiply_scalar(float* gate, const float* up, int64_t count) {
+void silu_multiply(float* gate, const float* up, int64_t count) {
   for (int64_t i = 0; i < count; ++i) gate[i] = gate[i] / (1.0f + std::exp(-gate[i])) * up[i];
 }
 
-void add_scalar(float* x, const float* y, int64_t count) {
+void add(float* x, const float* y, int64_t count) {
   for (int64_t i = 0; i < count; ++i) x[i] += y[i];
+}
+
+}  // namespace
+
+const ActivationKernels kScalarActivations = {gelu_tanh, gelu_erf, silu_multiply, add};
+
+const ActivationKernels& activation_kernels(Isa isa) {
+  return isa == Isa::scalar ? kScalarActivations : kAvx2Activations;
 }
 
 }  // namespace qvl

@@ -1,4 +1,5 @@
-// Every matrix product kernel against sums in float64, on random shapes with tails.
+// Every matrix product of the list, on every instruction set this processor has: against sums in float64, and
+// against the scalar one.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -6,95 +7,261 @@
 #include <random>
 #include <vector>
 
-#include "kernels/matmul/matmul_scalar.h"
+#include "kernels/matmul/blocked_matmul.h"
+#include "kernels/matmul/encode.h"
+#include "kernels/matmul/packed_weight.h"
+#include "kernels/quantise/quantise.h"
 
 namespace qvl {
+
+// Found by the test library: names the kernel instead of printing its bytes.
+void PrintTo(const MatmulKernel& kernel, std::ostream* out) { *out << kernel.name; }
+
 namespace {
 
-struct Problem {
-  int64_t rows, outputs, inputs;
-  DType dtype;
-  std::vector<std::byte> stored;
-  std::vector<float> decoded, x, bias;
-
-  Problem(std::mt19937& random, int64_t r, int64_t o, int64_t i, DType type)
-      : rows(r), outputs(o), inputs(i), dtype(type) {
-    std::normal_distribution<float> normal;
-    const auto weights = static_cast<size_t>(o * i);
-    decoded.resize(weights);
-    x.resize(static_cast<size_t>(r * i));
-    bias.resize(static_cast<size_t>(o));
-    for (float& value : x) value = normal(random);
-    for (float& value : bias) value = normal(random);
-    const size_t size = type == DType::f32 ? 4 : 2;
-    stored.resize(weights * size);
-    for (size_t k = 0; k < weights; ++k) {
-      const float value = normal(random);
-      const uint16_t bits = type == DType::f16 ? f32_to_f16(value) : f32_to_bf16(value);
-      std::memcpy(stored.data() + k * size, size == 4 ? static_cast<const void*>(&value) : &bits, size);
+// The integers of some rows, and the memory they lie in.
+struct Quantised {
+  Quantised(const std::vector<float>& x, int64_t rows, int64_t inputs, Isa isa = Isa::scalar) {
+    const auto places = static_cast<size_t>(rows * groups_of(inputs));
+    for (Plane* plane : {&main, &rest}) {
+      plane->values.assign(places * kGroup, 99);  // what is not written must not be read
+      plane->scales.assign(places, NAN);
+      plane->sums.assign(places, 12345);
+      plane->pairs.assign(places * (kGroup / kSubgroup), 12345);
     }
-    decoder(type)(stored.data(), weights, decoded.data());
+    outlying.assign(places, 7);
+    view = {rows, inputs, main.view(), rest.view(), outlying.data()};
+    for (int64_t r = 0; r < rows; ++r) quantise_row(isa)(x.data() + r * inputs, r, view);
   }
 
-  PackedWeight weight(const MatmulKernel& kernel) const {
-    return {.dtype = dtype,
-            .outputs = outputs,
-            .inputs = inputs,
-            .data = stored.data(),
-            .row_bytes = *bytes_for(dtype, static_cast<uint64_t>(inputs)),
-            .kernel = &kernel};
+  struct Plane {
+    std::vector<int8_t> values;
+    std::vector<float> scales;
+    std::vector<int32_t> sums, pairs;
+    QuantisedPlane view() { return {values.data(), scales.data(), sums.data(), pairs.data()}; }
+  };
+  Plane main, rest;
+  std::vector<uint8_t> outlying;
+  QuantisedRows view;
+
+  // What the integers stand for. [inputs]
+  std::vector<double> row(int64_t r) const {
+    std::vector<double> out;
+    for (int64_t i = 0; i < view.inputs; ++i) {
+      const auto at = static_cast<size_t>(group_row(view, i / kGroup, r));
+      const size_t value = at * kGroup + static_cast<size_t>(i % kGroup);
+      out.push_back(static_cast<double>(main.scales[at]) * main.values[value] +
+                    (outlying[at] ? static_cast<double>(rest.scales[at]) * rest.values[value] : 0));
+    }
+    return out;
   }
 };
 
-std::vector<float> run(const Problem& problem, const MatmulKernel& kernel, int64_t first, int64_t last) {
-  const PackedWeight weight = problem.weight(kernel);
-  std::vector<float> y(static_cast<size_t>(problem.rows * problem.outputs), NAN);
-  std::vector<float> scratch(static_cast<size_t>(kernel.scratch_floats(weight)));
-  kernel.run({.weight = &weight,
-              .x = problem.x.data(),
-              .rows = problem.rows,
-              .first = first,
-              .last = last,
-              .bias = problem.bias.data(),
+enum class Values { normal, heavy_tailed, zeros, extreme, outlier_channel };
+
+float draw(std::mt19937& random, Values kind, int64_t input) {
+  std::normal_distribution<float> normal;
+  const float value = normal(random);
+  switch (kind) {
+    case Values::heavy_tailed:
+      return value * value * value;
+    case Values::zeros:
+      return random() % 3 == 0 ? value : 0.0f;
+    case Values::extreme:
+      return value * std::ldexp(1.0f, static_cast<int>(random() % 60) - 30);
+    case Values::outlier_channel:
+      return input == 3 ? 100 * value : value;
+    case Values::normal:
+      break;
+  }
+  return value;
+}
+
+struct Problem {
+  int64_t rows, outputs, inputs;
+  DType dtype = DType::f32;
+  std::vector<std::byte> stored;
+  std::vector<float> weights, x, bias;  // weights as stored, decoded
+
+  Problem(std::mt19937& random, int64_t r, int64_t o, int64_t i, Values kind = Values::normal)
+      : rows(r), outputs(o), inputs(i) {
+    for (int64_t k = 0; k < r * i; ++k) x.push_back(draw(random, kind, k % i));
+    for (int64_t k = 0; k < o; ++k) bias.push_back(draw(random, Values::normal, 0));
+    for (int64_t k = 0; k < o * i; ++k) weights.push_back(draw(random, kind, k % i));
+    store(DType::f32);
+  }
+
+  void store(DType type) {
+    dtype = type;
+    const size_t size = type == DType::f32 ? 4 : 2;
+    stored.resize(weights.size() * size);
+    for (size_t k = 0; k < weights.size(); ++k) {
+      const uint16_t bits = type == DType::f16 ? f32_to_f16(weights[k]) : f32_to_bf16(weights[k]);
+      std::memcpy(stored.data() + k * size, size == 4 ? static_cast<const void*>(&weights[k]) : &bits, size);
+    }
+    decoder(type)(stored.data(), weights.size(), weights.data());
+  }
+};
+
+// A weight in one form, and what its numbers stand for.
+struct Packed {
+  PackedWeight weight;
+  std::vector<std::byte> bytes;
+  std::vector<double> values;  // [outputs, inputs]
+
+  Packed(const Problem& p, const MatmulKernel& kernel, Isa encoder = Isa::scalar) {
+    weight = {
+        .form = kernel.form, .dtype = p.dtype, .outputs = p.outputs, .inputs = p.inputs, .kernel = &kernel};
+    if (kernel.form == WeightForm::stored) {
+      weight.row_bytes = *bytes_for(p.dtype, static_cast<uint64_t>(p.inputs));
+      bytes = p.stored;
+      values.assign(p.weights.begin(), p.weights.end());
+    } else if (kernel.form == WeightForm::q8) {
+      fill<Q8Block>(
+          p, [](const BlockRows& in, Q8Block& out) { encode_q8(in, out); }, decode_q8);
+    } else {
+      fill<Q4Block>(
+          p, [&](const BlockRows& in, Q4Block& out) { encode_q4(in, encoder, out); }, decode_q4);
+    }
+    weight.data = bytes.data();
+  }
+
+  template <typename Block, typename Encode, typename Decode>
+  void fill(const Problem& p, Encode encode, Decode decode) {
+    const int64_t groups = groups_of(p.inputs);
+    weight.row_bytes = static_cast<uint64_t>(groups) * sizeof(Block);
+    bytes.resize(static_cast<size_t>(panels_of(p.outputs)) * weight.row_bytes);
+    values.resize(p.weights.size());
+    for (int64_t at = 0; at < panels_of(p.outputs) * groups; ++at) {
+      const int64_t first = at / groups * kPanel, input = at % groups * kGroup;
+      BlockRows in{.rows = {},
+                   .outputs = std::min(kPanel, p.outputs - first),
+                   .length = std::min(kGroup, p.inputs - input)};
+      for (int64_t o = 0; o < in.outputs; ++o) in.rows[o] = p.weights.data() + (first + o) * p.inputs + input;
+      Block block;
+      encode(in, block);
+      std::memcpy(bytes.data() + static_cast<size_t>(at) * sizeof block, &block, sizeof block);
+      for (int64_t o = 0; o < in.outputs; ++o) {
+        for (int64_t i = 0; i < in.length; ++i) {
+          values[static_cast<size_t>((first + o) * p.inputs + input + i)] = decode(block, o, i);
+        }
+      }
+    }
+  }
+};
+
+struct Share {
+  int64_t first, last;
+  Epilogue epilogue = Epilogue::assign;
+};
+
+std::vector<float> run(const Problem& p, const Packed& packed, const Quantised& x, Share share) {
+  const MatmulKernel& kernel = *packed.weight.kernel;
+  std::vector<float> y(static_cast<size_t>(p.rows * p.outputs), share.epilogue == Epilogue::add ? 2.0f : NAN);
+  std::vector<float> scratch(static_cast<size_t>(kernel.scratch_floats(packed.weight, p.rows)), NAN);
+  kernel.run({.weight = &packed.weight,
+              .x = kernel.form == WeightForm::stored ? p.x.data() : nullptr,
+              .quantised_x = kernel.form == WeightForm::stored ? nullptr : &x.view,
+              .rows = p.rows,
+              .first = share.first,
+              .last = share.last,
+              .bias = p.bias.data(),
               .y = y.data(),
+              .y_stride = p.outputs,
+              .epilogue = share.epilogue,
               .scratch = scratch.data()});
   return y;
 }
 
-TEST(Matmul, equals_sums_in_float64_on_random_shapes) {
+class Matmul : public ::testing::TestWithParam<MatmulKernel> {
+ protected:
+  void SetUp() override {
+    if (!supported(GetParam().isa)) GTEST_SKIP() << "this processor has no " << name_of(GetParam().isa);
+  }
+  const MatmulKernel& kernel() const { return GetParam(); }
+};
+
+TEST_P(Matmul, equals_sums_in_float64_on_random_shapes) {
   std::mt19937 random(1);
+  const Values kinds[] = {Values::normal, Values::heavy_tailed, Values::zeros, Values::outlier_channel};
   const DType types[] = {DType::f32, DType::f16, DType::bf16};
-  for (int round = 0; round < 300; ++round) {
-    const Problem p(random, 1 + random() % 7, 1 + random() % 50, 1 + random() % 90, types[random() % 3]);
-    const auto y = run(p, scalar_matmul(), 0, p.outputs);
+  for (int round = 0; round < 200; ++round) {
+    Problem p(random, 1 + random() % 14, 1 + random() % 90, 1 + random() % 700, kinds[random() % 4]);
+    p.store(types[random() % 3]);
+    const Packed packed(p, kernel());
+    const Quantised x(p.x, p.rows, p.inputs);
+    const auto y = run(p, packed, x, {0, p.outputs});
     for (int64_t r = 0; r < p.rows; ++r) {
+      const auto row = kernel().form == WeightForm::stored
+                           ? std::vector<double>(p.x.begin() + r * p.inputs, p.x.begin() + (r + 1) * p.inputs)
+                           : x.row(r);
       for (int64_t o = 0; o < p.outputs; ++o) {
         double sum = p.bias[static_cast<size_t>(o)], size = std::abs(sum);
         for (int64_t k = 0; k < p.inputs; ++k) {
-          const double term = static_cast<double>(p.x[static_cast<size_t>(r * p.inputs + k)]) *
-                              p.decoded[static_cast<size_t>(o * p.inputs + k)];
+          const double term =
+              row[static_cast<size_t>(k)] * packed.values[static_cast<size_t>(o * p.inputs + k)];
           sum += term;
           size += std::abs(term);
         }
-        ASSERT_NEAR(y[static_cast<size_t>(r * p.outputs + o)], sum, 1e-6 * size)
+        // Float32 sums drift with the root of their length.
+        const double drift = 1e-7 * (10 + std::sqrt(static_cast<double>(p.inputs)));
+        ASSERT_NEAR(y[static_cast<size_t>(r * p.outputs + o)], sum, drift * size)
             << p.rows << "x" << p.outputs << "x" << p.inputs;
       }
     }
   }
 }
 
-TEST(Matmul, a_row_does_not_depend_on_the_rows_beside_it_nor_on_the_split_of_outputs) {
+// Integer products are exact until one last multiply-add: every instruction set gives the same bits.
+TEST_P(Matmul, of_integers_equals_the_scalar_one_bit_for_bit) {
+  if (kernel().form == WeightForm::stored) return;  // float32 sums are rounded differently
   std::mt19937 random(2);
-  for (int round = 0; round < 50; ++round) {
-    Problem p(random, 5, 16 + random() % 40, 1 + random() % 90, DType::bf16);
-    const auto whole = run(p, scalar_matmul(), 0, p.outputs);
-    const auto right = run(p, scalar_matmul(), 16, p.outputs);
-    Problem last_row = p;
-    last_row.rows = 1;
-    last_row.x.assign(p.x.end() - p.inputs, p.x.end());
-    const auto alone = run(last_row, scalar_matmul(), 0, p.outputs);
+  const Values kinds[] = {Values::normal, Values::heavy_tailed, Values::zeros, Values::extreme,
+                          Values::outlier_channel};
+  for (int round = 0; round < 500; ++round) {
+    const Problem p(random, 1 + random() % 21, 1 + random() % 80, 1 + random() % 600, kinds[random() % 5]);
+    const Quantised x(p.x, p.rows, p.inputs);
+    const auto y = run(p, Packed(p, kernel()), x, {0, p.outputs});
+    const auto expected = run(p, Packed(p, matmul_kernel(kernel().form, Isa::scalar)), x, {0, p.outputs});
+    ASSERT_EQ(0, std::memcmp(y.data(), expected.data(), y.size() * sizeof(float)))
+        << p.rows << "x" << p.outputs << "x" << p.inputs;
+  }
+}
+
+// The largest integers of either sign, all in step: sums of pairs must not saturate.
+TEST_P(Matmul, does_not_saturate) {
+  std::mt19937 random(3);
+  for (float sign : {1.0f, -1.0f}) {
+    Problem p(random, 2, 16, 512);
+    std::fill(p.x.begin(), p.x.end(), sign);
+    for (size_t i = 0; i < p.weights.size(); ++i) p.weights[i] = i % 7 == 0 ? -1.0f : 1.0f;
+    p.store(DType::f32);
+    const Packed packed(p, kernel());
+    const auto y = run(p, packed, Quantised(p.x, p.rows, p.inputs), {0, p.outputs});
     for (int64_t o = 0; o < p.outputs; ++o) {
-      const auto at = static_cast<size_t>(4 * p.outputs + o);
+      double sum = p.bias[static_cast<size_t>(o)];
+      for (int64_t k = 0; k < p.inputs; ++k)
+        sum += sign * packed.values[static_cast<size_t>(o * p.inputs + k)];
+      ASSERT_NEAR(y[static_cast<size_t>(o)], sum, 3.0);  // 64 of 127.5 steps: rounded by up to half a step
+    }
+  }
+}
+
+TEST_P(Matmul, a_row_does_not_depend_on_the_rows_beside_it_nor_on_the_split_of_outputs) {
+  std::mt19937 random(4);
+  for (int round = 0; round < 40; ++round) {
+    const int64_t rows = 2 + random() % 12;
+    const Problem p(random, rows, 16 + random() % 120, 1 + random() % 400,
+                    round % 2 == 0 ? Values::normal : Values::outlier_channel);
+    const Packed packed(p, kernel());
+    const auto whole = run(p, packed, Quantised(p.x, rows, p.inputs), {0, p.outputs});
+    const auto right = run(p, packed, Quantised(p.x, rows, p.inputs), {16, p.outputs});
+    Problem last = p;
+    last.rows = 1;
+    last.x.assign(p.x.end() - p.inputs, p.x.end());
+    const auto alone = run(last, packed, Quantised(last.x, 1, p.inputs), {0, p.outputs});
+    for (int64_t o = 0; o < p.outputs; ++o) {
+      const auto at = static_cast<size_t>((rows - 1) * p.outputs + o);
       ASSERT_EQ(whole[at], alone[static_cast<size_t>(o)]);
       if (o < 16) {
         ASSERT_TRUE(std::isnan(right[at]));
@@ -105,16 +272,178 @@ TEST(Matmul, a_row_does_not_depend_on_the_rows_beside_it_nor_on_the_split_of_out
   }
 }
 
-TEST(Matmul, keeps_zeros_and_lets_infinities_through) {
-  std::mt19937 random(3);
-  Problem p(random, 2, 17, 33, DType::f32);
+TEST_P(Matmul, ends_with_the_epilogue_asked_for) {
+  std::mt19937 random(5);
+  const Problem p(random, 3, 40, 300);
+  const Packed packed(p, kernel());
+  const Quantised x(p.x, p.rows, p.inputs);
+  const auto plain = run(p, packed, x, {0, p.outputs});
+  const auto added = run(p, packed, x, {0, p.outputs, Epilogue::add});
+  const auto tanh = run(p, packed, x, {0, p.outputs, Epilogue::gelu_tanh});
+  const auto erf = run(p, packed, x, {0, p.outputs, Epilogue::gelu_erf});
+  for (size_t i = 0; i < plain.size(); ++i) {
+    const double z = plain[i];
+    ASSERT_EQ(added[i], 2.0f + plain[i]);
+    ASSERT_NEAR(tanh[i], 0.5 * z * (1 + std::tanh(std::sqrt(2 / M_PI) * (z + 0.044715 * z * z * z))),
+                1e-5 * (1 + std::abs(z)));
+    ASSERT_NEAR(erf[i], 0.5 * z * (1 + std::erf(z / std::sqrt(2))), 1e-5 * (1 + std::abs(z)));
+  }
+}
+
+TEST_P(Matmul, keeps_zeros_and_lets_what_is_not_finite_through) {
+  std::mt19937 random(6);
+  Problem p(random, 2, 17, 33);
   std::fill(p.x.begin(), p.x.end(), 0.0f);
   p.x[0] = INFINITY;
-  const auto y = run(p, scalar_matmul(), 0, p.outputs);
+  const auto y = run(p, Packed(p, kernel()), Quantised(p.x, p.rows, p.inputs), {0, p.outputs});
   for (int64_t o = 0; o < p.outputs; ++o) {
-    EXPECT_TRUE(std::isinf(y[static_cast<size_t>(o)]));
+    EXPECT_FALSE(std::isfinite(y[static_cast<size_t>(o)]));
     EXPECT_EQ(y[static_cast<size_t>(p.outputs + o)], p.bias[static_cast<size_t>(o)]);
   }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Matmul, ::testing::ValuesIn(matmul_kernels().begin(), matmul_kernels().end()),
+                         [](const auto& kernel) {
+                           std::string name(kernel.param.name);
+                           std::replace(name.begin(), name.end(), '/', '_');
+                           return name;
+                         });
+
+TEST(Quantise, keeps_the_bounds_that_16_bit_sums_need_and_rounds_to_the_nearest_step) {
+  std::mt19937 random(7);
+  const Values kinds[] = {Values::normal, Values::heavy_tailed, Values::zeros, Values::extreme,
+                          Values::outlier_channel};
+  for (int round = 0; round < 2000; ++round) {
+    const int64_t inputs = 1 + random() % 700;
+    std::vector<float> x;
+    for (int64_t i = 0; i < inputs; ++i) x.push_back(draw(random, kinds[random() % 5], i));
+    const Quantised q(x, 1, inputs);
+    for (size_t i = 0; i < q.main.values.size(); i += 2) {
+      const int a = q.main.values[i], b = q.main.values[i + 1];
+      ASSERT_LE(std::abs(a), 127);
+      ASSERT_LE(std::abs(b), 127);
+      ASSERT_LE(std::abs(a + b), 128);
+    }
+    const auto back = q.row(0);
+    for (int64_t i = 0; i < inputs; ++i) {
+      const auto at = static_cast<size_t>(i / kGroup);
+      const double step = q.outlying[at] ? q.rest.scales[at] : q.main.scales[at];
+      ASSERT_NEAR(back[static_cast<size_t>(i)], x[static_cast<size_t>(i)],
+                  0.50001 * step + 1e-6 * std::abs(x[static_cast<size_t>(i)]) + 1e-36);
+    }
+  }
+}
+
+TEST(Quantise, keeps_the_small_values_beside_a_large_one) {
+  std::mt19937 random(8);
+  std::vector<float> x;
+  for (int64_t i = 0; i < kGroup; ++i) x.push_back(draw(random, Values::outlier_channel, i));
+  x[3] = 100;
+  const Quantised q(x, 1, kGroup);
+  EXPECT_EQ(q.outlying[0], 1);
+  const auto back = q.row(0);
+  for (size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(back[i], x[i], 0.5 * 100 / 127 / 128 * 1.01);
+}
+
+TEST(Quantise, is_the_same_on_every_instruction_set) {
+  std::mt19937 random(9);
+  const Values kinds[] = {Values::normal, Values::heavy_tailed, Values::zeros, Values::extreme,
+                          Values::outlier_channel};
+  for (Isa isa : all_isas()) {
+    if (!supported(isa)) continue;
+    for (int round = 0; round < 2000; ++round) {
+      const int64_t inputs = 1 + random() % 700, rows = 1 + random() % 3;
+      std::vector<float> x;
+      const Values kind = kinds[random() % 5];
+      for (int64_t i = 0; i < rows * inputs; ++i) x.push_back(draw(random, kind, i % inputs));
+      if (round % 50 == 0) x[random() % x.size()] = random() % 2 ? INFINITY : NAN;
+      const Quantised expected(x, rows, inputs), found(x, rows, inputs, isa);
+      ASSERT_EQ(expected.main.values, found.main.values);
+      ASSERT_EQ(expected.main.sums, found.main.sums);
+      ASSERT_EQ(expected.main.pairs, found.main.pairs);
+      ASSERT_EQ(expected.outlying, found.outlying);
+      ASSERT_EQ(expected.rest.values, found.rest.values);
+      ASSERT_EQ(expected.rest.pairs, found.rest.pairs);
+      ASSERT_EQ(0, std::memcmp(expected.main.scales.data(), found.main.scales.data(),
+                               expected.main.scales.size() * sizeof(float)));
+      ASSERT_EQ(0, std::memcmp(expected.rest.scales.data(), found.rest.scales.data(),
+                               expected.rest.scales.size() * sizeof(float)));
+    }
+  }
+}
+
+// Squared error of 4-bit weights relative to the squares of the weights.
+double q4_error(const std::vector<float>& weights, Isa isa) {
+  double error = 0, squares = 0;
+  for (size_t first = 0; first < weights.size(); first += kGroup) {
+    Q4Block block;
+    encode_q4({.rows = {weights.data() + first}, .outputs = 1, .length = kGroup}, isa, block);
+    for (int64_t i = 0; i < kGroup; ++i) {
+      const double w = weights[first + static_cast<size_t>(i)], difference = w - decode_q4(block, 0, i);
+      error += difference * difference;
+      squares += w * w;
+    }
+  }
+  return error / squares;
+}
+
+// Q4_0 of llama.cpp: the largest value takes level -8 (ggml-quants.c, quantize_row_q4_0_ref).
+double q4_0_error(const std::vector<float>& weights) {
+  double error = 0, squares = 0;
+  for (size_t first = 0; first < weights.size(); first += 32) {
+    float largest = 0;
+    for (size_t i = first; i < first + 32; ++i) {
+      if (std::abs(weights[i]) > std::abs(largest)) largest = weights[i];
+    }
+    const float exact = largest / -8, inverse = exact == 0 ? 0 : 1 / exact;
+    const float scale = f16_to_f32(f32_to_f16(exact));
+    for (size_t i = first; i < first + 32; ++i) {
+      const int level = std::min(15, static_cast<int>(weights[i] * inverse + 8.5f)) - 8;
+      error += std::pow(weights[i] - scale * static_cast<float>(level), 2);
+      squares += weights[i] * weights[i];
+    }
+  }
+  return error / squares;
+}
+
+TEST(EncodeQ4, errs_less_than_q4_0_with_fewer_bits) {
+  std::mt19937 random(10);
+  for (Values kind : {Values::normal, Values::heavy_tailed}) {
+    std::vector<float> weights;
+    for (int64_t i = 0; i < 400 * kGroup; ++i) weights.push_back(0.02f * draw(random, kind, 0));
+    EXPECT_LT(q4_error(weights, Isa::scalar), 0.96 * q4_0_error(weights));
+  }
+  EXPECT_LT(sizeof(Q4Block) * 8.0 / (kGroup * kPanel), 4.5);
+}
+
+TEST(EncodeQ4, is_the_same_on_every_instruction_set) {
+  std::mt19937 random(11);
+  const Values kinds[] = {Values::normal, Values::heavy_tailed, Values::zeros, Values::extreme,
+                          Values::outlier_channel};
+  for (Isa isa : all_isas()) {
+    if (!supported(isa)) continue;
+    for (int round = 0; round < 300; ++round) {
+      std::vector<float> rows;
+      const int64_t outputs = 1 + random() % 16, length = 1 + random() % 256;
+      const Values kind = kinds[random() % 5];
+      for (int64_t i = 0; i < outputs * length; ++i) rows.push_back(draw(random, kind, i % length));
+      BlockRows in{.rows = {}, .outputs = outputs, .length = length};
+      for (int64_t o = 0; o < outputs; ++o) in.rows[o] = rows.data() + o * length;
+      Q4Block expected, found;
+      std::memset(&expected, 0, sizeof expected);
+      std::memset(&found, 255, sizeof found);
+      encode_q4(in, Isa::scalar, expected);
+      encode_q4(in, isa, found);
+      ASSERT_EQ(0, std::memcmp(&expected, &found, sizeof expected));
+    }
+  }
+}
+
+TEST(Isa, has_a_name_for_each_and_prefers_the_best) {
+  for (Isa isa : all_isas()) EXPECT_EQ(isa_named(name_of(isa)), isa);
+  EXPECT_EQ(isa_named("sse9"), std::nullopt);
+  EXPECT_TRUE(supported(Isa::scalar));
+  EXPECT_TRUE(supported(best_isa()));
 }
 
 }  // namespace

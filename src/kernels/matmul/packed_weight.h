@@ -3,8 +3,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
+#include "kernels/isa.h"
+#include "kernels/quantise/quantised_rows.h"
 #include "tensor/decode.h"
 #include "tensor/tensor.h"
 
@@ -12,32 +15,54 @@ namespace qvl {
 
 struct PackedWeight;
 
-/// A share of y = x * W^T: outputs [first, last) of all rows.
+/// How a weight lies in memory.
+enum class WeightForm : uint8_t {
+  stored,  ///< row by row as in the file, of any stored type; products in float32
+  q8,      ///< Q8Block (blocks.h): products in integers
+  q4,      ///< Q4Block
+};
+std::string_view name_of(WeightForm form);
+
+/// What becomes of a product before it is written.
+enum class Epilogue : uint8_t { assign, add, gelu_tanh, gelu_erf };
+
+/// A share of y = epilogue(x * W^T + bias): outputs [first, last) of all rows.
 struct MatmulArgs {
   const PackedWeight* weight;
-  const float* x;  // [rows, inputs]
+  const float* x;                    // [rows, inputs]; read by kernels of stored weights
+  const QuantisedRows* quantised_x;  // read by kernels of quantised weights
   int64_t rows;
   int64_t first, last;  // outputs, first a multiple of the kernel's output_block
   const float* bias;    // [outputs] or null
-  float* y;             // [rows, outputs]
-  float* scratch;       // at least kernel->scratch_floats(weight)
+  float* y;             // [rows, outputs], rows y_stride apart
+  int64_t y_stride;
+  Epilogue epilogue;
+  float* scratch;  // at least kernel->scratch_floats(weight, rows)
 };
 
 /// One way to compute a matrix product. Results do not depend on `rows` nor on how outputs are split.
 struct MatmulKernel {
-  std::string_view name;  ///< "scalar"
-  int64_t output_block;   ///< outputs computed together
-  int64_t (*scratch_floats)(const PackedWeight& weight);
+  std::string_view name;  ///< form and instruction set: "q4/avx2"
+  WeightForm form;
+  Isa isa;
+  int64_t output_block;  ///< shares begin at multiples of this
+  int64_t (*scratch_floats)(const PackedWeight& weight, int64_t rows);
   void (*run)(const MatmulArgs& args);
 };
 
-/// W: [outputs, inputs], row-major blocks of `dtype`. Borrowed bytes.
+/// The list of all kernels: what is chosen from, tested and measured.
+std::span<const MatmulKernel> matmul_kernels();
+/// The one of `form` for `isa`; never null.
+const MatmulKernel& matmul_kernel(WeightForm form, Isa isa);
+
+/// W: [outputs, inputs]. Borrowed bytes.
 struct PackedWeight {
-  DType dtype = DType::f32;
+  WeightForm form = WeightForm::stored;
+  DType dtype = DType::f32;  ///< of stored weights
   int64_t outputs = 0;
   int64_t inputs = 0;
   const std::byte* data = nullptr;
-  uint64_t row_bytes = 0;
+  uint64_t row_bytes = 0;  ///< of a row of stored weights, of a panel of 16 outputs of quantised ones
   const MatmulKernel* kernel = nullptr;
 };
 

@@ -3,17 +3,25 @@
 
 #include <cstdint>
 
-namespace qvl {
+#include "kernels/isa.h"
 
-/// y = weight * x / sqrt(mean(x^2) + eps). x, y: [count]; x may be y.
-void rms_norm_scalar(const float* x, int64_t count, const float* weight, double eps, float* y);
+namespace qvl {
 
 struct LayerNormArgs {
   const float* weight;  // [count]
   const float* bias;    // [count]
   double eps;
 };
-/// y = weight * (x - mean) / sqrt(variance + eps) + bias, the variance biased. x, y: [count]; x may be y.
-void layer_norm_scalar(const float* x, int64_t count, const LayerNormArgs& args, float* y);
+
+/// The functions of one instruction set. x, y: [count]; x may be y.
+struct NormKernels {
+  /// y = weight * x / sqrt(mean(x^2) + eps)
+  void (*rms_norm)(const float* x, int64_t count, const float* weight, double eps, float* y);
+  /// y = weight * (x - mean) / sqrt(variance + eps) + bias, the variance biased.
+  void (*layer_norm)(const float* x, int64_t count, const LayerNormArgs& args, float* y);
+};
+
+extern const NormKernels kScalarNorms, kAvx2Norms;
+const NormKernels& norm_kernels(Isa isa);
 
 }  // namespace qvl

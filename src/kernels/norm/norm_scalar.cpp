@@ -4,15 +4,16 @@
 #include "kernels/norm/norm.h"
 
 namespace qvl {
+namespace {
 
-void rms_norm_scalar(const float* x, int64_t count, const float* weight, double eps, float* y) {
+void rms_norm(const float* x, int64_t count, const float* weight, double eps, float* y) {
   double squares = 0;
   for (int64_t i = 0; i < count; ++i) squares += static_cast<double>(x[i]) * x[i];
   const auto scale = static_cast<float>(1.0 / std::sqrt(squares / static_cast<double>(count) + eps));
   for (int64_t i = 0; i < count; ++i) y[i] = weight[i] * (x[i] * scale);
 }
 
-void layer_norm_scalar(const float* x, int64_t count, const LayerNormArgs& args, float* y) {
+void layer_norm(const float* x, int64_t count, const LayerNormArgs& args, float* y) {
   double sum = 0;
   for (int64_t i = 0; i < count; ++i) sum += x[i];
   const double mean = sum / static_cast<double>(count);
@@ -23,5 +24,11 @@ void layer_norm_scalar(const float* x, int64_t count, const LayerNormArgs& args,
     y[i] = static_cast<float>((x[i] - mean) * scale) * args.weight[i] + args.bias[i];
   }
 }
+
+}  // namespace
+
+const NormKernels kScalarNorms = {rms_norm, layer_norm};
+
+const NormKernels& norm_kernels(Isa isa) { return isa == Isa::scalar ? kScalarNorms : kAvx2Norms; }
 
 }  // namespace qvl

@@ -1,0 +1,230 @@
+// Attention over blocks with AVX2: four rows at a time, one block of 64 keys after another, with a running
+// softmax (Milakov and Gimelshein 2018; Dao et al. 2022).
+//
+// Both products multiply 16-bit integers and add pairs into 32 bits (VPMADDWD): twice the rate of float32.
+// The softmax weights of a block are scaled by that block's own largest one, so that a block far below the
+// running maximum keeps its precision; each value's scale is folded into its weight.
+#include <cmath>
+
+#include "kernels/attention/blocked_attention.h"
+#include "kernels/avx2_math.h"
+
+namespace qvl {
+namespace {
+
+constexpr int64_t kRows = 4;
+constexpr float kMasked = -1e30f;  // finite, so that differences of two masked scores are
+constexpr float kLargestWeight = 4095.0f;
+
+__m256i load(const void* at) { return _mm256_loadu_si256(static_cast<const __m256i*>(at)); }
+const float* floats(const std::byte* at) { return static_cast<const float*>(static_cast<const void*>(at)); }
+
+// sum0 += b0 * a, sum1 += b1 * a, pairs added in 32 bits; a: one pair of one row, for all lanes. Written out
+// for the reason given in tile_avx2.cpp.
+[[gnu::always_inline]] inline void add_pair(__m256i& sum0, __m256i& sum1, __m256i b0, __m256i b1,
+                                            const int16_t* a) {
+  __m256i pair, product;
+  asm("vpbroadcastd %[a], %[pair]\n\t"
+      "vpmaddwd %[pair], %[b0], %[product]\n\t"
+      "vpmaddwd %[pair], %[b1], %[pair]\n\t"
+      "vpaddd %[product], %[sum0], %[sum0]\n\t"
+      "vpaddd %[pair], %[sum1], %[sum1]"
+      : [sum0] "+x"(sum0), [sum1] "+x"(sum1), [pair] "=&x"(pair), [product] "=&x"(product)
+      : [b0] "x"(b0), [b1] "x"(b1), [a] "m"(*static_cast<const int32_t*>(static_cast<const void*>(a))));
+}
+
+// out[r][16] = a[r] * panel, over `pairs` pairs. a: rows kMaxBlockedWidth apart.
+template <int R>
+void multiply(const int16_t* a, const std::byte* panel, int64_t pairs, __m256i (&low)[R],
+              __m256i (&high)[R]) {
+  for (int r = 0; r < R; ++r) low[r] = high[r] = _mm256_setzero_si256();
+#pragma GCC unroll 4
+  for (int64_t p = 0; p < pairs; ++p) {
+    const __m256i b0 = load(panel + p * 64), b1 = load(panel + p * 64 + 32);
+    for (int r = 0; r < R; ++r) add_pair(low[r], high[r], b0, b1, a + r * kMaxBlockedWidth + 2 * p);
+  }
+}
+
+// Rows of one tile on their way over the blocks.
+struct Tile {
+  alignas(32) int16_t q[kRows][kMaxBlockedWidth];
+  alignas(32) float scores[kRows][kBlockKeys];
+  alignas(32) int16_t weights[kRows][kMaxBlockedWidth];  // kBlockKeys used
+  alignas(32) float sums[kRows][kMaxBlockedWidth];
+  float q_scale[kRows];  // with 1 / sqrt(width)
+  float largest[kRows], total[kRows];
+  float block_largest[kRows], block_total[kRows], weight_scale[kRows];
+  int64_t visible[kRows];
+};
+
+void quantise_query(const float* q, int64_t width, int r, Tile& tile) {
+  __m256 largest = _mm256_setzero_ps(), poison = largest;
+  const __m256 magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7FFFFFFF));
+  for (int64_t i = 0; i < width; i += 8) {
+    const __m256 v = _mm256_maskload_ps(q + i, avx2::lanes_below(width - i));
+    largest = _mm256_max_ps(largest, _mm256_and_ps(v, magnitude));
+    poison = _mm256_or_ps(poison, _mm256_sub_ps(v, v));
+  }
+  const float scale = avx2::largest_lane(largest) / kLargestKvInteger;
+  const bool finite = _mm256_movemask_ps(_mm256_cmp_ps(poison, poison, _CMP_UNORD_Q)) == 0;
+  const __m256 inverse = _mm256_set1_ps(finite && scale > 1e-36f ? 1 / scale : 0.0f);
+  for (int64_t i = 0; i < width; i += 8) {
+    const __m256 v = _mm256_maskload_ps(q + i, avx2::lanes_below(width - i));
+    const __m256i whole = _mm256_cvtps_epi32(_mm256_mul_ps(finite ? v : _mm256_setzero_ps(), inverse));
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+    _mm_storeu_si128(static_cast<__m128i*>(static_cast<void*>(tile.q[r] + i)), words);
+  }
+  tile.q_scale[r] = finite ? scale / std::sqrt(static_cast<float>(width)) : __builtin_nanf("");
+}
+
+// Scores of one block, and the largest of each row.
+template <int R>
+void score_block(const std::byte* block, int64_t width, int64_t first_key, Tile& tile) {
+  const KvBlockLayout layout{width};
+  __m256 largest[R];
+  for (int r = 0; r < R; ++r) largest[r] = _mm256_set1_ps(kMasked);
+  for (int64_t panel = 0; panel < kBlockKeys / kKvPanel; ++panel) {
+    __m256i sums[2][R];
+    multiply<R>(tile.q[0], block + layout.key_panel(panel), width / 2, sums[0], sums[1]);
+    for (int half = 0; half < 2; ++half) {
+      const int64_t key = panel * kKvPanel + half * 8;
+      const __m256 scale = _mm256_loadu_ps(floats(block + layout.key_scales()) + key);
+      for (int r = 0; r < R; ++r) {
+        const __m256 by = _mm256_mul_ps(scale, _mm256_set1_ps(tile.q_scale[r]));
+        const __m256 score = _mm256_mul_ps(_mm256_cvtepi32_ps(sums[half][r]), by);
+        const int64_t left = tile.visible[r] - first_key - key;
+        const __m256 seen = _mm256_castsi256_ps(avx2::lanes_below(left > 0 ? left : 0));
+        const __m256 kept = _mm256_blendv_ps(_mm256_set1_ps(kMasked), score, seen);
+        largest[r] = _mm256_max_ps(kept, largest[r]);
+        _mm256_store_ps(tile.scores[r] + key, kept);
+      }
+    }
+  }
+  for (int r = 0; r < R; ++r) tile.block_largest[r] = avx2::largest_lane(largest[r]);
+}
+
+// Scores of one row to integer weights: exp(score - the block's largest) * value scale / weight_scale. What
+// is masked has no weight.
+void weigh_row(const float* value_scales, int r, Tile& tile) {
+  float* scores = tile.scores[r];
+  const __m256 top = _mm256_set1_ps(tile.block_largest[r]), masked = _mm256_set1_ps(kMasked);
+  __m256 total = _mm256_setzero_ps(), largest = total;
+  for (int64_t key = 0; key < kBlockKeys; key += 8) {
+    const __m256 score = _mm256_load_ps(scores + key);
+    const __m256 seen = _mm256_cmp_ps(score, masked, _CMP_NEQ_UQ);
+    const __m256 weight = _mm256_and_ps(avx2::exp(_mm256_sub_ps(score, top)), seen);
+    total = _mm256_add_ps(total, weight);
+    const __m256 scaled = _mm256_mul_ps(weight, _mm256_and_ps(_mm256_loadu_ps(value_scales + key), seen));
+    largest = _mm256_max_ps(scaled, largest);
+    _mm256_store_ps(scores + key, scaled);
+  }
+  tile.block_total[r] = avx2::sum_lanes(total);
+  const float scale = avx2::largest_lane(largest) / kLargestWeight;
+  const __m256 inverse = _mm256_set1_ps(scale > 1e-36f ? 1 / scale : 0.0f);
+  tile.weight_scale[r] = scale;
+  for (int64_t key = 0; key < kBlockKeys; key += 16) {
+    const __m256i a = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_load_ps(scores + key), inverse));
+    const __m256i b = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_load_ps(scores + key + 8), inverse));
+    const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xD8);
+    _mm256_storeu_si256(static_cast<__m256i*>(static_cast<void*>(tile.weights[r] + key)), words);
+  }
+}
+
+// How much the sums so far (lanes 0 to 3) and this block (lanes 4 to 7) count from here on.
+struct Rescale {
+  alignas(32) float factor[2 * kRows];
+};
+
+Rescale join_maxima(Tile& tile) {
+  Rescale out;
+  for (int r = 0; r < kRows; ++r) {
+    const float before = tile.largest[r], block = tile.block_largest[r];
+    // Written so that a block of NaN makes the row NaN.
+    const float now = before > block ? before : block;
+    out.factor[r] = before - now;
+    out.factor[kRows + r] = block - now;
+    tile.largest[r] = now;
+  }
+  _mm256_store_ps(out.factor, avx2::exp(_mm256_load_ps(out.factor)));
+  return out;
+}
+
+template <int R>
+void add_values(const std::byte* block, int64_t width, const Rescale& rescale, Tile& tile) {
+  const KvBlockLayout layout{width};
+  for (int64_t panel = 0; panel < padded_width(width) / kKvPanel; ++panel) {
+    __m256i sums[2][R];
+    multiply<R>(tile.weights[0], block + layout.value_panel(panel), kBlockKeys / 2, sums[0], sums[1]);
+    for (int half = 0; half < 2; ++half) {
+      for (int r = 0; r < R; ++r) {
+        float* at = tile.sums[r] + panel * kKvPanel + half * 8;
+        const __m256 block_scale = _mm256_set1_ps(rescale.factor[kRows + r] * tile.weight_scale[r]);
+        const __m256 kept = _mm256_mul_ps(_mm256_load_ps(at), _mm256_set1_ps(rescale.factor[r]));
+        _mm256_store_ps(at, _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[half][r]), block_scale, kept));
+      }
+    }
+  }
+}
+
+struct RowPlace {
+  int64_t query, head;
+};
+RowPlace place_of(const BlockedAttentionArgs& args, int64_t kv_head, int64_t row) {
+  const int64_t group = args.heads / args.kv_heads;
+  return {row / group, kv_head * group + row % group};
+}
+
+// Queries quantised, sums zero; returns how many keys the tile sees in all.
+template <int R>
+int64_t begin_tile(const BlockedAttentionArgs& args, int64_t kv_head, int64_t row, Tile& tile) {
+  const bool causal = args.mask == AttentionArgs::Mask::causal;
+  int64_t seen = 0;
+  for (int r = 0; r < kRows; ++r) {
+    tile.largest[r] = tile.block_largest[r] = kMasked;
+    tile.total[r] = 0;
+  }
+  for (int r = 0; r < R; ++r) {
+    const RowPlace at = place_of(args, kv_head, row + r);
+    const int64_t causal_end = args.first + at.query + 1;
+    tile.visible[r] = causal && causal_end < args.keys ? causal_end : args.keys;
+    seen = tile.visible[r] > seen ? tile.visible[r] : seen;
+    quantise_query(args.q + at.query * args.q_stride + at.head * args.kv.width, args.kv.width, r, tile);
+    for (int64_t i = 0; i < padded_width(args.kv.width); ++i) tile.sums[r][i] = 0;
+  }
+  return seen;
+}
+
+template <int R>
+void run_tile(const BlockedAttentionArgs& args, int64_t kv_head, int64_t row, Tile& tile) {
+  const int64_t width = args.kv.width;
+  const int64_t seen = begin_tile<R>(args, kv_head, row, tile);
+  const KvBlockLayout layout{width};
+  for (int64_t first = 0; first < seen; first += kBlockKeys) {
+    const std::byte* block = args.kv.block(kv_head, first / kBlockKeys);
+    score_block<R>(block, width, first, tile);
+    for (int r = 0; r < R; ++r) weigh_row(floats(block + layout.value_scales()), r, tile);
+    const Rescale rescale = join_maxima(tile);
+    for (int r = 0; r < R; ++r) {
+      tile.total[r] = tile.total[r] * rescale.factor[r] + tile.block_total[r] * rescale.factor[kRows + r];
+    }
+    add_values<R>(block, width, rescale, tile);
+  }
+  for (int r = 0; r < R; ++r) {
+    const RowPlace at = place_of(args, kv_head, row + r);
+    float* out = args.out + (at.query * args.heads + at.head) * width;
+    for (int64_t i = 0; i < width; ++i) out[i] = tile.sums[r][i] / tile.total[r];
+  }
+}
+
+}  // namespace
+
+void blocked_attention_avx2(const BlockedAttentionArgs& args, const BlockedShare& share) {
+  Tile tile;
+  int64_t row = share.begin;
+  for (; row + kRows <= share.end; row += kRows) run_tile<kRows>(args, share.kv_head, row, tile);
+  if (share.end - row == 3) run_tile<3>(args, share.kv_head, row, tile);
+  if (share.end - row == 2) run_tile<2>(args, share.kv_head, row, tile);
+  if (share.end - row == 1) run_tile<1>(args, share.kv_head, row, tile);
+}
+
+}  // namespace qvl

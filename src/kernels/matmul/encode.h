@@ -1,0 +1,31 @@
+// Weights to the quantised blocks that the integer products read.
+#pragma once
+
+#include "kernels/isa.h"
+#include "kernels/matmul/blocks.h"
+
+namespace qvl {
+
+/// One block from rows of float32. rows: [outputs <= kPanel] pointers to `length` <= kGroup weights each;
+/// what is missing becomes zero weights. Values that are not finite poison their row: its scale is NaN.
+struct BlockRows {
+  const float* rows[kPanel];
+  int64_t outputs;
+  int64_t length;
+};
+
+/// Round to nearest, the scale from the largest value of each row.
+void encode_q8(const BlockRows& in, Q8Block& out);
+/// Scales searched for the least squared error, for each subgroup; then rounded to the block's units.
+void encode_q4(const BlockRows& in, Isa isa, Q4Block& out);
+
+/// The scale of least squared error of a subgroup with levels -8 to 7, zero for zeros. w: [kSubgroup],
+/// finite. The same bits on every instruction set.
+float best_q4_scale_scalar(const float* w);
+float best_q4_scale_avx2(const float* w);
+
+/// The weight at (output, input) of a block, for tests and errors.
+float decode_q8(const Q8Block& block, int64_t output, int64_t input);
+float decode_q4(const Q4Block& block, int64_t output, int64_t input);
+
+}  // namespace qvl

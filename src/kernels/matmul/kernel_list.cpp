@@ -1,0 +1,46 @@
+// The list of matrix products. A new instruction set adds its rows here, and is tested and measured with
+// them.
+#include "base/error.h"
+#include "kernels/matmul/blocked_matmul.h"
+#include "kernels/matmul/packed_weight.h"
+#include "kernels/matmul/stored_matmul.h"
+#include "kernels/matmul/tile.h"
+
+namespace qvl {
+namespace {
+
+constexpr MatmulKernel kKernels[] = {
+    stored_kernel<panel_scalar>("stored/scalar", Isa::scalar),
+    stored_kernel<panel_avx2>("stored/avx2", Isa::avx2),
+    blocked_kernel<tile_q8_scalar>("q8/scalar", WeightForm::q8, Isa::scalar),
+    blocked_kernel<tile_q8_avx2>("q8/avx2", WeightForm::q8, Isa::avx2),
+    blocked_kernel<tile_q4_scalar>("q4/scalar", WeightForm::q4, Isa::scalar),
+    blocked_kernel<tile_q4_avx2>("q4/avx2", WeightForm::q4, Isa::avx2),
+};
+
+}  // namespace
+
+std::string_view name_of(WeightForm form) {
+  switch (form) {
+    case WeightForm::q8:
+      return "q8";
+    case WeightForm::q4:
+      return "q4";
+    case WeightForm::stored:
+      break;
+  }
+  return "stored";
+}
+
+std::span<const MatmulKernel> matmul_kernels() { return kKernels; }
+
+const MatmulKernel& matmul_kernel(WeightForm form, Isa isa) {
+  const MatmulKernel* found = nullptr;
+  for (const MatmulKernel& kernel : kKernels) {
+    if (kernel.form == form && kernel.isa == isa) found = &kernel;
+  }
+  QVL_CHECK(found != nullptr);
+  return *found;
+}
+
+}  // namespace qvl

@@ -1,0 +1,39 @@
+// The inner loops of the integer products: rows of activations against panels of one group.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/isa.h"
+#include "kernels/matmul/blocks.h"
+#include "kernels/quantise/quantised_rows.h"
+
+namespace qvl {
+
+constexpr int64_t kTilePanels = 4;                      ///< panels computed beside each other, at most
+constexpr int64_t kTileOutputs = kTilePanels * kPanel;  ///< columns of the sums of a tile
+
+/// acc[r][16 p + o] += w_scale[p][o] * x_scale[r] * sum over the inputs of (w_integer * x_integer)
+///
+/// All arithmetic up to the conversion of a group's sum to float32 is exact; the last step is one fused
+/// multiply-add with the product of the scales. So every instruction set gives the same bits.
+struct TileArgs {
+  const void* blocks;    // of panel p at blocks + p * block_stride: Q8Block or Q4Block
+  int64_t block_stride;  // bytes
+  int64_t panels;        // 1 to kTilePanels
+  int64_t steps;         // of the group that hold inputs, a multiple of kSubgroupSteps
+  const int8_t* x;       // [rows][kGroup], QuantisedPlane::values of the group
+  const float* scales;   // [rows]
+  const int32_t* sums;   // [rows]
+  const int32_t* pairs;  // [rows][kGroup / kSubgroup]
+  int64_t rows;
+  float* acc;  // [rows][kTileOutputs]
+};
+
+using TileKernel = void (*)(const TileArgs&);
+
+void tile_q8_scalar(const TileArgs& args);
+void tile_q4_scalar(const TileArgs& args);
+void tile_q8_avx2(const TileArgs& args);
+void tile_q4_avx2(const TileArgs& args);
+
+}  // namespace qvl

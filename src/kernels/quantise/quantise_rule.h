@@ -1,0 +1,15 @@
+// The numbers of the quantisation rule, shared by all instruction sets.
+#pragma once
+
+namespace qvl {
+
+constexpr float kLargestInteger = 127.0f;
+// Half a unit below 128, so that two neighbours rounded up stay within it.
+constexpr float kLargestPair = 127.5f;
+// Below this a scale would be a denormal number: such a group counts as zeros.
+constexpr float kSmallestScale = 1e-36f;
+constexpr float kRestSteps = 128.0f;  // steps of the rest in a step of the main plane
+// length * 127^2 / 10^2, per input
+constexpr int kOutlyingSquares = 161;
+
+}  // namespace qvl

@@ -1,0 +1,38 @@
+// Activations as 8-bit integers: what the integer matrix products read.
+#pragma once
+
+#include <cstdint>
+
+namespace qvl {
+
+constexpr int64_t kGroup = 256;    ///< consecutive inputs that share a scale
+constexpr int64_t kSubgroup = 32;  ///< inputs whose sum is kept (kGroup / kSubgroup sums of a group)
+
+constexpr int64_t groups_of(int64_t inputs) { return (inputs + kGroup - 1) / kGroup; }
+
+/// Integers of rows, group by group, so that neighbouring rows of a group are neighbours in memory. Borrowed.
+///
+/// Values are in [-127, 127], and of two neighbours (2 i, 2 i + 1) of one sign the sum is in [-128, 128]:
+/// then products with unsigned bytes, added in pairs, fit 16 bits (AVX2's VPMADDUBSW saturates there).
+struct QuantisedPlane {
+  int8_t* values;  // [groups][rows][kGroup], zero beyond the inputs
+  float* scales;   // [groups][rows]: value = scale * integer
+  int32_t* sums;   // [groups][rows]: -128 * sum of the integers
+  int32_t* pairs;  // [groups][rows][kGroup / kSubgroup]: two int16, -8 * sum over the integers at 4 j, 4 j +
+                   // 1 (low) and at 4 j + 2, 4 j + 3 (high) of a subgroup
+};
+
+/// Rows in two planes. The second holds what rounding left of those groups that single large values dominate
+/// (`outlying`); for other groups it is not written. x = main + (outlying ? rest : 0)
+struct QuantisedRows {
+  int64_t rows, inputs;
+  QuantisedPlane main, rest;
+  uint8_t* outlying;  // [groups][rows]
+};
+
+/// Where one row of one group lies.
+constexpr int64_t group_row(const QuantisedRows& x, int64_t group, int64_t row) {
+  return group * x.rows + row;
+}
+
+}  // namespace qvl

@@ -1,0 +1,59 @@
+#include "memory/address_range.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <utility>
+
+#include "base/error.h"
+
+namespace qvl {
+namespace {
+
+uint64_t page_size() {
+  static const long size = ::sysconf(_SC_PAGESIZE);
+  return size > 0 ? static_cast<uint64_t>(size) : 4096;
+}
+
+}  // namespace
+
+uint64_t whole_pages(uint64_t bytes) { return (bytes + page_size() - 1) / page_size() * page_size(); }
+
+AddressRange::AddressRange(uint64_t bytes) : size_(whole_pages(bytes)) {
+  if (size_ == 0) return;
+  void* address = ::mmap(nullptr, size_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (address == MAP_FAILED) {
+    fail(ErrorCode::environment, "cannot set aside {} bytes of addresses: {}", size_, std::strerror(errno));
+  }
+  data_ = static_cast<std::byte*>(address);
+}
+
+AddressRange::~AddressRange() {
+  if (data_ != nullptr) ::munmap(data_, size_);
+}
+
+AddressRange::AddressRange(AddressRange&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+bool AddressRange::back_with_memory(uint64_t bytes) {
+  QVL_CHECK(bytes <= size_);
+  if (bytes == 0) return true;
+  void* address = ::mmap(data_, whole_pages(bytes), PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+  if (address == MAP_FAILED) return false;
+  ::madvise(address, whole_pages(bytes), MADV_HUGEPAGE);  // advice: nothing is lost without
+  return true;
+}
+
+bool AddressRange::back_with_file(int fd, uint64_t bytes, Access access) {
+  QVL_CHECK(bytes > 0 && bytes <= size_);
+  const int protection = access == Access::write ? PROT_READ | PROT_WRITE : PROT_READ;
+  return ::mmap(data_, whole_pages(bytes), protection, MAP_SHARED | MAP_FIXED, fd, 0) != MAP_FAILED;
+}
+
+void AddressRange::make_read_only(uint64_t bytes) {
+  if (bytes > 0) ::mprotect(data_, whole_pages(bytes), PROT_READ);
+}
+
+}  // namespace qvl

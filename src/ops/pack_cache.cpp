@@ -1,0 +1,139 @@
+#include "ops/pack_cache.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+#include <vector>
+
+#include "base/error.h"
+
+namespace qvl {
+namespace {
+
+constexpr uint64_t kPart = 1 << 20;
+
+struct Trailer {
+  char magic[8] = {'Q', 'V', 'L', 'P', 'A', 'C', 'K', '1'};
+  uint64_t bytes = 0;
+  uint64_t key_hash_low = 0, key_hash_high = 0;
+  uint64_t content_hash = 0;
+  uint64_t own_hash = 0;  // of the fields above
+};
+
+uint64_t own_hash(const Trailer& trailer) { return XXH3_64bits(&trailer, offsetof(Trailer, own_hash)); }
+
+// Parts are hashed side by side, then their hashes in order.
+uint64_t hash_contents(const std::byte* data, uint64_t bytes, ThreadPool& pool) {
+  std::vector<uint64_t> hashes((bytes + kPart - 1) / kPart);
+  pool.parallel_for(hashes.size(), 4, [&](size_t begin, size_t end, int) {
+    for (size_t i = begin; i < end; ++i) {
+      hashes[i] = XXH3_64bits(data + i * kPart, std::min(kPart, bytes - i * kPart));
+    }
+  });
+  return XXH3_64bits(hashes.data(), hashes.size() * sizeof(uint64_t));
+}
+
+Trailer trailer_for(const std::string& key, uint64_t bytes) {
+  const XXH128_hash_t hash = XXH3_128bits(key.data(), key.size());
+  Trailer trailer;
+  trailer.bytes = bytes;
+  trailer.key_hash_low = hash.low64;
+  trailer.key_hash_high = hash.high64;
+  return trailer;
+}
+
+// A file descriptor closed at the end.
+struct Descriptor {
+  int fd;
+  ~Descriptor() {
+    if (fd >= 0) ::close(fd);
+  }
+};
+
+bool read_trailer(int fd, uint64_t bytes, Trailer& out) {
+  struct stat info {};
+  if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) return false;
+  if (static_cast<uint64_t>(info.st_size) != whole_pages(bytes) + sizeof(Trailer)) return false;
+  return ::pread(fd, &out, sizeof out, static_cast<off_t>(whole_pages(bytes))) ==
+         static_cast<ssize_t>(sizeof out);
+}
+
+}  // namespace
+
+bool map_packed_file(const std::filesystem::path& path, const std::string& key, uint64_t bytes,
+                     AddressRange& range, ThreadPool& pool) {
+  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+  if (file.fd < 0) return false;
+  Trailer found;
+  if (!read_trailer(file.fd, bytes, found)) return false;
+  Trailer expected = trailer_for(key, bytes);
+  expected.content_hash = found.content_hash;
+  expected.own_hash = own_hash(expected);
+  if (std::memcmp(&found, &expected, sizeof found) != 0) return false;
+  if (!range.back_with_file(file.fd, bytes, AddressRange::Access::read)) return false;
+  return hash_contents(range.data(), bytes, pool) == found.content_hash;
+}
+
+PackedFileWriter::PackedFileWriter(const std::filesystem::path& path, uint64_t bytes, AddressRange& range)
+    : path_(path), bytes_(bytes) {
+  open_file(range);
+}
+
+void PackedFileWriter::open_file(AddressRange& range) {
+  std::error_code error;
+  std::filesystem::create_directories(path_.parent_path(), error);
+  // A file without a name is gone when the process is, however it ends. Not every file system has them.
+  fd_ = ::open(path_.parent_path().c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  if (fd_ < 0) {
+    std::string name = path_.string() + ".XXXXXX";
+    fd_ = ::mkostemp(name.data(), O_CLOEXEC);
+    if (fd_ < 0) return refuse(std::strerror(errno));
+    temporary_ = name;
+  }
+  // Space is taken now: a full disk must be an answer here, not a signal while writing.
+  const int full = ::posix_fallocate(fd_, 0, static_cast<off_t>(whole_pages(bytes_) + sizeof(Trailer)));
+  if (full != 0) return refuse(std::strerror(full));
+  if (!range.back_with_file(fd_, bytes_, AddressRange::Access::write)) refuse(std::strerror(errno));
+}
+
+PackedFileWriter::~PackedFileWriter() {
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+  if (fd_ >= 0) ::close(fd_);
+}
+
+void PackedFileWriter::refuse(const std::string& what) {
+  problem_ = fmt::format("{}: cannot write: {}", path_.string(), what);
+}
+
+// A file without a name gets one beside the final one: linking alone cannot replace a file.
+bool PackedFileWriter::give_name() {
+  if (!temporary_.empty()) return true;
+  const std::string name = fmt::format("{}.{}", path_.string(), ::getpid());
+  ::unlink(name.c_str());
+  const std::string self = fmt::format("/proc/self/fd/{}", fd_);
+  if (::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW) != 0) return false;
+  temporary_ = name;
+  return true;
+}
+
+bool PackedFileWriter::commit(const std::string& key, const AddressRange& range, ThreadPool& pool) {
+  Trailer trailer = trailer_for(key, bytes_);
+  trailer.content_hash = hash_contents(range.data(), bytes_, pool);
+  trailer.own_hash = own_hash(trailer);
+  const auto written = ::pwrite(fd_, &trailer, sizeof trailer, static_cast<off_t>(whole_pages(bytes_)));
+  if (written != static_cast<ssize_t>(sizeof trailer) || !give_name() ||
+      ::rename(temporary_.c_str(), path_.c_str()) != 0) {
+    refuse(std::strerror(errno));
+    return false;
+  }
+  temporary_.clear();
+  return true;
+}
+
+}  // namespace qvl

@@ -1,0 +1,47 @@
+// The file that keeps packed weights between starts.
+//
+// Layout: the weights, whole pages, then one page of trailer: magic, version, key, size and a hash of every
+// mebibyte-sized part hashed together. A file is written under a temporary name and takes its own in the end.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "memory/address_range.h"
+#include "threads/thread_pool.h"
+
+namespace qvl {
+
+/// Puts the file at `path` behind `range` where it holds `bytes` of weights packed for `key` and is
+/// undamaged.
+bool map_packed_file(const std::filesystem::path& path, const std::string& key, uint64_t bytes,
+                     AddressRange& range, ThreadPool& pool);
+
+/// A cache file being written. Until commit() it has a temporary name, which goes away with the object.
+class PackedFileWriter {
+ public:
+  /// Creates folder and file, with the space taken on disk, and puts it behind `range`. problem() tells why
+  /// where that failed; then nothing was changed.
+  PackedFileWriter(const std::filesystem::path& path, uint64_t bytes, AddressRange& range);
+  ~PackedFileWriter();
+  PackedFileWriter(const PackedFileWriter&) = delete;
+  PackedFileWriter& operator=(const PackedFileWriter&) = delete;
+
+  const std::string& problem() const { return problem_; }
+  /// Writes the trailer and takes the final name. False, with problem(), where the system refuses: the
+  /// weights stay in the nameless file for as long as they are mapped.
+  bool commit(const std::string& key, const AddressRange& range, ThreadPool& pool);
+
+ private:
+  void refuse(const std::string& what);
+  bool give_name();
+  void open_file(AddressRange& range);
+
+  std::filesystem::path path_, temporary_;
+  uint64_t bytes_;
+  int fd_ = -1;
+  std::string problem_;
+};
+
+}  // namespace qvl

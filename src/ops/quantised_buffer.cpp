@@ -1,0 +1,34 @@
+#include "ops/quantised_buffer.h"
+
+#include "base/error.h"
+
+namespace qvl {
+namespace {
+
+template <typename Value>
+Value* at_least(std::vector<Value>& values, uint64_t count) {
+  if (values.size() < count) values = std::vector<Value>(count);
+  return values.data();
+}
+
+}  // namespace
+
+QuantisedPlane QuantisedBuffer::Plane::reserve(uint64_t group_rows) {
+  return {.values = at_least(values, group_rows * kGroup),
+          .scales = at_least(scales, group_rows),
+          .sums = at_least(sums, group_rows),
+          .pairs = at_least(pairs, group_rows * (kGroup / kSubgroup))};
+}
+
+const QuantisedRows& QuantisedBuffer::shape(int64_t rows, int64_t inputs) {
+  QVL_CHECK(rows >= 0 && inputs > 0);
+  const auto group_rows = static_cast<uint64_t>(rows * groups_of(inputs));
+  rows_ = {.rows = rows,
+           .inputs = inputs,
+           .main = main_.reserve(group_rows),
+           .rest = rest_.reserve(group_rows),
+           .outlying = at_least(outlying_, group_rows)};
+  return rows_;
+}
+
+}  // namespace qvl

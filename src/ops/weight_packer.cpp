@@ -1,0 +1,210 @@
+#include "ops/weight_packer.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/error.h"
+#include "kernels/matmul/blocked_matmul.h"
+#include "kernels/matmul/encode.h"
+#include "ops/pack_cache.h"
+
+namespace qvl {
+namespace {
+
+// Changes where packed bytes would differ for the same sources: then older files are not used.
+constexpr int kPackingVersion = 1;
+constexpr uint64_t kAlignment = 64;
+// Less is packed faster than a file is worth.
+constexpr uint64_t kLeastCached = 64 << 20;
+
+int64_t rows_of(const TensorView& view) { return static_cast<int64_t>(view.shape[0]); }
+int64_t inputs_of(const TensorView& view) {
+  QVL_CHECK(view.shape.size() >= 2 && view.shape[0] > 0);
+  return static_cast<int64_t>(view.elements() / view.shape[0]);
+}
+uint64_t row_bytes_of(const TensorView& view) {
+  const auto bytes = bytes_for(view.dtype, static_cast<uint64_t>(inputs_of(view)));
+  QVL_CHECK(bytes.has_value() && view.bytes.size() == *bytes * view.shape[0]);
+  return *bytes;
+}
+
+// Row `row` of all parts taken together, in float32.
+void decode_row(const std::vector<TensorView>& parts, int64_t row, float* out) {
+  for (const TensorView& part : parts) {
+    if (row < rows_of(part)) {
+      const uint64_t bytes = row_bytes_of(part);
+      decoder(part.dtype)(part.bytes.data() + static_cast<uint64_t>(row) * bytes,
+                          static_cast<size_t>(inputs_of(part)), out);
+      return;
+    }
+    row -= rows_of(part);
+  }
+  QVL_CHECK(false);
+}
+
+// One panel of 16 outputs from decoded rows. rows: [outputs, inputs]
+template <typename Block>
+void encode_panel(const float* rows, int64_t outputs, int64_t inputs, Isa isa, std::byte* out) {
+  for (int64_t group = 0; group < groups_of(inputs); ++group) {
+    BlockRows in{.rows = {}, .outputs = outputs, .length = std::min(kGroup, inputs - group * kGroup)};
+    for (int64_t o = 0; o < outputs; ++o) in.rows[o] = rows + o * inputs + group * kGroup;
+    Block block;
+    if constexpr (std::is_same_v<Block, Q8Block>) {
+      encode_q8(in, block);
+    } else {
+      encode_q4(in, isa, block);
+    }
+    std::memcpy(out + group * static_cast<int64_t>(sizeof block), &block, sizeof block);
+  }
+}
+
+}  // namespace
+
+PackedWeight stored_weight(const TensorView& view, Isa isa) {
+  return {.form = WeightForm::stored,
+          .dtype = view.dtype,
+          .outputs = rows_of(view),
+          .inputs = inputs_of(view),
+          .data = view.bytes.data(),
+          .row_bytes = row_bytes_of(view),
+          .kernel = &matmul_kernel(WeightForm::stored, isa)};
+}
+
+std::byte* WeightPacker::place(Job job) {
+  job.offset = (used_ + kAlignment - 1) / kAlignment * kAlignment;
+  used_ = job.offset + job.bytes;
+  QVL_CHECK(used_ <= range_.size());
+  std::byte* at = range_.data() + job.offset;
+  jobs_.push_back(std::move(job));
+  return at;
+}
+
+PackedWeight WeightPacker::add(std::vector<TensorView> parts, WeightForm form) {
+  QVL_CHECK(form != WeightForm::stored && !parts.empty());
+  int64_t outputs = 0;
+  const int64_t inputs = inputs_of(parts.front());
+  for (const TensorView& part : parts) {
+    QVL_CHECK(inputs_of(part) == inputs);
+    outputs += rows_of(part);
+  }
+  const auto panel_bytes = static_cast<uint64_t>(groups_of(inputs) * block_bytes(form));
+  const std::byte* data = place({.parts = std::move(parts),
+                                 .form = form,
+                                 .outputs = outputs,
+                                 .inputs = inputs,
+                                 .offset = 0,
+                                 .bytes = static_cast<uint64_t>(panels_of(outputs)) * panel_bytes});
+  return {.form = form,
+          .dtype = DType::f32,
+          .outputs = outputs,
+          .inputs = inputs,
+          .data = data,
+          .row_bytes = panel_bytes,
+          .kernel = &matmul_kernel(form, isa_)};
+}
+
+PackedWeight WeightPacker::add_bf16(const TensorView& view) {
+  const int64_t outputs = rows_of(view), inputs = inputs_of(view);
+  const auto row_bytes = static_cast<uint64_t>(inputs) * sizeof(uint16_t);
+  const std::byte* data = place({.parts = {view},
+                                 .form = WeightForm::stored,
+                                 .outputs = outputs,
+                                 .inputs = inputs,
+                                 .offset = 0,
+                                 .bytes = static_cast<uint64_t>(outputs) * row_bytes});
+  return {.form = WeightForm::stored,
+          .dtype = DType::bf16,
+          .outputs = outputs,
+          .inputs = inputs,
+          .data = data,
+          .row_bytes = row_bytes,
+          .kernel = &matmul_kernel(WeightForm::stored, isa_)};
+}
+
+std::string WeightPacker::layout_key(const std::string& source_key) const {
+  std::string key = fmt::format("qvl {} {}\n", kPackingVersion, source_key);
+  for (const Job& job : jobs_) {
+    key += fmt::format("{} {} {} {}:", name_of(job.form), job.outputs, job.inputs, job.offset);
+    for (const TensorView& part : job.parts) {
+      key += fmt::format(" {}{}", info(part.dtype).name, to_string(part.shape));
+      // A few bytes of every tensor: another checkpoint of the same shape and date must not be taken for it.
+      const size_t sample = std::min<size_t>(part.bytes.size(), 32);
+      for (std::byte b : part.bytes.subspan((part.bytes.size() - sample) / 2, sample)) {
+        key += fmt::format("{:02x}", static_cast<unsigned>(b));
+      }
+    }
+    key += '\n';
+  }
+  return key;
+}
+
+// Packs outputs [first, last), first a multiple of kPanel. `rows` is scratch.
+void WeightPacker::run_rows(const Job& job, int64_t first, int64_t last, std::vector<float>& rows) const {
+  std::byte* out = range_.data() + job.offset;
+  for (int64_t panel = first; panel < last; panel += kPanel) {
+    const int64_t count = std::min(kPanel, job.outputs - panel);
+    rows.resize(static_cast<size_t>(kPanel * job.inputs));
+    for (int64_t o = 0; o < count; ++o) decode_row(job.parts, panel + o, rows.data() + o * job.inputs);
+    if (job.form == WeightForm::stored) {
+      for (int64_t i = 0; i < count * job.inputs; ++i) {
+        const uint16_t bits = f32_to_bf16(rows[static_cast<size_t>(i)]);
+        std::memcpy(out + (panel * job.inputs + i) * 2, &bits, sizeof bits);
+      }
+      continue;
+    }
+    std::byte* at = out + panel / kPanel * groups_of(job.inputs) * block_bytes(job.form);
+    if (job.form == WeightForm::q8) {
+      encode_panel<Q8Block>(rows.data(), count, job.inputs, isa_, at);
+    } else {
+      encode_panel<Q4Block>(rows.data(), count, job.inputs, isa_, at);
+    }
+  }
+}
+
+void WeightPacker::run_jobs(ThreadPool& pool, const PackOptions& options) const {
+  std::vector<std::vector<float>> scratch(static_cast<size_t>(pool.size()));
+  uint64_t done = 0;
+  for (const Job& job : jobs_) {
+    constexpr int64_t share = 4 * kPanel;
+    pool.parallel_for(
+        static_cast<size_t>((job.outputs + share - 1) / share), 1, [&](size_t begin, size_t, int worker) {
+          const int64_t first = static_cast<int64_t>(begin) * share;
+          run_rows(job, first, std::min(first + share, job.outputs), scratch[static_cast<size_t>(worker)]);
+        });
+    for (const TensorView& part : job.parts) {
+      if (options.release) options.release(part.bytes);
+    }
+    done += job.bytes;
+    if (options.progress) options.progress(static_cast<double>(done) / static_cast<double>(used_));
+  }
+}
+
+PackReport WeightPacker::pack(ThreadPool& pool, const PackOptions& options) {
+  PackReport report{.bytes = used_};
+  if (used_ == 0) return report;
+  const std::string key = layout_key(options.source_key);
+  if (!options.cache_file.empty() && used_ >= kLeastCached) {
+    if (map_packed_file(options.cache_file, key, used_, range_, pool)) {
+      report.cache = CacheOutcome::used;
+      return report;
+    }
+    PackedFileWriter writer(options.cache_file, used_, range_);
+    if (writer.problem().empty()) {
+      run_jobs(pool, options);
+      report.cache = writer.commit(key, range_, pool) ? CacheOutcome::written : CacheOutcome::failed;
+      report.problem = writer.problem();
+      range_.make_read_only(used_);
+      return report;
+    }
+    report.cache = CacheOutcome::failed;
+    report.problem = writer.problem();
+  }
+  if (!range_.back_with_memory(used_)) {
+    fail(ErrorCode::limit, "not enough memory for the packed weights ({} MiB)", used_ >> 20);
+  }
+  run_jobs(pool, options);
+  range_.make_read_only(used_);
+  return report;
+}
+
+}  // namespace qvl

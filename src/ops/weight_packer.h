@@ -1,0 +1,77 @@
+// Bringing weights into the order their kernels read, once, in parallel, and keeping the result in a file.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "kernels/matmul/packed_weight.h"
+#include "memory/address_range.h"
+#include "tensor/tensor.h"
+#include "threads/thread_pool.h"
+
+namespace qvl {
+
+/// A weight read where it lies: nothing is copied.
+PackedWeight stored_weight(const TensorView& view, Isa isa);
+
+/// What became of the cache file.
+enum class CacheOutcome {
+  none,     ///< no file was wanted, or nothing was packed
+  used,     ///< the weights were in it
+  written,  ///< they were not, and are now
+  failed,   ///< it could not be written: PackReport::problem says why; the weights are in memory
+};
+struct PackReport {
+  CacheOutcome cache = CacheOutcome::none;
+  std::string problem = {};
+  uint64_t bytes = 0;  ///< packed weights
+};
+
+struct PackOptions {
+  std::filesystem::path cache_file = {};  ///< empty: none
+  std::string source_key = {};            ///< identifies the contents of the sources
+  std::function<void(double)> progress = {};
+  /// Told of source bytes that are not needed any more; their pages would count as ours until the system
+  /// wants them back.
+  std::function<void(std::span<const std::byte>)> release = {};
+};
+
+/// Collects weights, hands out where they will lie, and fills that memory at the end. Thread-compatible.
+class WeightPacker {
+ public:
+  /// `address_bytes`: more than all weights will take, packed; addresses only.
+  WeightPacker(Isa isa, uint64_t address_bytes) : isa_(isa), range_(address_bytes) {}
+
+  /// The rows of `parts`, one after another, as one weight of a quantised `form`. The views outlive pack().
+  PackedWeight add(std::vector<TensorView> parts, WeightForm form);
+  /// The rows of one weight as BF16.
+  PackedWeight add_bf16(const TensorView& view);
+
+  /// Fills all weights handed out: from the cache file where it fits, else from the sources. Throws
+  /// Error{limit} where memory does not suffice. A cache that is damaged, of other sources or cannot be
+  /// written is no error.
+  PackReport pack(ThreadPool& pool, const PackOptions& options);
+
+ private:
+  struct Job {
+    std::vector<TensorView> parts;
+    WeightForm form;  // stored: BF16 rows
+    int64_t outputs, inputs;
+    uint64_t offset, bytes;
+  };
+
+  std::byte* place(Job job);
+  std::string layout_key(const std::string& source_key) const;
+  void run_jobs(ThreadPool& pool, const PackOptions& options) const;
+  void run_rows(const Job& job, int64_t first, int64_t last, std::vector<float>& rows) const;
+
+  Isa isa_;
+  AddressRange range_;
+  uint64_t used_ = 0;
+  std::vector<Job> jobs_;
+};
+
+}  // namespace qvl

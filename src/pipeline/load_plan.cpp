@@ -1,0 +1,107 @@
+#include "pipeline/load_plan.h"
+
+#include <fmt/ranges.h>
+
+#include <optional>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "base/environment.h"
+#include "base/error.h"
+
+namespace qvl {
+namespace {
+
+std::string isa_names() {
+  std::vector<std::string_view> names;
+  for (Isa isa : all_isas()) names.push_back(name_of(isa));
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+WeightChoice choice_of(WeightPrecision precision) {
+  switch (precision) {
+    case WeightPrecision::f32:
+      return WeightChoice::f32;
+    case WeightPrecision::bf16:
+      return WeightChoice::bf16;
+    case WeightPrecision::q8:
+      return WeightChoice::q8;
+    case WeightPrecision::q4:
+      return WeightChoice::q4;
+    case WeightPrecision::automatic:
+      break;
+  }
+  return WeightChoice::automatic;
+}
+
+std::string_view name_of_choice(WeightChoice choice) {
+  constexpr std::string_view names[] = {"auto", "f32", "bf16", "q8", "q4"};
+  return names[static_cast<size_t>(choice)];
+}
+
+// The user's folder for caches: XDG Base Directory Specification 0.8.
+std::optional<std::filesystem::path> user_cache_folder() {
+  if (auto folder = environment_variable("XDG_CACHE_HOME"); folder && folder->starts_with('/')) {
+    return std::filesystem::path(*folder) / "qvl";
+  }
+  if (auto home = environment_variable("HOME"); home && home->starts_with('/')) {
+    return std::filesystem::path(*home) / ".cache" / "qvl";
+  }
+  return std::nullopt;
+}
+
+// Tells checkpoints apart that have the same name. FNV-1a.
+uint64_t name_hash(const std::string& text) {
+  uint64_t hash = 0xcbf29ce484222325;
+  for (char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  return hash;
+}
+
+}  // namespace
+
+Isa chosen_isa(const LoadOptions& options) {
+  const auto variable = environment_variable("QVL_ISA");
+  const std::string name = !options.isa.empty() ? options.isa : variable.value_or("");
+  if (name.empty()) return best_isa();
+  const auto isa = isa_named(name);
+  if (!isa) {
+    fail(ErrorCode::usage, "{}: found {}, expected one of {}", options.isa.empty() ? "QVL_ISA" : "isa",
+         printable(name), isa_names());
+  }
+  if (!supported(*isa)) {
+    fail(ErrorCode::environment, "isa: {} is not supported by this processor, which has {}", name,
+         name_of(best_isa()));
+  }
+  return *isa;
+}
+
+ModelForms chosen_forms(const LoadOptions& options) {
+  return {.text = choice_of(options.weights),
+          .vision = choice_of(options.vision_weights),
+          .kv = options.kv == KvPrecision::f32 ? KvForm::f32 : KvForm::i16,
+          .isa = chosen_isa(options)};
+}
+
+PackOptions pack_options(const LoadOptions& options, const ModelFiles& files) {
+  PackOptions pack{.cache_file = {}, .source_key = files.tensors->fingerprint()};
+  pack.release = [source = files.tensors.get()](std::span<const std::byte> bytes) { source->release(bytes); };
+  if (options.progress) {
+    pack.progress = [listener = options.progress](double share) {
+      listener({.stage = "pack", .fraction = share});
+    };
+  }
+  const auto folder = options.cache_folder ? *options.cache_folder : user_cache_folder().value_or("");
+  if (folder.empty()) return pack;
+  std::error_code error;
+  const auto path = std::filesystem::weakly_canonical(options.path, error);
+  if (error) return pack;
+  const ModelForms forms = chosen_forms(options);
+  const std::string vision = options.mmproj ? options.mmproj->string() : "";
+  pack.cache_file = folder / fmt::format("{}-{:016x}-{}-{}.packed", path.filename().string().substr(0, 80),
+                                         name_hash(path.string() + '\n' + vision), name_of_choice(forms.text),
+                                         name_of_choice(forms.vision));
+  return pack;
+}
+
+}  // namespace qvl

@@ -1,0 +1,24 @@
+// What a caller's LoadOptions mean on this machine: instruction set, numbers, and where packed weights are
+// kept.
+#pragma once
+
+#include <filesystem>
+
+#include "files/model_files.h"
+#include "kernels/isa.h"
+#include "model/forms.h"
+#include "ops/weight_packer.h"
+#include "qvl/qvl.h"
+
+namespace qvl {
+
+/// The instruction set named in `options`, else in the environment variable QVL_ISA, else the best there is.
+/// Throws Error{usage} for an unknown name, Error{environment} where the processor lacks it.
+Isa chosen_isa(const LoadOptions& options);
+
+ModelForms chosen_forms(const LoadOptions& options);
+
+/// Where the packed weights of the checkpoint are kept. Without a folder of the user's nothing is.
+PackOptions pack_options(const LoadOptions& options, const ModelFiles& files);
+
+}  // namespace qvl
