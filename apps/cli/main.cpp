@@ -22,6 +22,7 @@ void add_commands(CLI::App& app, Action& action) {
   add_pixels(app, action);
   add_inspect(app, action);
   add_eval(app, action);
+  add_bench(app, action);
 }
 
 // The command the arguments chose, or qvl itself.

@@ -196,6 +196,8 @@ class Model {
   int threads() const;
   /// The instruction set its kernels use, "avx2".
   std::string_view isa() const;
+  /// Whether its packed weights were read from the cache folder.
+  bool from_cache() const;
   const std::vector<std::string>& warnings() const;
 
   detail::Runtime& runtime() const { return *runtime_; }

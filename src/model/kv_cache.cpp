@@ -53,12 +53,9 @@ void KvCache::grow_blocks(int64_t capacity) {
   std::vector<Tensor> grown;
   for (const Tensor& layer : blocks_) {
     Tensor blocks(static_cast<uint64_t>(heads_), static_cast<uint64_t>(head_floats));
-    const auto held = static_cast<int64_t>(layer.columns());
-    for (int64_t head = 0; head < heads_; ++head) {
-      float* to = blocks.row(static_cast<uint64_t>(head));
-      if (held > 0) std::copy_n(layer.row(static_cast<uint64_t>(head)), held, to);
-      // Attention multiplies masked places by zero: they must not hold a NaN by chance.
-      std::fill(to + held, to + head_floats, 0.0f);
+    const int64_t held = (size_ + kBlockKeys - 1) / kBlockKeys * block_floats(head_dim_);
+    for (int64_t head = 0; head < heads_ && held > 0; ++head) {
+      std::copy_n(layer.row(static_cast<uint64_t>(head)), held, blocks.row(static_cast<uint64_t>(head)));
     }
     grown.push_back(std::move(blocks));
   }

@@ -44,7 +44,6 @@ TEST(KvCache, keeps_blocks_of_every_head_while_it_grows) {
   cache.reserve(500);
   const KvBlocks grown = cache.blocks(1);
   EXPECT_TRUE(std::equal(before.begin(), before.end(), grown.block(1, 0)));
-  for (size_t i = 0; i < bytes; ++i) ASSERT_EQ(grown.block(0, 3)[i], std::byte{0});
 }
 
 TEST(KvCache, forgets_the_end) {

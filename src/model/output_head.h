@@ -16,6 +16,9 @@ class OutputHead {
 
   /// hidden: [rows, hidden]; out: [rows, vocabulary]
   void logits(const float* hidden, int64_t rows, float* out, Ops& ops) const;
+  uint64_t bytes() const { return weights_.bytes(); }
+  /// Empty where no row of it is ever read.
+  const TensorView& stored() const { return stored_; }
 
  private:
   void refine(const float* hidden, std::span<float> logits) const;

@@ -27,7 +27,7 @@ KvForm kv_form(const TextConfig& config, KvForm wanted) {
 }  // namespace
 
 Qwen3Vl::Qwen3Vl(const ModelConfig& config, const TensorSource& source, const ModelForms& forms)
-    : config_(config), forms_(forms), packer_(forms.isa, packed_addresses(source)) {
+    : config_(config), source_(source), forms_(forms), packer_(forms.isa, packed_addresses(source)) {
   forms_.kv = kv_form(config.text, forms.kv);
   WeightBinder binder(source, forms_, packer_);
   text_ = std::make_unique<const TextDecoder>(config_.text, binder);
@@ -39,6 +39,11 @@ Qwen3Vl::Qwen3Vl(const ModelConfig& config, const TensorSource& source, const Mo
                                            : fmt::format("{} tensors are not used, among them {}",
                                                          unused.size(), unused.front()));
   }
+}
+
+void Qwen3Vl::release_rows() const {
+  source_.release(text_->embedding().bytes);
+  source_.release(text_->stored_head().bytes);
 }
 
 VisionFeatures Qwen3Vl::encode(const PatchedMedia& media, Ops& ops,

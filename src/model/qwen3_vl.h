@@ -33,6 +33,12 @@ class Qwen3Vl {
 
   KvCache make_cache() const { return KvCache(config_.text, forms_.kv); }
   const ModelForms& forms() const { return forms_; }
+  std::span<const std::byte> packed() const { return packer_.packed(); }
+  /// Gives the memory of embedding rows that were looked up back to the system, which brings in their
+  /// neighbours with each. To be called now and then.
+  void release_rows() const;
+  /// Bytes of weights read for one decoding step.
+  uint64_t decode_bytes() const { return text_->weight_bytes(); }
 
   const ModelConfig& config() const { return config_; }
   const std::vector<std::string>& warnings() const { return warnings_; }
@@ -43,10 +49,10 @@ class Qwen3Vl {
   VisionFeatures encode(const PatchedMedia& media, Ops& ops,
                         const std::function<bool(double)>& progress) const;
 
-  /// Computes the tokens of `chunk` after those `cache` holds, and adds them to it. Returns the normalised
-  /// last hidden state. [tokens, hidden_size]
-  Tensor forward(const Chunk& chunk, KvCache& cache, Ops& ops) const {
-    return text_->forward(chunk, cache, ops);
+  /// Computes the chunks of several sequences after those their caches hold, and adds them. `pass.x` then is
+  /// the normalised last hidden state of all tokens, in the order of the steps. [tokens, hidden_size]
+  void forward(std::span<const SequenceStep> steps, DecoderPass& pass, Ops& ops) const {
+    text_->forward(steps, pass, ops);
   }
 
   /// Logits of hidden states. out: [rows, vocab_size]
@@ -60,6 +66,7 @@ class Qwen3Vl {
 
  private:
   ModelConfig config_;
+  const TensorSource& source_;
   ModelForms forms_;
   WeightPacker packer_;
   std::vector<std::string> warnings_;

@@ -62,9 +62,16 @@ TextDecoder::Layer TextDecoder::bind_layer(int64_t index, WeightBinder& binder) 
       .down = binder.linear(name + "mlp.down_proj", hidden, intermediate)};
 }
 
-Tensor TextDecoder::embed(const Chunk& chunk, int64_t first) const {
+uint64_t TextDecoder::weight_bytes() const {
+  uint64_t bytes = head_.bytes();
+  for (const Layer& layer : layers_) {
+    for (const Linear* linear : {&layer.qkv, &layer.o, &layer.gate_up, &layer.down}) bytes += linear->bytes();
+  }
+  return bytes;
+}
+
+void TextDecoder::embed(const Chunk& chunk, int64_t first, float* x) const {
   const uint64_t hidden = u(config_.hidden_size);
-  Tensor x(chunk.ids.size(), hidden);
   const DecodeRow decode = decoder(embedding_.dtype);
   const uint64_t row_bytes = embedding_.bytes.size() / embedding_.shape[0];
   for (size_t i = 0; i < chunk.ids.size(); ++i) {
@@ -73,82 +80,105 @@ Tensor TextDecoder::embed(const Chunk& chunk, int64_t first) const {
       fail(ErrorCode::usage, "token {}: found id {}, expected 0 to {}", u(first) + i, id,
            config_.vocab_size - 1);
     }
-    decode(embedding_.bytes.data() + u(id) * row_bytes, hidden, x.row(i));
+    decode(embedding_.bytes.data() + u(id) * row_bytes, hidden, x + i * hidden);
   }
   each_visual_row(chunk, first, [&](uint64_t row, const VisionFeatures& features, uint64_t feature_row) {
-    std::copy_n(features.merged.row(feature_row), hidden, x.row(row));
+    std::copy_n(features.merged.row(feature_row), hidden, x + row * hidden);
   });
-  return x;
 }
 
-Tensor TextDecoder::forward(const Chunk& chunk, KvCache& cache, Ops& ops) const {
-  QVL_CHECK(chunk.ids.size() == chunk.positions.size());
-  const int64_t tokens = std::ssize(chunk.ids);
-  Tensor x = embed(chunk, cache.size());
-  cache.reserve(tokens);
-  const RotaryTable rotary = text_rotary(config_, chunk.positions);
-  const LayerRun run{chunk, rotary, cache};
-  for (int64_t i = 0; i < config_.num_hidden_layers; ++i) layer(i, run, x, ops);
-  cache.commit(tokens);
-  ops.rms_norm(
-      {.x = x.data(), .rows = tokens, .weight = norm_.weight, .eps = config_.rms_norm_eps, .y = x.data()});
-  return x;
+void TextDecoder::begin(std::span<const SequenceStep> steps, DecoderPass& pass) const {
+  uint64_t tokens = 0;
+  for (const SequenceStep& step : steps) tokens += step.chunk.ids.size();
+  pass.x.resize(tokens, u(config_.hidden_size));
+  pass.rotary.cos.resize(tokens, u(config_.head_dim / 2));
+  pass.rotary.sin.resize(tokens, u(config_.head_dim / 2));
+  uint64_t row = 0;
+  for (const SequenceStep& step : steps) {
+    QVL_CHECK(step.chunk.ids.size() == step.chunk.positions.size());
+    embed(step.chunk, step.cache->size(), pass.x.row(row));
+    step.cache->reserve(std::ssize(step.chunk.ids));
+    write_text_rotary(config_, step.chunk.positions, row, pass.rotary);
+    row += step.chunk.ids.size();
+  }
 }
 
-void TextDecoder::layer(int64_t index, const LayerRun& run, Tensor& x, Ops& ops) const {
-  const Layer& weights = layers_[u(index)];
-  attention(weights, index, run, x, ops);
-  mlp(weights, x, ops);
-  each_visual_row(run.chunk, run.cache.size(),
-                  [&](uint64_t row, const VisionFeatures& features, uint64_t feature_row) {
-                    if (u(index) >= features.deepstack.size()) return;
-                    add_row(x.row(row), features.deepstack[u(index)].row(feature_row), x.columns());
-                  });
+void TextDecoder::forward(std::span<const SequenceStep> steps, DecoderPass& pass, Ops& ops) const {
+  begin(steps, pass);
+  for (int64_t i = 0; i < config_.num_hidden_layers; ++i) layer(i, steps, pass, ops);
+  for (const SequenceStep& step : steps) step.cache->commit(std::ssize(step.chunk.ids));
+  ops.rms_norm({.x = pass.x.data(),
+                .rows = static_cast<int64_t>(pass.x.rows()),
+                .weight = norm_.weight,
+                .eps = config_.rms_norm_eps,
+                .y = pass.x.data()});
+}
+
+void TextDecoder::layer(int64_t index, std::span<const SequenceStep> steps, DecoderPass& pass,
+                        Ops& ops) const {
+  attention(index, steps, pass, ops);
+  mlp(layers_[u(index)], pass.x, ops);
+  uint64_t first = 0;
+  for (const SequenceStep& step : steps) {
+    each_visual_row(
+        step.chunk, step.cache->size(),
+        [&](uint64_t row, const VisionFeatures& features, uint64_t feature_row) {
+          if (u(index) >= features.deepstack.size()) return;
+          add_row(pass.x.row(first + row), features.deepstack[u(index)].row(feature_row), pass.x.columns());
+        });
+    first += step.chunk.ids.size();
+  }
 }
 
 // x += o(attention(rope(norm(q)), rope(norm(k)), v))
-void TextDecoder::attention(const Layer& layer, int64_t index, const LayerRun& run, Tensor& x,
+void TextDecoder::attention(int64_t index, std::span<const SequenceStep> steps, DecoderPass& pass,
                             Ops& ops) const {
-  const auto tokens = static_cast<int64_t>(x.rows());
-  const int64_t q_width = config_.query_width(), kv_width = config_.kv_width();
-  const int64_t width = q_width + 2 * kv_width;
+  const Layer& layer = layers_[u(index)];
+  const auto tokens = static_cast<int64_t>(pass.x.rows());
+  const int64_t q_width = config_.query_width(), width = q_width + 2 * config_.kv_width();
   float* qkv = ops.scratch(Ops::Slot::wide, tokens * width);
   float* rows = ops.scratch(Ops::Slot::rows, tokens * config_.hidden_size);
-  const LinearInput input = ops.rms_norm_input({.x = x.data(),
+  const LinearInput input = ops.rms_norm_input({.x = pass.x.data(),
                                                 .rows = tokens,
                                                 .weight = layer.input_norm.weight,
                                                 .eps = config_.rms_norm_eps,
                                                 .y = rows},
                                                layer.qkv.form());
   ops.linear(input, {.weights = layer.qkv.parts, .bias = {}, .y = qkv});
-  normalise_heads(layer, run, qkv, ops);
+  normalise_heads(layer, pass.rotary, qkv, ops);
   float* attended = ops.scratch(Ops::Slot::heads, tokens * q_width);
-  attend(index, run, qkv, attended, ops);
+  int64_t first = 0;
+  for (const SequenceStep& step : steps) {
+    attend(index, step, qkv + first * width, attended + first * q_width, ops);
+    first += std::ssize(step.chunk.ids);
+  }
   ops.linear(ops.input(attended, tokens, q_width, layer.o.form()),
-             {.weights = layer.o.parts, .bias = {}, .y = x.data(), .epilogue = Epilogue::add});
+             {.weights = layer.o.parts, .bias = {}, .y = pass.x.data(), .epilogue = Epilogue::add});
 }
 
 // QK-norm and rotation, in place. qkv: [tokens, query_width + 2 kv_width]
-void TextDecoder::normalise_heads(const Layer& layer, const LayerRun& run, float* qkv, Ops& ops) const {
+void TextDecoder::normalise_heads(const Layer& layer, const RotaryTable& rotary, float* qkv,
+                                  Ops& ops) const {
   const int64_t stride = config_.query_width() + 2 * config_.kv_width();
-  const auto tokens = std::ssize(run.chunk.ids);
+  const auto tokens = static_cast<int64_t>(rotary.cos.rows());
   ops.head_norm(qkv, {.heads = config_.num_attention_heads, .stride = stride, .tokens = tokens},
                 layer.q_norm.weight, config_.rms_norm_eps);
   ops.head_norm(qkv + config_.query_width(),
                 {.heads = config_.num_key_value_heads, .stride = stride, .tokens = tokens},
                 layer.k_norm.weight, config_.rms_norm_eps);
-  ops.rope(qkv, config_.num_attention_heads, stride, run.rotary);
-  ops.rope(qkv + config_.query_width(), config_.num_key_value_heads, stride, run.rotary);
+  ops.rope(qkv, config_.num_attention_heads, stride, rotary);
+  ops.rope(qkv + config_.query_width(), config_.num_key_value_heads, stride, rotary);
 }
 
-void TextDecoder::attend(int64_t index, const LayerRun& run, float* qkv, float* out, Ops& ops) const {
+void TextDecoder::attend(int64_t index, const SequenceStep& step, float* qkv, float* out, Ops& ops) const {
+  KvCache& cache = *step.cache;
   const int64_t q_width = config_.query_width(), kv_width = config_.kv_width();
   const int64_t stride = q_width + 2 * kv_width;
-  const int64_t tokens = std::ssize(run.chunk.ids), held = run.cache.size();
+  const int64_t tokens = std::ssize(step.chunk.ids), held = cache.size();
   const float* k = qkv + q_width;
   const float* v = k + kv_width;
-  if (run.cache.form() == KvForm::i16) {
-    const KvBlocks blocks = run.cache.blocks(index);
+  if (cache.form() == KvForm::i16) {
+    const KvBlocks blocks = cache.blocks(index);
     ops.write_kv(blocks, {.k = k,
                           .v = v,
                           .tokens = tokens,
@@ -168,12 +198,12 @@ void TextDecoder::attend(int64_t index, const LayerRun& run, float* qkv, float* 
     return;
   }
   for (int64_t t = 0; t < tokens; ++t) {
-    std::copy_n(k + t * stride, kv_width, run.cache.keys(index) + (held + t) * kv_width);
-    std::copy_n(v + t * stride, kv_width, run.cache.values(index) + (held + t) * kv_width);
+    std::copy_n(k + t * stride, kv_width, cache.keys(index) + (held + t) * kv_width);
+    std::copy_n(v + t * stride, kv_width, cache.values(index) + (held + t) * kv_width);
   }
   ops.attention(AttentionArgs{.q = qkv,
-                              .k = run.cache.keys(index),
-                              .v = run.cache.values(index),
+                              .k = cache.keys(index),
+                              .v = cache.values(index),
                               .out = out,
                               .queries = tokens,
                               .keys = held + tokens,

@@ -29,9 +29,9 @@ int32_t component(const Position& position, Axis axis) {
 
 }  // namespace
 
-RotaryTable text_rotary(const TextConfig& config, std::span<const Position> positions) {
+void write_text_rotary(const TextConfig& config, std::span<const Position> positions, uint64_t first,
+                       RotaryTable& table) {
   const auto half = static_cast<uint64_t>(config.head_dim / 2);
-  RotaryTable table{Tensor(positions.size(), half), Tensor(positions.size(), half)};
   for (uint64_t i = 0; i < half; ++i) {
     // Float32 throughout, as the reference: at position 100,000 exact angles would differ by 2e-3.
     const auto exponent = static_cast<float>(2 * i) / static_cast<float>(config.head_dim);
@@ -39,10 +39,16 @@ RotaryTable text_rotary(const TextConfig& config, std::span<const Position> posi
     const Axis axis = axis_of(config, static_cast<int64_t>(i));
     for (size_t token = 0; token < positions.size(); ++token) {
       const float angle = static_cast<float>(component(positions[token], axis)) * frequency;
-      table.cos.row(token)[i] = std::cos(angle);
-      table.sin.row(token)[i] = std::sin(angle);
+      table.cos.row(first + token)[i] = std::cos(angle);
+      table.sin.row(first + token)[i] = std::sin(angle);
     }
   }
+}
+
+RotaryTable text_rotary(const TextConfig& config, std::span<const Position> positions) {
+  const auto half = static_cast<uint64_t>(config.head_dim / 2);
+  RotaryTable table{Tensor(positions.size(), half), Tensor(positions.size(), half)};
+  write_text_rotary(config, positions, 0, table);
   return table;
 }
 

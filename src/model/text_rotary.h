@@ -9,6 +9,9 @@
 
 namespace qvl {
 
+/// Writes the angles of the tokens at `positions` from row `first` of `table` on, which has room for them.
+void write_text_rotary(const TextConfig& config, std::span<const Position> positions, uint64_t first,
+                       RotaryTable& table);
 /// Angles of the tokens at `positions`. [tokens, head_dim / 2]
 RotaryTable text_rotary(const TextConfig& config, std::span<const Position> positions);
 

@@ -163,10 +163,6 @@ void VisionTower::attend_blocked(const VisionRun& run, float* qkv, float* out, O
   const KvBlocks kv{.data = std::as_writable_bytes(std::span(memory, u(floats))).data(),
                     .head_stride = blocks * block_bytes,
                     .width = config_.head_dim()};
-  // The places behind the last key are multiplied by zero: they must not hold a NaN by chance.
-  for (int64_t head = 0; head < config_.num_heads; ++head) {
-    std::fill_n(kv.block(head, blocks - 1), block_bytes, std::byte{0});
-  }
   for (int64_t t = 0; t < run.grid.t; ++t) {
     float* q = qkv + t * step_rows * 3 * hidden;
     ops.rope(q, config_.num_heads, 3 * hidden, run.rotary);

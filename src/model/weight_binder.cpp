@@ -18,6 +18,12 @@ void decode_values(const TensorView& view, std::span<float> out) {
   decoder(view.dtype)(view.bytes.data(), out.size(), out.data());
 }
 
+uint64_t Linear::bytes() const {
+  uint64_t sum = 0;
+  for (const PackedWeight& part : parts) sum += part.bytes();
+  return sum;
+}
+
 const TensorView* WeightBinder::view(const std::string& name, const Shape& shape) {
   const TensorView* found = source_.find(name);
   used_.insert(name);

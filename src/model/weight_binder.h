@@ -20,6 +20,7 @@ struct Linear {
 
   /// What inputs are made for; all parts agree.
   WeightForm form() const { return parts.front().form; }
+  uint64_t bytes() const;
 };
 
 /// "NAME.weight" of the shape [outputs, inputs of the layer].

@@ -24,12 +24,7 @@ size_t unsign(int64_t count) {
   return static_cast<size_t>(count);
 }
 
-void grow(Tensor& tensor, int64_t floats) {
-  if (tensor.columns() < unsign(floats)) {
-    tensor = {};  // the old memory goes before the new comes
-    tensor = Tensor(1, unsign(floats));
-  }
-}
+void grow(Tensor& tensor, int64_t floats) { tensor.resize(1, unsign(floats)); }
 
 }  // namespace
 
@@ -217,6 +212,15 @@ void Ops::attention(const BlockedAttentionArgs& args) {
 }
 
 void Ops::write_kv(const KvBlocks& blocks, const KvRows& rows) {
+  // A block begins as zeros: attention multiplies the places behind its last key by zero, and there must be no
+  // NaN by chance. Memory of blocks that never begin is not touched.
+  const int64_t first_block = (rows.first + kBlockKeys - 1) / kBlockKeys;
+  const int64_t end_block = (rows.first + rows.tokens + kBlockKeys - 1) / kBlockKeys;
+  for (int64_t head = 0; head < rows.kv_heads; ++head) {
+    for (int64_t block = first_block; block < end_block; ++block) {
+      std::fill_n(blocks.block(head, block), KvBlockLayout{blocks.width}.bytes(), std::byte{0});
+    }
+  }
   each_row(rows.tokens, 8 * rows.kv_heads * blocks.width, [&](int64_t token, int) {
     for (int64_t head = 0; head < rows.kv_heads; ++head) {
       const int64_t at = token * rows.stride + head * blocks.width;

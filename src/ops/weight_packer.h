@@ -54,6 +54,8 @@ class WeightPacker {
   /// Error{limit} where memory does not suffice. A cache that is damaged, of other sources or cannot be
   /// written is no error.
   PackReport pack(ThreadPool& pool, const PackOptions& options);
+  /// All packed weights.
+  std::span<const std::byte> packed() const { return {range_.data(), used_}; }
 
  private:
   struct Job {

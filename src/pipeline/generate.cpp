@@ -16,6 +16,7 @@ namespace {
 
 // Keys and values for this many tokens of the answer are reserved ahead; a longer one grows as it comes.
 constexpr int64_t kReservedAnswer = 512;
+constexpr size_t kTokensBetweenReleases = 8;
 
 std::vector<int32_t> end_tokens(const detail::Runtime& runtime) {
   std::vector<int32_t> ends;
@@ -93,17 +94,19 @@ struct DecodeLoop {
       position.clear();
       counter.append_text(1, position);
       const std::array<int32_t, 1> ids{token};
-      const Tensor hidden = compute(ids, position);
+      compute(ids, position);
       cached.held.ids.push_back(token);
-      runtime.network.logits(hidden.data(), 1, logits.data(), runtime.ops);
+      runtime.network.logits(runtime.pass.x.data(), 1, logits.data(), runtime.ops);
+      if (writer.answer.tokens.size() % kTokensBetweenReleases == 0) runtime.network.release_rows();
     }
   }
 
  private:
-  Tensor compute(std::span<const int32_t> ids, std::span<const Position> position) {
+  void compute(std::span<const int32_t> ids, std::span<const Position> position) {
     reserve_cache(cached.cache, 1, runtime.files.config.text);
-    return runtime.network.forward({.ids = ids, .positions = position, .visual = {}}, cached.cache,
-                                   runtime.ops);
+    const SequenceStep step{.chunk = {.ids = ids, .positions = position, .visual = {}},
+                            .cache = &cached.cache};
+    runtime.network.forward({&step, 1}, runtime.pass, runtime.ops);
   }
 };
 

@@ -143,6 +143,7 @@ int64_t Model::logits(const LogitsRequest& request, const LogitsSink& sink,
 
 int64_t Model::vocabulary() const { return runtime_->files.config.text.vocab_size; }
 double Model::load_seconds() const { return runtime_->load_seconds; }
+bool Model::from_cache() const { return runtime_->packed.cache == CacheOutcome::used; }
 std::string_view Model::isa() const { return name_of(runtime_->ops.isa()); }
 int Model::threads() const { return runtime_->pool.size(); }
 const std::vector<std::string>& Model::warnings() const { return runtime_->warnings; }

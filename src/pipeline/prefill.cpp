@@ -58,13 +58,14 @@ bool prefill(const PrefillRun& run, CachedSequence& cached, detail::Runtime& run
     const auto part = [&](const auto& values) {
       return std::span(values).subspan(static_cast<size_t>(first), static_cast<size_t>(count));
     };
-    const Tensor hidden = with_memory_for(fmt::format("to compute {} tokens at once", count), [&] {
-      return runtime.network.forward(
-          {.ids = part(run.wanted.ids), .positions = part(run.positions), .visual = spans}, cached.cache,
-          runtime.ops);
-    });
+    const SequenceStep step{
+        .chunk = {.ids = part(run.wanted.ids), .positions = part(run.positions), .visual = spans},
+        .cache = &cached.cache};
+    with_memory_for(fmt::format("to compute {} tokens at once", count),
+                    [&] { runtime.network.forward({&step, 1}, runtime.pass, runtime.ops); });
     extend(cached.held, run.wanted, first + count);
-    on_chunk(first, hidden);
+    on_chunk(first, runtime.pass.x);
+    runtime.network.release_rows();
     first += count;
   }
   return true;

@@ -24,7 +24,7 @@ void check_parts_fit(const ModelFiles& files, const Tokenizer& tokenizer, const 
 
 namespace detail {
 
-/// Immutable after loading but for `ops`, which does one computation at a time.
+/// Immutable after loading but for `ops` and `pass`, which do one computation at a time.
 struct Runtime {
   explicit Runtime(const LoadOptions& options);
 
@@ -33,6 +33,7 @@ struct Runtime {
   Qwen3Vl network;
   ThreadPool pool;
   Ops ops;
+  DecoderPass pass;
   PackReport packed;
   std::vector<std::string> warnings;
   double load_seconds = 0;

@@ -20,11 +20,18 @@ uint64_t TensorView::elements() const {
   return *product;
 }
 
-Tensor::Tensor(uint64_t rows, uint64_t columns) : rows_(rows), columns_(columns) {
-  auto elements = checked_mul(rows, columns);
-  auto bytes = elements ? checked_mul(*elements, sizeof(float)) : std::nullopt;
+void Tensor::resize(uint64_t rows, uint64_t columns) {
+  const auto elements = checked_mul(rows, columns);
+  const auto bytes = elements ? checked_mul(*elements, sizeof(float)) : std::nullopt;
   QVL_CHECK(bytes.has_value());
-  data_.reset(static_cast<float*>(::operator new[](*bytes, alignment)));
+  if (data_ == nullptr || *elements > capacity_) {
+    data_.reset();  // the old memory goes before the new comes
+    rows_ = columns_ = capacity_ = 0;
+    data_.reset(static_cast<float*>(::operator new[](*bytes, alignment)));
+    capacity_ = *elements;
+  }
+  rows_ = rows;
+  columns_ = columns;
 }
 
 void Tensor::Free::operator()(float* p) const { ::operator delete[](p, alignment); }

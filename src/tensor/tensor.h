@@ -31,7 +31,11 @@ struct TensorView {
 class Tensor {
  public:
   Tensor() = default;
-  Tensor(uint64_t rows, uint64_t columns);
+  Tensor(uint64_t rows, uint64_t columns) { resize(rows, columns); }
+
+  /// Takes another shape; contents are undefined. Allocates only where the values do not fit the memory there
+  /// is, and never gives any back.
+  void resize(uint64_t rows, uint64_t columns);
 
   uint64_t rows() const { return rows_; }
   uint64_t columns() const { return columns_; }
@@ -48,6 +52,7 @@ class Tensor {
   };
   uint64_t rows_ = 0;
   uint64_t columns_ = 0;
+  uint64_t capacity_ = 0;  // values
   std::unique_ptr<float[], Free> data_;
 };
 

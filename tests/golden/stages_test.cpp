@@ -10,7 +10,6 @@
 #include "golden.h"
 #include "media/image.h"
 #include "model/qwen3_vl.h"
-#include "model/text_rotary.h"
 #include "pipeline/prompt.h"
 #include "pipeline/runtime.h"
 #include "pipeline/turn.h"
@@ -117,15 +116,18 @@ TEST_P(Stages, TextDecoder) {
   ASSERT_TRUE(encode_media(media_, *runtime_, {}, timings));
   const auto spans = visual_spans(sequence_);
   const Chunk chunk{.ids = golden_.ids, .positions = golden_.positions, .visual = spans};
-  Tensor x = runtime_->network.text().embed(chunk, 0);
-  append("embedded", x.values());
+  const TextDecoder& text = runtime_->network.text();
+  DecoderPass pass;
   KvCache cache(config, KvForm::f32);
-  cache.reserve(sequence_.size());
-  const RotaryTable rotary = text_rotary(config, chunk.positions);
-  runtime_->network.text().layer(0, {.chunk = chunk, .rotary = rotary, .cache = cache}, x, ops);
-  append("layer_0", x.values());
+  const SequenceStep first{.chunk = chunk, .cache = &cache};
+  text.begin({&first, 1}, pass);
+  append("embedded", pass.x.values());
+  text.layer(0, {&first, 1}, pass, ops);
+  append("layer_0", pass.x.values());
   KvCache fresh(config, KvForm::f32);
-  const Tensor hidden = runtime_->network.forward(chunk, fresh, ops);
+  const SequenceStep whole{.chunk = chunk, .cache = &fresh};
+  runtime_->network.forward({&whole, 1}, pass, ops);
+  const Tensor& hidden = pass.x;
   append("hidden", hidden.values());
   Tensor logits(hidden.rows(), static_cast<uint64_t>(config.vocab_size));
   runtime_->network.logits(hidden.data(), sequence_.size(), logits.data(), ops);

@@ -64,6 +64,11 @@ struct PackedWeight {
   const std::byte* data = nullptr;
   uint64_t row_bytes = 0;  ///< of a row of stored weights, of a panel of 16 outputs of quantised ones
   const MatmulKernel* kernel = nullptr;
+
+  uint64_t bytes() const {
+    const int64_t lines = form == WeightForm::stored ? outputs : (outputs + 15) / 16;
+    return static_cast<uint64_t>(lines) * row_bytes;
+  }
 };
 
 }  // namespace qvl

@@ -1,0 +1,58 @@
+// How fast a loaded checkpoint is on this machine, beside what the machine could do.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "qvl/qvl.h"
+
+namespace qvl {
+
+struct BenchmarkOptions {
+  std::vector<int64_t> image_sizes = {512, 1024};  ///< sides of square pictures, multiples of 32
+  int64_t prompt_tokens = 512;
+  int64_t decode_tokens = 32;
+  std::vector<int64_t> streams = {1, 8};  ///< sequences decoded together
+  int64_t repeat = 1;                     ///< each measurement, after one that is not counted; medians count
+};
+
+/// Median and extremes of the repetitions.
+struct Spread {
+  double median = 0, least = 0, most = 0;
+};
+
+/// What the machine does at best on the threads of the model: measured, not looked up.
+struct MachinePeaks {
+  double read_gb_s = 0;   ///< 10^9 bytes a second read from memory
+  double int8_gop_s = 0;  ///< 10^9 8-bit multiplications and additions a second, from the first cache
+};
+
+struct EncodeResult {
+  int64_t size = 0, patches = 0;
+  Spread seconds;
+  double gop = 0;  ///< 10^9 multiplications and additions of the work
+};
+struct DecodeResult {
+  int64_t streams = 0;
+  Spread tokens_per_s;  ///< of all streams together
+};
+
+struct BenchmarkReport {
+  MachinePeaks peaks;
+  std::vector<EncodeResult> encode;
+  int64_t prompt_tokens = 0;
+  Spread prefill_tokens_per_s;
+  double prefill_gop_per_token = 0;
+  std::vector<DecodeResult> decode;
+  double weight_bytes_per_step = 0;  ///< read for one decoding step, whatever the number of streams
+  /// From pixels to the first token's logits, for the largest picture with 16 tokens of text.
+  int64_t first_token_size = 0;
+  double first_token_s = 0;
+};
+
+/// Measures on random pixels and tokens. Progress tells the stage "bench".
+BenchmarkReport benchmark(const Model& model, const BenchmarkOptions& options,
+                          const ProgressListener& progress);
+
+}  // namespace qvl

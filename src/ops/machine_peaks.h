@@ -1,0 +1,19 @@
+// What this machine does at best, measured.
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "kernels/isa.h"
+#include "threads/thread_pool.h"
+
+namespace qvl {
+
+/// Bytes read from memory in a second by all threads of the pool together: the best of several passes over
+/// `bytes`, or over 64 MiB of our own where those are fewer and a cache might hold them.
+double measure_read_bytes_per_second(ThreadPool& pool, std::span<const std::byte> bytes);
+
+/// 8-bit multiplications and additions in a second by all threads together, from the first cache.
+double measure_int8_ops_per_second(ThreadPool& pool, Isa isa);
+
+}  // namespace qvl
