@@ -1,5 +1,6 @@
-// Attention over blocks with AVX2: four rows at a time, one block of 64 keys after another, with a running
-// softmax (Milakov and Gimelshein 2018; Dao et al. 2022).
+// Attention over blocks with AVX2: tiles of four rows, one block of 64 keys after another, with a running
+// softmax (Milakov and Gimelshein 2018; Dao et al. 2022). A block stays in the first cache while eight tiles
+// pass.
 //
 // Both products multiply 16-bit integers and add pairs into 32 bits (VPMADDWD): twice the rate of float32.
 // The softmax weights of a block are scaled by that block's own largest one, so that a block far below the
@@ -13,6 +14,7 @@ namespace qvl {
 namespace {
 
 constexpr int64_t kRows = 4;
+constexpr int64_t kTiles = 8;
 constexpr float kMasked = -1e30f;  // finite, so that differences of two masked scores are
 constexpr float kLargestWeight = 4095.0f;
 
@@ -48,13 +50,18 @@ void multiply(const int16_t* a, const std::byte* panel, int64_t pairs, __m256i (
 // Rows of one tile on their way over the blocks.
 struct Tile {
   alignas(32) int16_t q[kRows][kMaxBlockedWidth];
-  alignas(32) float scores[kRows][kBlockKeys];
-  alignas(32) int16_t weights[kRows][kMaxBlockedWidth];  // kBlockKeys used
   alignas(32) float sums[kRows][kMaxBlockedWidth];
   float q_scale[kRows];  // with 1 / sqrt(width)
   float largest[kRows], total[kRows];
-  float block_largest[kRows], block_total[kRows], weight_scale[kRows];
   int64_t visible[kRows];
+  int64_t first_row, rows;
+};
+
+// What becomes of one tile and one block, before it is added to the sums.
+struct Work {
+  alignas(32) float scores[kRows][kBlockKeys];
+  alignas(32) int16_t weights[kRows][kMaxBlockedWidth];  // kBlockKeys used
+  float largest[kRows], total[kRows], weight_scale[kRows];
 };
 
 void quantise_query(const float* q, int64_t width, int r, Tile& tile) {
@@ -79,7 +86,7 @@ void quantise_query(const float* q, int64_t width, int r, Tile& tile) {
 
 // Scores of one block, and the largest of each row.
 template <int R>
-void score_block(const std::byte* block, int64_t width, int64_t first_key, Tile& tile) {
+void score_block(const std::byte* block, int64_t width, int64_t first_key, const Tile& tile, Work& work) {
   const KvBlockLayout layout{width};
   __m256 largest[R];
   for (int r = 0; r < R; ++r) largest[r] = _mm256_set1_ps(kMasked);
@@ -96,18 +103,18 @@ void score_block(const std::byte* block, int64_t width, int64_t first_key, Tile&
         const __m256 seen = _mm256_castsi256_ps(avx2::lanes_below(left > 0 ? left : 0));
         const __m256 kept = _mm256_blendv_ps(_mm256_set1_ps(kMasked), score, seen);
         largest[r] = _mm256_max_ps(kept, largest[r]);
-        _mm256_store_ps(tile.scores[r] + key, kept);
+        _mm256_store_ps(work.scores[r] + key, kept);
       }
     }
   }
-  for (int r = 0; r < R; ++r) tile.block_largest[r] = avx2::largest_lane(largest[r]);
+  for (int r = 0; r < R; ++r) work.largest[r] = avx2::largest_lane(largest[r]);
 }
 
 // Scores of one row to integer weights: exp(score - the block's largest) * value scale / weight_scale. What
 // is masked has no weight.
-void weigh_row(const float* value_scales, int r, Tile& tile) {
-  float* scores = tile.scores[r];
-  const __m256 top = _mm256_set1_ps(tile.block_largest[r]), masked = _mm256_set1_ps(kMasked);
+void weigh_row(const float* value_scales, int r, Work& work) {
+  float* scores = work.scores[r];
+  const __m256 top = _mm256_set1_ps(work.largest[r]), masked = _mm256_set1_ps(kMasked);
   __m256 total = _mm256_setzero_ps(), largest = total;
   for (int64_t key = 0; key < kBlockKeys; key += 8) {
     const __m256 score = _mm256_load_ps(scores + key);
@@ -118,15 +125,15 @@ void weigh_row(const float* value_scales, int r, Tile& tile) {
     largest = _mm256_max_ps(scaled, largest);
     _mm256_store_ps(scores + key, scaled);
   }
-  tile.block_total[r] = avx2::sum_lanes(total);
+  work.total[r] = avx2::sum_lanes(total);
   const float scale = avx2::largest_lane(largest) / kLargestWeight;
   const __m256 inverse = _mm256_set1_ps(scale > 1e-36f ? 1 / scale : 0.0f);
-  tile.weight_scale[r] = scale;
+  work.weight_scale[r] = scale;
   for (int64_t key = 0; key < kBlockKeys; key += 16) {
     const __m256i a = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_load_ps(scores + key), inverse));
     const __m256i b = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_load_ps(scores + key + 8), inverse));
     const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xD8);
-    _mm256_storeu_si256(static_cast<__m256i*>(static_cast<void*>(tile.weights[r] + key)), words);
+    _mm256_storeu_si256(static_cast<__m256i*>(static_cast<void*>(work.weights[r] + key)), words);
   }
 }
 
@@ -135,10 +142,10 @@ struct Rescale {
   alignas(32) float factor[2 * kRows];
 };
 
-Rescale join_maxima(Tile& tile) {
+Rescale join_maxima(const Work& work, Tile& tile) {
   Rescale out;
   for (int r = 0; r < kRows; ++r) {
-    const float before = tile.largest[r], block = tile.block_largest[r];
+    const float before = tile.largest[r], block = work.largest[r];
     // Written so that a block of NaN makes the row NaN.
     const float now = before > block ? before : block;
     out.factor[r] = before - now;
@@ -150,15 +157,15 @@ Rescale join_maxima(Tile& tile) {
 }
 
 template <int R>
-void add_values(const std::byte* block, int64_t width, const Rescale& rescale, Tile& tile) {
+void add_values(const std::byte* block, int64_t width, const Rescale& rescale, const Work& work, Tile& tile) {
   const KvBlockLayout layout{width};
   for (int64_t panel = 0; panel < padded_width(width) / kKvPanel; ++panel) {
     __m256i sums[2][R];
-    multiply<R>(tile.weights[0], block + layout.value_panel(panel), kBlockKeys / 2, sums[0], sums[1]);
+    multiply<R>(work.weights[0], block + layout.value_panel(panel), kBlockKeys / 2, sums[0], sums[1]);
     for (int half = 0; half < 2; ++half) {
       for (int r = 0; r < R; ++r) {
         float* at = tile.sums[r] + panel * kKvPanel + half * 8;
-        const __m256 block_scale = _mm256_set1_ps(rescale.factor[kRows + r] * tile.weight_scale[r]);
+        const __m256 block_scale = _mm256_set1_ps(rescale.factor[kRows + r] * work.weight_scale[r]);
         const __m256 kept = _mm256_mul_ps(_mm256_load_ps(at), _mm256_set1_ps(rescale.factor[r]));
         _mm256_store_ps(at, _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[half][r]), block_scale, kept));
       }
@@ -175,16 +182,15 @@ RowPlace place_of(const BlockedAttentionArgs& args, int64_t kv_head, int64_t row
 }
 
 // Queries quantised, sums zero; returns how many keys the tile sees in all.
-template <int R>
-int64_t begin_tile(const BlockedAttentionArgs& args, int64_t kv_head, int64_t row, Tile& tile) {
+int64_t begin_tile(const BlockedAttentionArgs& args, int64_t kv_head, Tile& tile) {
   const bool causal = args.mask == AttentionArgs::Mask::causal;
   int64_t seen = 0;
   for (int r = 0; r < kRows; ++r) {
-    tile.largest[r] = tile.block_largest[r] = kMasked;
+    tile.largest[r] = kMasked;
     tile.total[r] = 0;
   }
-  for (int r = 0; r < R; ++r) {
-    const RowPlace at = place_of(args, kv_head, row + r);
+  for (int r = 0; r < tile.rows; ++r) {
+    const RowPlace at = place_of(args, kv_head, tile.first_row + r);
     const int64_t causal_end = args.first + at.query + 1;
     tile.visible[r] = causal && causal_end < args.keys ? causal_end : args.keys;
     seen = tile.visible[r] > seen ? tile.visible[r] : seen;
@@ -195,36 +201,58 @@ int64_t begin_tile(const BlockedAttentionArgs& args, int64_t kv_head, int64_t ro
 }
 
 template <int R>
-void run_tile(const BlockedAttentionArgs& args, int64_t kv_head, int64_t row, Tile& tile) {
-  const int64_t width = args.kv.width;
-  const int64_t seen = begin_tile<R>(args, kv_head, row, tile);
+void add_block(const std::byte* block, int64_t width, int64_t first_key, Tile& tile, Work& work) {
   const KvBlockLayout layout{width};
-  for (int64_t first = 0; first < seen; first += kBlockKeys) {
-    const std::byte* block = args.kv.block(kv_head, first / kBlockKeys);
-    score_block<R>(block, width, first, tile);
-    for (int r = 0; r < R; ++r) weigh_row(floats(block + layout.value_scales()), r, tile);
-    const Rescale rescale = join_maxima(tile);
-    for (int r = 0; r < R; ++r) {
-      tile.total[r] = tile.total[r] * rescale.factor[r] + tile.block_total[r] * rescale.factor[kRows + r];
-    }
-    add_values<R>(block, width, rescale, tile);
-  }
+  score_block<R>(block, width, first_key, tile, work);
+  for (int r = 0; r < R; ++r) weigh_row(floats(block + layout.value_scales()), r, work);
+  const Rescale rescale = join_maxima(work, tile);
   for (int r = 0; r < R; ++r) {
-    const RowPlace at = place_of(args, kv_head, row + r);
+    tile.total[r] = tile.total[r] * rescale.factor[r] + work.total[r] * rescale.factor[kRows + r];
+  }
+  add_values<R>(block, width, rescale, work, tile);
+}
+
+void end_tile(const BlockedAttentionArgs& args, int64_t kv_head, const Tile& tile) {
+  const int64_t width = args.kv.width;
+  for (int r = 0; r < tile.rows; ++r) {
+    const RowPlace at = place_of(args, kv_head, tile.first_row + r);
     float* out = args.out + (at.query * args.heads + at.head) * width;
     for (int64_t i = 0; i < width; ++i) out[i] = tile.sums[r][i] / tile.total[r];
   }
 }
 
+using AddBlock = void (*)(const std::byte*, int64_t, int64_t, Tile&, Work&);
+constexpr AddBlock kAddBlock[kRows + 1] = {nullptr, add_block<1>, add_block<2>, add_block<3>, add_block<4>};
+
+// Rows [begin, end), at most kTiles * kRows.
+void run_tiles(const BlockedAttentionArgs& args, int64_t kv_head, int64_t begin, int64_t end) {
+  Tile tiles[kTiles];
+  Work work;
+  int64_t count = 0, seen = 0, tile_seen[kTiles];
+  for (int64_t row = begin; row < end; row += kRows, ++count) {
+    tiles[count].first_row = row;
+    tiles[count].rows = end - row < kRows ? end - row : kRows;
+    tile_seen[count] = begin_tile(args, kv_head, tiles[count]);
+    seen = tile_seen[count] > seen ? tile_seen[count] : seen;
+  }
+  // Rows that a short tile lacks take part in maxima only.
+  for (int r = 0; r < kRows; ++r) work.largest[r] = kMasked;
+  for (int64_t first = 0; first < seen; first += kBlockKeys) {
+    const std::byte* block = args.kv.block(kv_head, first / kBlockKeys);
+    for (int64_t t = 0; t < count; ++t) {
+      if (first < tile_seen[t]) kAddBlock[tiles[t].rows](block, args.kv.width, first, tiles[t], work);
+    }
+  }
+  for (int64_t t = 0; t < count; ++t) end_tile(args, kv_head, tiles[t]);
+}
+
 }  // namespace
 
 void blocked_attention_avx2(const BlockedAttentionArgs& args, const BlockedShare& share) {
-  Tile tile;
-  int64_t row = share.begin;
-  for (; row + kRows <= share.end; row += kRows) run_tile<kRows>(args, share.kv_head, row, tile);
-  if (share.end - row == 3) run_tile<3>(args, share.kv_head, row, tile);
-  if (share.end - row == 2) run_tile<2>(args, share.kv_head, row, tile);
-  if (share.end - row == 1) run_tile<1>(args, share.kv_head, row, tile);
+  constexpr int64_t rows = kTiles * kRows;
+  for (int64_t row = share.begin; row < share.end; row += rows) {
+    run_tiles(args, share.kv_head, row, row + rows < share.end ? row + rows : share.end);
+  }
 }
 
 }  // namespace qvl

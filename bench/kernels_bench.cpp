@@ -1,0 +1,138 @@
+// Every kernel of the lists alone, one thread: products in GOP/s, attention and the pointwise ones per value.
+#include <benchmark/benchmark.h>
+
+#include <random>
+#include <string>
+#include <vector>
+
+#include "kernels/activation/activation.h"
+#include "kernels/attention/blocked_attention.h"
+#include "kernels/matmul/packed_weight.h"
+#include "kernels/norm/norm.h"
+#include "kernels/quantise/quantise.h"
+#include "ops/quantised_buffer.h"
+#include "ops/weight_packer.h"
+
+namespace qvl {
+namespace {
+
+std::vector<float> random_values(int64_t count) {
+  std::mt19937 random(1);
+  std::normal_distribution<float> normal;
+  std::vector<float> out(static_cast<size_t>(count));
+  for (float& value : out) value = normal(random);
+  return out;
+}
+
+void count_rate(benchmark::State& state, const char* name, double each) {
+  state.counters[name] =
+      benchmark::Counter(each * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
+}
+
+// Weights of 2048 x 1024, `rows` rows.
+void matmul(benchmark::State& state, const MatmulKernel& kernel, int64_t rows) {
+  const int64_t outputs = 1024, inputs = 2048;
+  const auto w = random_values(outputs * inputs), x = random_values(rows * inputs);
+  const TensorView view{.dtype = DType::f32,
+                        .shape = {static_cast<uint64_t>(outputs), static_cast<uint64_t>(inputs)},
+                        .bytes = std::as_bytes(std::span(w))};
+  ThreadPool pool(1);
+  WeightPacker packer(kernel.isa, 64 << 20);
+  const PackedWeight weight =
+      kernel.form == WeightForm::stored ? stored_weight(view, kernel.isa) : packer.add({view}, kernel.form);
+  packer.pack(pool, {});
+  QuantisedBuffer buffer;
+  const QuantisedRows& quantised = buffer.shape(rows, inputs);
+  for (int64_t r = 0; r < rows; ++r) quantise_row(kernel.isa)(x.data() + r * inputs, r, quantised);
+  std::vector<float> y(static_cast<size_t>(rows * outputs));
+  std::vector<float> scratch(static_cast<size_t>(kernel.scratch_floats(weight, rows)));
+  for (auto _ : state) {
+    kernel.run({.weight = &weight,
+                .x = x.data(),
+                .quantised_x = &quantised,
+                .rows = rows,
+                .first = 0,
+                .last = outputs,
+                .bias = nullptr,
+                .y = y.data(),
+                .y_stride = outputs,
+                .epilogue = Epilogue::assign,
+                .scratch = scratch.data()});
+    benchmark::DoNotOptimize(y.data());
+  }
+  count_rate(state, "op/s", 2.0 * static_cast<double>(rows * outputs * inputs));
+  count_rate(state, "B/s", static_cast<double>(weight.bytes()));
+}
+
+void attention(benchmark::State& state, Isa isa, int64_t width, int64_t keys, int64_t rows) {
+  const auto values = random_values(std::max(keys, rows) * width);
+  std::vector<std::byte> memory(
+      static_cast<size_t>((keys + kBlockKeys - 1) / kBlockKeys * KvBlockLayout{width}.bytes()));
+  const KvBlocks kv{memory.data(), static_cast<int64_t>(memory.size()), width};
+  for (int64_t t = 0; t < keys; ++t) {
+    const float* row = values.data() + t * width;
+    write_kv_entry(kv, {.head = 0, .token = t, .key = row, .value = row});
+  }
+  std::vector<float> out(static_cast<size_t>(rows * width));
+  const BlockedAttentionArgs args = {
+      values.data(), kv, out.data(), rows, keys, 0, 1, 1, width, AttentionArgs::Mask::none};
+  for (auto _ : state) {
+    blocked_attention(isa)(args, {.kv_head = 0, .begin = 0, .end = rows});
+    benchmark::DoNotOptimize(out.data());
+  }
+  count_rate(state, "op/s", 4.0 * static_cast<double>(rows * keys * width));
+}
+
+template <typename Function>
+void each_value(benchmark::State& state, int64_t count, Function function) {
+  auto x = random_values(count), y = random_values(count);
+  for (auto _ : state) {
+    function(x.data(), y.data());
+    benchmark::DoNotOptimize(x.data());
+  }
+  count_rate(state, "values/s", static_cast<double>(count));
+}
+
+void add_rowwise(Isa isa, const std::string& name) {
+  constexpr int64_t count = 2048;
+  const auto add = [&](const std::string& what, auto function) {
+    benchmark::RegisterBenchmark((what + "/" + name).c_str(),
+                                 [function](benchmark::State& state) { each_value(state, count, function); });
+  };
+  const ActivationKernels& pointwise = activation_kernels(isa);
+  const NormKernels& norms = norm_kernels(isa);
+  add("gelu_tanh", [&](float* x, float*) { pointwise.gelu_tanh(x, count); });
+  add("gelu_erf", [&](float* x, float*) { pointwise.gelu_erf(x, count); });
+  add("silu_multiply", [&](float* x, float* y) { pointwise.silu_multiply(x, y, count); });
+  add("add", [&](float* x, float* y) { pointwise.add(x, y, count); });
+  add("rms_norm", [&](float* x, float* y) { norms.rms_norm(x, count, y, 1e-6, x); });
+  add("layer_norm", [&](float* x, float* y) { norms.layer_norm(x, count, {y, y, 1e-6}, x); });
+  add("quantise", [isa](float* x, float*) {
+    static QuantisedBuffer buffer;
+    quantise_row(isa)(x, 0, buffer.shape(1, count));
+  });
+}
+
+const bool registered = [] {
+  for (const MatmulKernel& kernel : matmul_kernels()) {
+    if (!supported(kernel.isa)) continue;
+    for (int64_t rows : {1, 8, 512}) {
+      const std::string name = "matmul/" + std::string(kernel.name) + "/rows:" + std::to_string(rows);
+      benchmark::RegisterBenchmark(name.c_str(),
+                                   [&kernel, rows](benchmark::State& state) { matmul(state, kernel, rows); });
+    }
+  }
+  for (Isa isa : all_isas()) {
+    if (!supported(isa)) continue;
+    const std::string name(name_of(isa));
+    benchmark::RegisterBenchmark(("attention/" + name + "/width:64/keys:1024/rows:64").c_str(),
+                                 [isa](benchmark::State& state) { attention(state, isa, 64, 1024, 64); });
+    benchmark::RegisterBenchmark(("attention/" + name + "/width:128/keys:1024/rows:1").c_str(),
+                                 [isa](benchmark::State& state) { attention(state, isa, 128, 1024, 1); });
+    add_rowwise(isa, name);
+  }
+  return true;
+}();
+
+}  // namespace
+}  // namespace qvl

@@ -1,0 +1,93 @@
+"""Choosing kernels and numbers: which ran, that they agree, and how fast they are said to be."""
+
+import json
+import os
+import unittest
+
+from program import IMAGE, MODEL, ProgramTest, read_npy
+
+BENCH = ["bench", "--model", MODEL, "--image-sizes", "64", "--prompt-tokens", "9", "--decode-tokens", "2",
+         "--streams", "1,3", "--json"]
+EXACT = ["--weights", "f32", "--vision-weights", "f32", "--kv", "f32"]
+
+
+def cosine(a, b):
+    dot = sum(x * y for x, y in zip(a, b))
+    return dot / (sum(x * x for x in a) * sum(y * y for y in b)) ** 0.5
+
+
+class InstructionSets(ProgramTest):
+    def supported(self):
+        found = []
+        for isa in ("scalar", "avx2"):
+            environment = {**os.environ, "QVL_ISA": isa}
+            try:
+                found.append(json.loads(self.good(*BENCH, env=environment))["isa"])
+            except AssertionError as error:  # a processor without it says so
+                self.assertIn(f"isa: {isa} is not supported by this processor", str(error))
+        return found
+
+    def test_the_one_asked_for_runs_and_all_give_the_same_integer_products(self):
+        isas = self.supported()
+        self.assertIn("scalar", isas)
+        logits = {isa: read_npy(self.logits("--image", IMAGE, "--prompt", "Q", "--isa", isa))[1] for isa in isas}
+        for isa, values in logits.items():
+            self.assertGreater(cosine(values, logits["scalar"]), 0.9999, isa)
+
+    def test_the_option_goes_before_the_variable(self):
+        environment = {**os.environ, "QVL_ISA": "sse9"}
+        self.assertEqual(json.loads(self.good(*BENCH, "--isa", "scalar", env=environment))["isa"], "scalar")
+        self.refused(2, "QVL_ISA: found sse9, expected one of scalar, avx2", *BENCH, env=environment)
+        self.refused(2, "isa: found sse9, expected one of scalar, avx2", *BENCH, "--isa", "sse9")
+
+
+class Precision(ProgramTest):
+    def test_coarser_numbers_are_further_from_the_exact_ones(self):
+        exact = read_npy(self.logits("--image", IMAGE, "--prompt", "Q", *EXACT))[1]
+        apart = {}
+        for weights in ("bf16", "q8", "q4"):
+            found = read_npy(self.logits("--image", IMAGE, "--prompt", "Q", "--weights", weights))[1]
+            apart[weights] = 1 - cosine(exact, found)
+        self.assertLess(apart["q8"], 1e-3)
+        self.assertLess(apart["q4"], 5e-2)
+        self.assertLess(apart["bf16"], apart["q8"] + 1e-4)
+        self.assertLess(apart["q8"], apart["q4"])
+
+    def test_results_do_not_depend_on_threads(self):
+        one = self.logits("--image", IMAGE, "--prompt", "Q", "--threads", 1).read_bytes()
+        self.assertEqual(self.logits("--image", IMAGE, "--prompt", "Q", "--threads", 2).read_bytes(), one)
+
+    def test_unknown_names_are_refused(self):
+        for option, known in (("--weights", "auto, f32, bf16, q8, q4"), ("--vision-weights", "auto, f32, bf16, q8, q4"),
+                              ("--kv", "f32, 16")):
+            self.refused(2, f'{option}: found "q7", expected one of {known}', *BENCH, option, "q7")
+
+
+class Bench(ProgramTest):
+    def test_the_object_has_every_measurement(self):
+        report = json.loads(self.good(*BENCH, "--repeat", 3))
+        for key in ("encode_64_s", "prefill_9_tok_s", "decode_tok_s", "decode_3_streams_tok_s", "peak_rss_gb",
+                    "first_token_64_s", "start_cold_s", "machine_read_gb_s", "machine_int8_gop_s"):
+            self.assertGreater(report[key], 0, key)
+        spread = report["spreads"]["encode_64_s"]
+        self.assertLessEqual(spread["least"], spread["median"])
+        self.assertLessEqual(spread["median"], spread["most"])
+        self.assertEqual(report["encode_64_s"], spread["median"])
+
+    def test_level_0_is_one_scalar_thread(self):
+        report = json.loads(self.good(*BENCH, "--level", 0))
+        self.assertEqual((report["isa"], report["threads"]), ("scalar", 1))
+
+    def test_people_get_a_table(self):
+        text = self.good(*[argument for argument in BENCH if argument != "--json"]).decode()
+        for line in ("encode 64 x 64", "prefill 9 tokens", "decode, 1 stream", "decode, 3 streams", "peak memory"):
+            self.assertIn(f"\n{line}", text)
+
+    def test_sizes_that_cannot_be_are_refused(self):
+        self.refused(2, "image sizes: found 50, expected multiples of 32 up to 8192", *BENCH, "--image-sizes", "50")
+        self.refused(2, "streams: found 0, expected 1 to 256", *BENCH, "--streams", "0")
+        self.refused(2, "prompt tokens: found 1000000, expected 1 to", *BENCH, "--prompt-tokens", 1000000)
+
+
+if __name__ == "__main__":
+    unittest.main()
