@@ -14,6 +14,7 @@
 namespace qvl {
 namespace {
 
+using testing::AnyOf;
 using testing::HasSubstr;
 
 class ReadTokenizer : public testing::Test {
@@ -213,7 +214,8 @@ TEST_F(ReadTokenizer, RefusesBadFiles) {
   std::string good = good_document().dump();
   for (size_t length = 0; length < good.size(); length += 97) {
     write("tokenizer.json", good.substr(0, length));
-    EXPECT_THAT(refusal(), HasSubstr("tokenizer.json: byte ")) << length;
+    // An id that lost its last digits may be another's, which is seen before the end of the text.
+    EXPECT_THAT(refusal(), AnyOf(HasSubstr("tokenizer.json: byte "), HasSubstr("\" already"))) << length;
   }
   write("tokenizer.json", std::string(100'000, '['));
   EXPECT_THAT(refusal(), HasSubstr("nested deeper than 64 levels"));
