@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "pipeline/memory_guard.h"
 #include "pipeline/runtime.h"
 
@@ -12,7 +13,7 @@ namespace {
 void check_vision(const std::filesystem::path& path, const detail::Runtime& runtime) {
   if (!runtime.files.config.has_vision) {
     fail(ErrorCode::media, "{}: the model was loaded without its vision file; give it with --mmproj",
-         printable(path.string(), 4096));
+         path_name(path));
   }
 }
 
@@ -20,8 +21,8 @@ void check_vision(const std::filesystem::path& path, const detail::Runtime& runt
 
 Medium read_image_medium(const std::filesystem::path& path, const detail::Runtime& runtime) {
   check_vision(path, runtime);
-  return with_memory_for(fmt::format("to read the picture {}", printable(path.string(), 4096)), [&] {
-    Medium medium{.kind = Medium::Kind::image, .path = path, .name = printable(path.string(), 4096)};
+  return with_memory_for(fmt::format("to read the picture {}", path_name(path)), [&] {
+    Medium medium{.kind = Medium::Kind::image, .path = path, .name = path_name(path)};
     const PatchOptions options = patch_options(runtime.files.image_preprocessor);
     // A picture that lies on its side takes as many tokens: cut_patches turns the grid with it.
     const Size size = smart_resize(read_image_size(path, {}), options, medium.name);
@@ -32,13 +33,11 @@ Medium read_image_medium(const std::filesystem::path& path, const detail::Runtim
 
 Medium read_video_medium(const std::filesystem::path& path, const detail::Runtime& runtime) {
   check_vision(path, runtime);
-  return with_memory_for(fmt::format("to read the video {}", printable(path.string(), 4096)), [&] {
+  return with_memory_for(fmt::format("to read the video {}", path_name(path)), [&] {
     const PreprocessorConfig& config = runtime.files.video_preprocessor;
     PatchedVideo video = read_video(path, patch_options(config), video_sampling(config), {});
-    Medium medium{.kind = Medium::Kind::video,
-                  .path = path,
-                  .name = printable(path.string(), 4096),
-                  .grid = video.patches.grid};
+    Medium medium{
+        .kind = Medium::Kind::video, .path = path, .name = path_name(path), .grid = video.patches.grid};
     QVL_CHECK(std::ssize(video.timestamps) == medium.grid.t);
     for (double seconds : video.timestamps) medium.step_times.push_back(timestamp_text(seconds));
     medium.patches = std::move(video.patches);
