@@ -98,13 +98,14 @@ def demonstrate():
 
 
 def ask_own(arguments):
-    """One question about the user's pictures to the user's checkpoint, streamed."""
+    """One question about the user's pictures and videos to the user's checkpoint, streamed."""
     here = Path(arguments.called_from)
     command = [QVL, "run", "--model", here / (arguments.model or Path(MODEL).resolve()), "--timings"]
     if arguments.mmproj:
         command += ["--mmproj", here / arguments.mmproj]
-    for image in arguments.image:
-        command += ["--image", here / image]
+    for medium in ("image", "video"):
+        for path in getattr(arguments, medium):
+            command += [f"--{medium}", here / path]
     print(f"--> Ask: {arguments.question}", flush=True)
     return subprocess.run([*map(str, command), arguments.question], check=False).returncode
 
@@ -115,9 +116,10 @@ def main():
     parser.add_argument("--model", metavar="PATH", help="a Qwen3-VL folder or text .gguf file")
     parser.add_argument("--mmproj", metavar="FILE", help="the vision .gguf beside a text .gguf")
     parser.add_argument("--image", metavar="FILE", action="append", default=[], help="a picture; may be given several times")
+    parser.add_argument("--video", metavar="FILE", action="append", default=[], help="a video; may be given several times")
     parser.add_argument("question", nargs="?", default=DESCRIBE, metavar="QUESTION")
     arguments = parser.parse_args()
-    own = arguments.model or arguments.image or arguments.mmproj
+    own = arguments.model or arguments.image or arguments.video or arguments.mmproj
     return ask_own(arguments) if own else demonstrate()
 
 

@@ -240,6 +240,8 @@ def make_videos(folder):
                 out.write(part.read())
             os.remove(path(name))
     encode(path("unsupported.avi"), frames[:1], ["-c:v", "cinepak"])
+    ffmpeg("-f", "lavfi", "-i", "color=s=15000x15000:r=1:d=1", "-c:v", "libvpx-vp9", "-b:v", "1k", "-bitexact",
+           path("huge_frame.webm"))
     ffmpeg("-f", "lavfi", "-i", "sine=d=0.2", "-c:a", "aac", "-b:a", "16k", "-bitexact", path("audio_only.m4a"))
     ffmpeg("-i", path("audio_only.m4a"), "-i", path("rgb8.png"), "-map", "0", "-map", "1", "-c:a", "copy", "-c:v",
            "mjpeg", "-disposition:v", "attached_pic", "-bitexact", path("cover_only.m4a"))

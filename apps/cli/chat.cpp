@@ -19,6 +19,19 @@ constexpr std::string_view kHelp =
     "/image FILE adds a picture to the next question, /video FILE a video, /quit ends, /help shows this; "
     "any other line is a question";
 
+constexpr size_t kMaxLineBytes = 1 << 20;
+
+// The next line of standard input, of one that is too long nothing but the first bytes; false at the end.
+bool read_line(std::string& line) {
+  line.clear();
+  int c = std::cin.get();
+  const bool found = c != EOF;
+  for (; c != EOF && c != '\n'; c = std::cin.get()) {
+    if (line.size() <= kMaxLineBytes) line += static_cast<char>(c);
+  }
+  return found;
+}
+
 struct ChatArgs {
   ModelArgs model;
   MediaArgs media;
@@ -41,7 +54,7 @@ class Chat {
     if (terminal) print_error(kHelp);
     for (std::string line; !interrupted();) {
       if (terminal) print("> ");
-      if (!std::getline(std::cin, line)) return;
+      if (!read_line(line)) return;
       if (line.ends_with('\r')) line.pop_back();
       if (line == "/quit") return;
       take(line);
@@ -52,7 +65,10 @@ class Chat {
   void take(const std::string& line) {
     constexpr std::string_view kImage = "/image ", kVideo = "/video ";
     if (line.empty()) return;
-    if (line.starts_with(kImage)) {
+    if (line.size() > kMaxLineBytes) {
+      print_error("a line of more than the " + std::to_string(kMaxLineBytes) +
+                  " bytes allowed; it is dropped");
+    } else if (line.starts_with(kImage)) {
       next_.images.emplace_back(line.substr(kImage.size()));
     } else if (line.starts_with(kVideo)) {
       next_.videos.emplace_back(line.substr(kVideo.size()));

@@ -17,6 +17,7 @@ namespace {
 
 struct EvalArgs {
   ModelArgs model;
+  VideoPrompt video_prompt = VideoPrompt::timestamps;
   std::string questions;
   int64_t limit = 0;  // 0: all of them
   int64_t max_tokens = 256;
@@ -32,10 +33,21 @@ struct Score {
   int64_t asked = 0, correct = 0;
 };
 
-std::vector<std::filesystem::path> media_paths(const Json& line, const char* key,
-                                               const std::filesystem::path& folder) {
+std::vector<std::filesystem::path> media_paths(const Json& line, const std::string& key,
+                                               const std::filesystem::path& folder,
+                                               const std::string& place) {
   std::vector<std::filesystem::path> paths;
-  for (const Json& name : line.value(key, Json::array())) paths.push_back(folder / name.get<std::string>());
+  if (!line.contains(key)) return paths;
+  const Json& names = line.at(key);
+  if (!names.is_array()) throw Error(ErrorCode::usage, place + ": " + key + ": expected a list of files");
+  for (const Json& name : names) {
+    if (!name.is_string()) throw Error(ErrorCode::usage, place + ": " + key + ": expected a list of files");
+    const auto& file = name.get_ref<const std::string&>();
+    if (file.find('\0') != std::string::npos) {
+      throw Error(ErrorCode::usage, place + ": " + key + ": a NUL character in the name of a file");
+    }
+    paths.push_back(folder / file);
+  }
   return paths;
 }
 
@@ -46,8 +58,8 @@ Question parse_question(const std::string& text, const std::filesystem::path& fo
     return {.kind = line.at("kind").get<std::string>(),
             .answer = line.at("answer").get<std::string>(),
             .turn = {.text = line.at("question").get<std::string>(),
-                     .images = media_paths(line, "images", folder),
-                     .videos = media_paths(line, "videos", folder)}};
+                     .images = media_paths(line, "images", folder, place),
+                     .videos = media_paths(line, "videos", folder, place)}};
   } catch (const Json::exception&) {
     throw Error(ErrorCode::usage,
                 place +
@@ -73,11 +85,12 @@ std::vector<Question> read_questions(const EvalArgs& args) {
   return questions;
 }
 
-std::string ask(const Model& model, const Question& question, int64_t max_tokens) {
+std::string ask(const Model& model, const Question& question, const EvalArgs& args) {
   Activity activity;
-  GenerationOptions options{.max_tokens = max_tokens};
+  GenerationOptions options{.max_tokens = args.max_tokens};
   options.temperature = 0;
-  std::string text = Conversation(model).ask(question.turn, options, activity.listeners()).text;
+  Conversation conversation(model, {.video_prompt = args.video_prompt});
+  std::string text = conversation.ask(question.turn, options, activity.listeners()).text;
   while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
   return text;
 }
@@ -102,7 +115,7 @@ int eval(const EvalArgs& args) {
   Scores scores;
   Score all;
   for (const Question& question : questions) {
-    const std::string text = ask(model, question, args.max_tokens);
+    const std::string text = ask(model, question, args);
     if (interrupted()) return kInterruptedExit;
     const bool correct = text == question.answer;
     for (Score* score : {&scores[question.kind], &all}) {
@@ -133,6 +146,7 @@ void add_eval(CLI::App& app, Action& action) {
            "one JSON object a line: kind, images, videos, question, answer; paths relative to the file")
       ->required()
       ->type_name("FILE");
+  add_video_prompt(command, args->video_prompt);
   add_integer(command, "--limit", args->limit, {1, 1 << 30, "the first N questions only"});
   add_integer(command, "--max-tokens", args->max_tokens, {1, 1 << 24, "the longest answer"});
   command.add_flag("--json", args->json, "print one JSON object");

@@ -176,15 +176,19 @@ void add_media(CLI::App& command, MediaArgs& args) {
   command.add_option("--video", args.videos, "a video; may be given several times")
       ->allow_extra_args(false)
       ->type_name("FILE");
+  add_video_prompt(command, args.video_prompt);
+}
+
+void add_video_prompt(CLI::App& command, VideoPrompt& target) {
   command
       .add_option_function<std::string>(
           "--video-prompt",
-          [&args](const std::string& form) {
+          [&target](const std::string& form) {
             if (form != "timestamps" && form != "nested") {
               throw CLI::ValidationError("--video-prompt",
                                          "found " + quoted(form) + ", expected timestamps or nested");
             }
-            args.video_prompt = form == "nested" ? VideoPrompt::nested_timestamps : VideoPrompt::timestamps;
+            target = form == "nested" ? VideoPrompt::nested_timestamps : VideoPrompt::timestamps;
           },
           "how frames stand in the prompt: timestamps (as in training) or nested")
       ->type_name("FORM");

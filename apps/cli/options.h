@@ -53,6 +53,7 @@ struct MediaArgs {
   Turn turn(std::string text) const;
 };
 void add_media(CLI::App& command, MediaArgs& args);  ///< --image, --video, --video-prompt
+void add_video_prompt(CLI::App& command, VideoPrompt& target);
 
 /// --system is a conversation's, not here.
 void add_generation(CLI::App& command, GenerationOptions& options);

@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -29,6 +28,25 @@ std::string read_all(int fd, const std::string& name, uint64_t max_bytes) {
       throw Error(ErrorCode::limit, name + ": more than the " + std::to_string(max_bytes) + " bytes allowed");
     }
   }
+}
+
+// A message shows names that others chose: no character of them may drive the terminal or begin a line.
+std::string one_line(std::string_view text) {
+  constexpr std::string_view digits = "0123456789abcdef";
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    // U+0080 to U+009F are control characters too, in two bytes.
+    const bool after_c2 = i > 0 && text[i - 1] == '\xC2';
+    if (c == '\n') {
+      out += ' ';
+    } else if (c < 0x20 || c == 0x7F || (after_c2 && c < 0xA0)) {
+      (out += "\\x") += {digits[c >> 4], digits[c & 15]};
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
 }
 
 }  // namespace
@@ -59,9 +77,7 @@ void print(std::string_view text) {
 }
 
 void print_error(std::string_view message) {
-  std::string line = "qvl: " + std::string(message);
-  std::replace(line.begin(), line.end(), '\n', ' ');
-  line += '\n';
+  const std::string line = "qvl: " + one_line(message) + '\n';
   (void)!::write(STDERR_FILENO, line.data(), line.size());
 }
 
@@ -76,7 +92,9 @@ std::string read_text_file(const std::string& path, uint64_t max_bytes) {
       if (fd >= 0) ::close(fd);
     }
   } file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (file.fd < 0) throw Error(ErrorCode::usage, path + ": cannot open: " + std::strerror(errno));
+  if (file.fd < 0) {
+    throw Error(ErrorCode::usage, (path.empty() ? "\"\"" : path) + ": cannot open: " + std::strerror(errno));
+  }
   return read_all(file.fd, path, max_bytes);
 }
 

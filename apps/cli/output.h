@@ -19,7 +19,7 @@ void prepare_standard_streams();
 /// Writes all of `text` at once. Throws OutputClosed, or Error{environment} where the system cannot write.
 void print(std::string_view text);
 
-/// "qvl: MESSAGE" on standard error, as one line.
+/// "qvl: MESSAGE" on standard error, as one line without control characters.
 void print_error(std::string_view message);
 
 /// All of standard input. Throws Error{limit} beyond `max_bytes`.

@@ -169,7 +169,7 @@ class TextTokenizer {
 
   std::vector<int32_t> tokenize(std::string_view text, ControlText control) const;
   /// The text of all tokens, control tokens included; bytes that are no UTF-8 become U+FFFD, unused ids give
-  /// no text.
+  /// no text. Throws Error{usage} for an id beyond the vocabulary.
   std::string detokenize(std::span<const int32_t> tokens) const;
 
  private:

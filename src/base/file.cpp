@@ -19,25 +19,30 @@ struct Descriptor {
 
 }  // namespace
 
+std::string path_name(const std::filesystem::path& path) {
+  return path.empty() ? "\"\"" : printable(path.string(), 4096);
+}
+
 std::string read_file(const std::filesystem::path& path, uint64_t max_bytes, ErrorCode code) {
+  const std::string name = path_name(path);
   // O_NONBLOCK: opening a FIFO without a writer must not hang; it changes nothing for regular files.
   Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
-  if (file.fd < 0) fail(code, "{}: cannot open: {}", path.string(), std::strerror(errno));
+  if (file.fd < 0) fail(code, "{}: cannot open: {}", name, std::strerror(errno));
   struct stat info {};
-  if (::fstat(file.fd, &info) != 0) fail(code, "{}: cannot read: {}", path.string(), std::strerror(errno));
+  if (::fstat(file.fd, &info) != 0) fail(code, "{}: cannot read: {}", name, std::strerror(errno));
   if (!S_ISREG(info.st_mode)) {
-    fail(code, "{}: found a {}, expected a regular file", path.string(),
+    fail(code, "{}: found a {}, expected a regular file", name,
          S_ISDIR(info.st_mode) ? "folder" : "special file");
   }
   auto size = static_cast<uint64_t>(info.st_size);
-  if (size > max_bytes) fail(code, "{}: {} bytes, at most {} allowed", path.string(), size, max_bytes);
+  if (size > max_bytes) fail(code, "{}: {} bytes, at most {} allowed", name, size, max_bytes);
   std::string bytes(size, '\0');
   size_t done = 0;
   while (done < bytes.size()) {
     ssize_t got = ::read(file.fd, bytes.data() + done, bytes.size() - done);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) fail(code, "{}: cannot read: {}", path.string(), std::strerror(errno));
-    if (got == 0) fail(code, "{}: became shorter while it was read", path.string());
+    if (got < 0) fail(code, "{}: cannot read: {}", name, std::strerror(errno));
+    if (got == 0) fail(code, "{}: became shorter while it was read", name);
     done += static_cast<size_t>(got);
   }
   return bytes;

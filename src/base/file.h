@@ -9,6 +9,9 @@
 
 namespace qvl {
 
+/// A path as messages show it: control characters escaped, the empty one as "".
+std::string path_name(const std::filesystem::path& path);
+
 /// The bytes of a regular file of at most `max_bytes`. Throws Error{code} naming the file and the cause: not
 /// there, not readable, a folder, a device, too large. Never blocks on a FIFO.
 std::string read_file(const std::filesystem::path& path, uint64_t max_bytes, ErrorCode code);

@@ -1,54 +1,151 @@
 #include "base/json.h"
 
+#include <optional>
 #include <set>
+#include <type_traits>
 #include <vector>
 
 namespace qvl {
 namespace {
 
-// Builds a document while refusing what the library accepts by default: deep nesting and duplicate keys.
+// Builds a document while refusing what the library accepts by default: deep nesting, duplicate keys, and
+// more values than memory should hold. Entries of a stream are built one at a time.
 template <typename Document>
-class StrictReader : public nlohmann::detail::json_sax_dom_parser<Document> {
-  using Base = nlohmann::detail::json_sax_dom_parser<Document>;
+class StrictReader {
+  using Builder = nlohmann::detail::json_sax_dom_parser<Document>;
+  using Kind = JsonStream::Kind;
 
  public:
-  StrictReader(Document& document, const JsonSource& source) : Base(document, true), source_(source) {}
+  using String = typename Document::string_t;
+
+  StrictReader(Document& document, const JsonSource& source, std::span<const JsonStream> streams)
+      : source_(source), streams_(streams), builder_(document) {}
+
+  bool null() {
+    return add([](Builder& to) { return to.null(); });
+  }
+  bool boolean(bool value) {
+    return add([&](Builder& to) { return to.boolean(value); });
+  }
+  bool number_integer(int64_t value) {
+    return add([&](Builder& to) { return to.number_integer(value); });
+  }
+  bool number_unsigned(uint64_t value) {
+    return add([&](Builder& to) { return to.number_unsigned(value); });
+  }
+  bool number_float(double value, const String& text) {
+    return add([&](Builder& to) { return to.number_float(value, text); });
+  }
+  bool string(String& value) {
+    return add([&](Builder& to) { return to.string(value); });
+  }
+  bool binary(typename Document::binary_t& value) {
+    return add([&](Builder& to) { return to.binary(value); });
+  }
 
   bool start_object(size_t count) {
-    enter();
     keys_.emplace_back();
-    return Base::start_object(count);
+    return open(Kind::object, [&](Builder& to) { return to.start_object(count); });
   }
   bool end_object() {
     keys_.pop_back();
-    --depth_;
-    return Base::end_object();
+    return close([](Builder& to) { return to.end_object(); });
   }
   bool start_array(size_t count) {
-    enter();
-    return Base::start_array(count);
+    return open(Kind::array, [&](Builder& to) { return to.start_array(count); });
   }
   bool end_array() {
-    --depth_;
-    return Base::end_array();
+    return close([](Builder& to) { return to.end_array(); });
   }
-  bool key(typename Base::string_t& name) {
+
+  bool key(String& name) {
+    if (at_entry()) {
+      entry_key_ = name;
+      return true;
+    }
     if (!keys_.back().insert(name).second) {
       fail(source_.code, "{}: duplicate key \"{}\"", source_.name, printable(name));
     }
-    return Base::key(name);
+    if (stream_ == nullptr) {
+      place_.resize(places_.back());
+      place_ += (place_.empty() ? "" : ".") + name;
+    }
+    return to().key(name);
   }
+
   template <typename Exception>
-  bool parse_error(size_t position, const std::string&, const Exception& error) {
+  bool parse_error(size_t position, const std::string& token, const Exception& error) {
+    constexpr int number_overflow = 406;
+    if (error.id == number_overflow) {
+      fail(source_.code, "{}: byte {}: the number {} is too large", source_.name, position,
+           printable(token, 60));
+    }
     fail(source_.code, "{}: byte {}: {}", source_.name, position, short_reason(error.what()));
   }
 
  private:
-  void enter() {
+  bool at_entry() const { return stream_ != nullptr && depth_ == stream_depth_; }
+  Builder& to() { return stream_ != nullptr ? *entry_builder_ : builder_; }
+
+  // Every value begins here.
+  Builder& begin_value() {
+    if (at_entry()) {
+      values_ = 0;
+      entry_ = Document();
+      entry_builder_.emplace(entry_);
+    }
+    if (++values_ > source_.max_values) {
+      fail(source_.code, "{}: more than {} values", source_.name, source_.max_values);
+    }
+    return to();
+  }
+  void end_value() {
+    if constexpr (std::is_same_v<Document, Json>) {
+      if (at_entry()) stream_->entry(entry_key_, entry_);
+    }
+  }
+
+  template <typename Act>
+  bool add(Act act) {
+    const bool more = act(begin_value());
+    end_value();
+    return more;
+  }
+
+  template <typename Act>
+  bool open(Kind kind, Act act) {
+    const bool more = act(begin_value());
     if (++depth_ > source_.max_depth) {
       fail(source_.code, "{}: nested deeper than {} levels", source_.name, source_.max_depth);
     }
+    if (stream_ != nullptr) return more;
+    for (const JsonStream& stream : streams_) {
+      if (stream.kind == kind && stream.path == place_) stream_ = &stream;
+    }
+    stream_depth_ = depth_;
+    values_outside_ = values_;
+    // Elements of an array have no key: no path leads into them.
+    if (kind == Kind::array) place_ += "[]";
+    places_.push_back(place_.size());
+    return more;
   }
+
+  template <typename Act>
+  bool close(Act act) {
+    if (at_entry()) {
+      stream_ = nullptr;
+      values_ = values_outside_;
+    }
+    --depth_;
+    const bool more = act(to());
+    if (stream_ == nullptr) {
+      places_.pop_back();
+      place_.resize(places_.empty() ? 0 : places_.back());
+    }
+    end_value();
+    return more;
+  }
+
   // The library's text is "[json.exception...] parse error at line L, column C: reason"; the reason is
   // enough.
   static std::string short_reason(const std::string& what) {
@@ -57,18 +154,30 @@ class StrictReader : public nlohmann::detail::json_sax_dom_parser<Document> {
   }
 
   const JsonSource& source_;
+  std::span<const JsonStream> streams_;
+  Builder builder_;
   int depth_ = 0;
-  std::vector<std::set<std::string, std::less<>>> keys_;
+  size_t values_ = 0;
+  std::vector<std::set<String, std::less<>>> keys_;  // of each open object
+  std::string place_;                                // the path of the value that comes next
+  std::vector<size_t> places_;                       // length of the path of each open container
+
+  const JsonStream* stream_ = nullptr;  // the one that is open
+  int stream_depth_ = 0;
+  size_t values_outside_ = 0;
+  String entry_key_;
+  Document entry_;
+  std::optional<Builder> entry_builder_;
 };
 
 template <typename Document>
-Document parse(std::string_view text, const JsonSource& source) {
+Document parse(std::string_view text, const JsonSource& source, std::span<const JsonStream> streams) {
   // The library takes a NUL byte for the end of the text.
   if (const size_t nul = text.find('\0'); nul != std::string_view::npos) {
     fail(source.code, "{}: byte {}: a NUL byte, expected JSON text", source.name, nul);
   }
   Document document;
-  StrictReader<Document> reader(document, source);
+  StrictReader<Document> reader(document, source, streams);
   Document::sax_parse(text.begin(), text.end(), &reader);
   return document;
 }
@@ -80,10 +189,12 @@ std::string kind_of(const Json& value) {
 
 }  // namespace
 
-Json parse_json(std::string_view text, const JsonSource& source) { return parse<Json>(text, source); }
+Json parse_json(std::string_view text, const JsonSource& source, std::span<const JsonStream> streams) {
+  return parse<Json>(text, source, streams);
+}
 
 OrderedJson parse_ordered_json(std::string_view text, const JsonSource& source) {
-  return parse<OrderedJson>(text, source);
+  return parse<OrderedJson>(text, source, {});
 }
 
 JsonObject::JsonObject(const Json& value, const JsonSource& source, std::string path)

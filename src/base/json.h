@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -19,11 +21,22 @@ struct JsonSource {
   std::string name;  ///< the file or field, for the message
   ErrorCode code = ErrorCode::model_file;
   int max_depth = 64;
+  size_t max_values = 200'000;  ///< a value takes a hundred bytes of memory, but two in the text
+};
+
+/// A large object or array of a document, handed out entry by entry while it is read instead of being kept.
+struct JsonStream {
+  enum class Kind { object, array };
+  std::string_view path;  ///< keys from the root with dots between; empty: the document itself
+  Kind kind = Kind::object;
+  /// Takes the key of a member, or "" for an element, and its value. Members of one key are its to refuse.
+  std::function<void(const std::string& key, const Json& value)> entry;
 };
 
 /// Parses one JSON document. Throws Error "NAME: byte N: what" for malformed text, invalid UTF-8, duplicate
-/// keys, trailing bytes other than white space, and nesting beyond max_depth.
-Json parse_json(std::string_view text, const JsonSource& source);
+/// keys, trailing bytes other than white space, nesting beyond max_depth, and more than max_values values, in
+/// the document without its streams or in one entry of them. What is streamed is left empty in the document.
+Json parse_json(std::string_view text, const JsonSource& source, std::span<const JsonStream> streams = {});
 OrderedJson parse_ordered_json(std::string_view text, const JsonSource& source);
 
 /// Reads fields of one JSON object with range checks; every error is "NAME: PATH: what".

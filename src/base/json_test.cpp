@@ -43,7 +43,7 @@ TEST(ParseJson, names_the_byte_of_malformed_text) {
   EXPECT_THAT(parse_message("{\"a\": \"\xff\"}"), HasSubstr("byte"));
   EXPECT_EQ(parse_message(std::string("{}\0{}", 5)), "config.json: byte 2: a NUL byte, expected JSON text");
   EXPECT_THAT(parse_message("{\"a\": \"\xff\"}"), testing::Not(HasSubstr("\xff")));
-  EXPECT_THAT(parse_message("[1e400]"), HasSubstr("config.json: byte"));
+  EXPECT_EQ(parse_message("[1e400]"), "config.json: byte 6: the number 1e400 is too large");
 }
 
 TEST(ParseJson, refuses_duplicate_keys_at_any_level) {
@@ -56,6 +56,39 @@ TEST(ParseJson, bounds_the_depth) {
   EXPECT_NO_THROW(parse_json(fits, source));
   const std::string deep = std::string(100'000, '[');
   EXPECT_EQ(parse_message(deep), "config.json: nested deeper than 64 levels");
+}
+
+TEST(ParseJson, bounds_the_number_of_values) {
+  const JsonSource few{.name = "config.json", .max_values = 3};
+  EXPECT_NO_THROW(parse_json("[1, {\"a\": 2}]", {.name = "config.json", .max_values = 4}));
+  EXPECT_EQ(message_of([&] { parse_json("[1, {\"a\": 2}]", few); }), "config.json: more than 3 values");
+}
+
+// The entries of a stream as one line of text.
+std::string streamed(std::string_view text, std::string_view path, JsonStream::Kind kind, size_t max_values) {
+  std::string entries;
+  const JsonStream stream{
+      .path = path, .kind = kind, .entry = [&](const std::string& key, const Json& value) {
+        entries += key + "=" + value.dump() + " ";
+      }};
+  const Json rest = parse_json(text, {.name = "config.json", .max_values = max_values}, {&stream, 1});
+  return entries + "rest=" + rest.dump();
+}
+
+TEST(ParseJson, hands_out_streams_entry_by_entry) {
+  constexpr auto object = JsonStream::Kind::object, array = JsonStream::Kind::array;
+  const char* text = R"({"m": {"v": {"a": 1, "b": [2, {"c": 3}], "a": {}}, "w": 4}, "v": [5, [6, 7]]})";
+  EXPECT_EQ(streamed(text, "m.v", object, 9),
+            R"(a=1 b=[2,{"c":3}] a={} rest={"m":{"v":{},"w":4},"v":[5,[6,7]]})");
+  EXPECT_EQ(streamed("[[1], {\"v\": [2]}]", "v", array, 9), R"(rest=[[1],{"v":[2]}])");
+  EXPECT_EQ(streamed("[[1], {\"v\": [2]}]", "", array, 9), R"(=[1] ={"v":[2]} rest=[])");
+  EXPECT_EQ(streamed(R"({"v": {"a": 1}, "w": [2]})", "v", array, 9), R"(rest={"v":{"a":1},"w":[2]})");
+  EXPECT_EQ(streamed(R"({"v": [1, 2, 3, 4, 5, 6], "w": 7})", "v", array, 3),
+            R"(=1 =2 =3 =4 =5 =6 rest={"v":[],"w":7})");
+  EXPECT_EQ(message_of([&] { streamed(R"({"v": [[1, 2, 3]]})", "v", array, 3); }),
+            "config.json: more than 3 values");
+  EXPECT_EQ(message_of([&] { streamed(R"({"v": [{"a": 1, "a": 2}]})", "v", array, 9); }),
+            "config.json: duplicate key \"a\"");
 }
 
 TEST(JsonObject, reads_fields_within_their_range) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "files/generation_config.h"
 #include "files/gguf_model.h"
 #include "files/json_config.h"
@@ -62,7 +63,7 @@ ModelFiles open_model_files(const fs::path& path, const std::optional<fs::path>&
   std::error_code error;
   fs::file_status status = fs::status(path, error);
   if (!fs::exists(status)) {
-    fail(ErrorCode::model_file, "{}: cannot open: {}", path.string(),
+    fail(ErrorCode::model_file, "{}: cannot open: {}", path_name(path),
          error ? error.message() : "No such file or directory");
   }
   if (!fs::is_directory(status)) {

@@ -37,6 +37,12 @@ void check_length(const PictureSource& source, uint64_t least_bytes);
 /// A black image of a size that has passed check_size.
 Image make_image(Size size);
 
+/// The size its header tells, with every refusal that decoding makes before it allocates pixels.
+Size measure_jpeg(const PictureSource& source);
+Size measure_png(const PictureSource& source);
+Size measure_webp(const PictureSource& source);
+Size measure_gif(const PictureSource& source);
+
 DecodedPicture decode_jpeg(const PictureSource& source);
 DecodedPicture decode_png(const PictureSource& source);
 DecodedPicture decode_webp(const PictureSource& source);

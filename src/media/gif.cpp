@@ -47,7 +47,7 @@ class GifDecoder {
     if (!gif_) refuse(error);
   }
 
-  DecodedPicture decode() {
+  Size measure() {
     // A screen beyond the limits is refused before anything behind it is read.
     // A screen beyond the limits is refused before anything behind it is read.
     check_size(source_, {.height = gif_->SHeight, .width = gif_->SWidth});
@@ -60,9 +60,13 @@ class GifDecoder {
     // A frame that reaches beyond the screen enlarges it.
     Size size{.height = std::max<int64_t>(gif_->SHeight, int64_t{frame.Top} + frame.Height),
               .width = std::max<int64_t>(gif_->SWidth, int64_t{frame.Left} + frame.Width)};
-    DecodedPicture picture;
     check_size(source_, size);
-    picture.image = make_image(size);
+    return size;
+  }
+
+  DecodedPicture decode() {
+    DecodedPicture picture;
+    picture.image = make_image(measure());
     fill_background(picture.image);
     read_rows(picture.image);
     return picture;
@@ -152,6 +156,8 @@ class GifDecoder {
 };
 
 }  // namespace
+
+Size measure_gif(const PictureSource& source) { return GifDecoder(source).measure(); }
 
 DecodedPicture decode_gif(const PictureSource& source) { return GifDecoder(source).decode(); }
 

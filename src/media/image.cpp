@@ -14,22 +14,28 @@ namespace {
 
 using namespace std::string_view_literals;
 
-using Decode = DecodedPicture (*)(const PictureSource&);
+// What a format that is supported brings.
+struct Codec {
+  Size (*measure)(const PictureSource&);
+  DecodedPicture (*decode)(const PictureSource&);
+};
+constexpr Codec jpeg{measure_jpeg, decode_jpeg}, png{measure_png, decode_png};
+constexpr Codec webp{measure_webp, decode_webp}, gif{measure_gif, decode_gif};
 
 // How the bytes of a format begin. `at` is where the signature lies.
 struct Signature {
   std::string_view format;
   std::string_view bytes;
   size_t at = 0;
-  Decode decode = nullptr;  ///< nothing for a format that is known but not supported
+  const Codec* codec = nullptr;  ///< nothing for a format that is known but not supported
 };
 
 constexpr std::array signatures = {
-    Signature{"JPEG", "\xFF\xD8\xFF"sv, 0, decode_jpeg},
-    Signature{"PNG", "\x89PNG\r\n\x1A\n"sv, 0, decode_png},
-    Signature{"WebP", "WEBP"sv, 8, decode_webp},
-    Signature{"GIF", "GIF87a"sv, 0, decode_gif},
-    Signature{"GIF", "GIF89a"sv, 0, decode_gif},
+    Signature{"JPEG", "\xFF\xD8\xFF"sv, 0, &jpeg},
+    Signature{"PNG", "\x89PNG\r\n\x1A\n"sv, 0, &png},
+    Signature{"WebP", "WEBP"sv, 8, &webp},
+    Signature{"GIF", "GIF87a"sv, 0, &gif},
+    Signature{"GIF", "GIF89a"sv, 0, &gif},
     Signature{"BMP", "BM"sv},
     Signature{"TIFF", "II*\0"sv},
     Signature{"TIFF", "MM\0*"sv},
@@ -67,16 +73,20 @@ const Signature* recognise(std::string_view bytes) {
   return found == signatures.end() ? nullptr : &*found;
 }
 
-DecodedPicture decode(const PictureSource& source) {
+const Codec& codec_of(const PictureSource& source) {
+  if (source.bytes.size() > source.limits.max_file_bytes) {
+    fail(ErrorCode::limit, "{}: {} bytes, at most {} allowed", source.name, source.bytes.size(),
+         source.limits.max_file_bytes);
+  }
   std::string_view bytes(reinterpret_cast<const char*>(source.bytes.data()), source.bytes.size());
   constexpr std::string_view expected = "expected JPEG, PNG, WebP or GIF";
   if (bytes.empty()) fail(ErrorCode::media, "{}: empty, {}", source.name, expected);
   const Signature* found = recognise(bytes);
-  if (found == nullptr || found->decode == nullptr) {
+  if (found == nullptr || found->codec == nullptr) {
     fail(ErrorCode::media, "{}: found {}, {}", source.name, found ? found->format : "no known picture format",
          expected);
   }
-  return found->decode(source);
+  return *found->codec;
 }
 
 }  // namespace
@@ -114,21 +124,27 @@ Image make_image(Size size) {
 
 Image decode_image(std::span<const std::byte> file, std::string_view name, const ImageLimits& limits) {
   PictureSource source{.bytes = file, .name = printable(name, 4096), .limits = limits};
-  if (file.size() > limits.max_file_bytes) {
-    fail(ErrorCode::limit, "{}: {} bytes, at most {} allowed", source.name, file.size(),
-         limits.max_file_bytes);
-  }
   try {
-    DecodedPicture picture = decode(source);
+    DecodedPicture picture = codec_of(source).decode(source);
     return apply_orientation(std::move(picture.image), picture.orientation);
   } catch (const std::bad_alloc&) {
     fail(ErrorCode::limit, "{}: not enough memory to decode this picture", source.name);
   }
 }
 
+Size image_size(std::span<const std::byte> file, std::string_view name, const ImageLimits& limits) {
+  PictureSource source{.bytes = file, .name = printable(name, 4096), .limits = limits};
+  return codec_of(source).measure(source);
+}
+
 Image read_image(const std::filesystem::path& path, const ImageLimits& limits) {
   std::string bytes = read_media_file(path, limits.max_file_bytes);
   return decode_image(std::as_bytes(std::span(bytes)), path.string(), limits);
+}
+
+Size read_image_size(const std::filesystem::path& path, const ImageLimits& limits) {
+  std::string bytes = read_media_file(path, limits.max_file_bytes);
+  return image_size(std::as_bytes(std::span(bytes)), path.string(), limits);
 }
 
 }  // namespace qvl

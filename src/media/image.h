@@ -19,6 +19,12 @@ struct Image {
   std::vector<uint8_t> rgb;  // [height, width, 3]
 };
 
+struct Size {
+  int64_t height = 0;
+  int64_t width = 0;
+  bool operator==(const Size&) const = default;
+};
+
 /// What is refused from the header alone, before pixels are allocated.
 struct ImageLimits {
   uint64_t max_file_bytes = 64ull << 20;
@@ -33,6 +39,11 @@ struct ImageLimits {
 Image decode_image(std::span<const std::byte> file, std::string_view name, const ImageLimits& limits);
 /// The same for a file on disk.
 Image read_image(const std::filesystem::path& path, const ImageLimits& limits);
+
+/// The size the header of a picture tells, before EXIF orientation, which may swap its sides. Refuses what
+/// decode_image refuses from the header.
+Size image_size(std::span<const std::byte> file, std::string_view name, const ImageLimits& limits);
+Size read_image_size(const std::filesystem::path& path, const ImageLimits& limits);
 
 /// Patches along time, height and width, before merging.
 struct PatchGrid {
@@ -55,12 +66,6 @@ struct PatchOptions {
   float mean[3] = {0.5f, 0.5f, 0.5f};
   float std[3] = {0.5f, 0.5f, 0.5f};
   int64_t factor() const { return patch_size * merge_size; }
-};
-
-struct Size {
-  int64_t height = 0;
-  int64_t width = 0;
-  bool operator==(const Size&) const = default;
 };
 
 /// The size a picture is resized to: multiples of factor(), within the pixel budget. Throws Error{media}

@@ -32,6 +32,8 @@ TEST_P(DecodesAsPillow, EveryByte) {
   Image image = read_image(fixture_path(expected.name), {});
   EXPECT_EQ(image.width, expected.width);
   EXPECT_EQ(image.height, expected.height);
+  Size size = read_image_size(fixture_path(expected.name), {});  // not turned yet
+  EXPECT_EQ(std::minmax(size.width, size.height), std::minmax(expected.width, expected.height));
   std::string rgb = fixture(expected.name + ".rgb");
   ASSERT_EQ(image.rgb.size(), rgb.size());
   for (size_t i = 0; i < rgb.size(); ++i) {
@@ -65,6 +67,23 @@ TEST(ImageDecoding, LimitsAreJudgedBeforePixels) {
   EXPECT_EQ(decode({.max_file_bytes = bytes - 1}),
             fmt::format("5: 5: x: {} bytes, at most {} allowed", bytes, bytes - 1));
   EXPECT_EQ(decode({.max_file_bytes = bytes}), "no no error");
+}
+
+TEST(ImageSize, IsJudgedAndNeedsNoPixels) {
+  std::string png = fixture("rgb8.png");
+  png.resize(png.size() / 2);
+  EXPECT_EQ(image_size(bytes_of(png), "x", {}), (Size{.height = 13, .width = 19}));
+  auto verdict = [](std::string_view bytes, const ImageLimits& limits) {
+    return error_of([&] { image_size(bytes_of(bytes), "x", limits); });
+  };
+  for (const char* name : {"rgb8.png", "sub420.jpg", "lossy.webp", "plain.gif"}) {
+    EXPECT_EQ(verdict(fixture(name), {.max_side = 18}), "5: x: 19x13 pixels, at most 18 allowed on a side")
+        << name;
+  }
+  EXPECT_EQ(verdict(png, {.max_file_bytes = 1}),
+            fmt::format("5: x: {} bytes, at most 1 allowed", png.size()));
+  EXPECT_EQ(verdict("", {}), "4: x: empty, expected JPEG, PNG, WebP or GIF");
+  EXPECT_EQ(verdict("%PDF-1.4", {}), "4: x: found PDF, expected JPEG, PNG, WebP or GIF");
 }
 
 TEST(ImageDecoding, ScanLimitOfJpeg) {

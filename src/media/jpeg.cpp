@@ -87,17 +87,21 @@ class JpegDecoder {
   JpegDecoder(const JpegDecoder&) = delete;
   JpegDecoder& operator=(const JpegDecoder&) = delete;
 
-  DecodedPicture decode() {
+  Size measure() {
     if (!read_header()) refuse();
     if (info_.num_components == 2 || info_.num_components > 4) {
       fail(ErrorCode::media, "{}: JPEG with {} components, expected 1 (grey), 3 (colour) or 4 (CMYK)",
            source_.name, info_.num_components);
     }
-    DecodedPicture picture;
     Size size{.height = info_.image_height, .width = info_.image_width};
     check_size(source_, size);
     check_length(source_, least_bytes());
-    picture.image = make_image(size);
+    return size;
+  }
+
+  DecodedPicture decode() {
+    DecodedPicture picture;
+    picture.image = make_image(measure());
     picture.orientation = orientation();
     std::vector<uint8_t> cmyk_row(is_cmyk() ? size_t{info_.image_width} * 4 : 0);
     if (!read_pixels(picture.image.rgb.data(), cmyk_row.data())) refuse();
@@ -170,6 +174,8 @@ class JpegDecoder {
 };
 
 }  // namespace
+
+Size measure_jpeg(const PictureSource& source) { return JpegDecoder(source).measure(); }
 
 DecodedPicture decode_jpeg(const PictureSource& source) { return JpegDecoder(source).decode(); }
 

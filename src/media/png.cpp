@@ -55,14 +55,18 @@ class PngDecoder {
   PngDecoder(const PngDecoder&) = delete;
   PngDecoder& operator=(const PngDecoder&) = delete;
 
-  DecodedPicture decode() {
+  Size measure() {
     if (info_ == nullptr) fail(ErrorCode::limit, "{}: not enough memory to decode this PNG", source_.name);
     Size size = declared_size();
     check_size(source_, size);
     if (!read_header()) refuse();
     check_length(source_, least_bytes_);
+    return size;
+  }
+
+  DecodedPicture decode() {
     DecodedPicture picture;
-    picture.image = make_image(size);
+    picture.image = make_image(measure());
     size_t width = png_get_image_width(png_, info_);
     size_t height = png_get_image_height(png_, info_);
     size_t row_bytes = png_get_rowbytes(png_, info_);
@@ -155,6 +159,8 @@ class PngDecoder {
 };
 
 }  // namespace
+
+Size measure_png(const PictureSource& source) { return PngDecoder(source).measure(); }
 
 DecodedPicture decode_png(const PictureSource& source) { return PngDecoder(source).decode(); }
 

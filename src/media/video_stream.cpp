@@ -139,7 +139,11 @@ void VideoStream::State::open_container() {
   context->io_open = refuse_other_files;
   context->interrupt_callback = input.interrupt();
   context->format_whitelist = av_strdup(containers);
-  if (context->format_whitelist == nullptr) {  // without the list every container would be let in
+  // Otherwise the search for streams below would decode the beginning of each of them, whatever its codec and
+  // the size of its frames: gigabytes for a file of kilobytes. Containers and parsers tell enough without.
+  context->codec_whitelist = av_strdup("none");
+  // Without the first list every container would be let in.
+  if (context->format_whitelist == nullptr || context->codec_whitelist == nullptr) {
     avformat_free_context(context);
     refuse(AVERROR(ENOMEM));
   }

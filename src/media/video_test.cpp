@@ -1,5 +1,7 @@
 #include "media/video.h"
 
+#include <sys/resource.h>
+
 #include "media/media_testing.h"
 #include "media/video_stream.h"
 
@@ -187,6 +189,20 @@ TEST(BadVideos, Limits) {
   EXPECT_EQ(limited({.max_seconds_spent = std::nan("")}), "5: x: decoding took more than 0 seconds");
   EXPECT_EQ(verdict(mp4, {.patches = video_budget, .sampling = {.fps = -1}}),
             "2: video sampling: fps is -1, expected a number above 0");
+}
+
+int64_t peak_mebibytes() {
+  rusage usage{};
+  EXPECT_EQ(::getrusage(RUSAGE_SELF, &usage), 0);
+  return usage.ru_maxrss >> 10;
+}
+
+TEST(BadVideos, NothingIsDecodedBeforeItsSizeIsJudged) {
+  // One frame of 15000x15000 pixels, 337 MB decoded, in 17 KB.
+  const int64_t before = peak_mebibytes();
+  EXPECT_EQ(verdict(fixture("huge_frame.webm")),
+            "5: x: frames of 15000x15000 pixels, at most 16000000 pixels allowed");
+  EXPECT_LT(peak_mebibytes() - before, 64);
 }
 
 TEST(BadVideos, DamageInsideAFrame) {

@@ -48,16 +48,28 @@ std::string_view reason(VP8StatusCode status) {
   }
 }
 
-}  // namespace
-
-DecodedPicture decode_webp(const PictureSource& source) {
+Demuxer open(const PictureSource& source) {
   WebPData data{source.data(), source.bytes.size()};
   Demuxer demuxer(WebPDemux(&data));
   if (!demuxer) fail(ErrorCode::media, "{}: damaged WebP: cut off or malformed chunks", source.name);
-  Size canvas{.height = WebPDemuxGetI(demuxer.get(), WEBP_FF_CANVAS_HEIGHT),
-              .width = WebPDemuxGetI(demuxer.get(), WEBP_FF_CANVAS_WIDTH)};
-  DecodedPicture picture;
+  return demuxer;
+}
+
+Size checked_canvas(const PictureSource& source, const WebPDemuxer* demuxer) {
+  Size canvas{.height = WebPDemuxGetI(demuxer, WEBP_FF_CANVAS_HEIGHT),
+              .width = WebPDemuxGetI(demuxer, WEBP_FF_CANVAS_WIDTH)};
   check_size(source, canvas);
+  return canvas;
+}
+
+}  // namespace
+
+Size measure_webp(const PictureSource& source) { return checked_canvas(source, open(source).get()); }
+
+DecodedPicture decode_webp(const PictureSource& source) {
+  Demuxer demuxer = open(source);
+  DecodedPicture picture;
+  Size canvas = checked_canvas(source, demuxer.get());
   picture.image = make_image(canvas);
   picture.orientation = orientation_of(demuxer.get());
 

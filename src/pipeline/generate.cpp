@@ -86,7 +86,7 @@ struct DecodeLoop {
   void run(AnswerWriter& writer, const GenerateRequest& request) {
     std::vector<Position> position;
     for (;;) {
-      const int32_t token = sampler.sample(logits);
+      const int32_t token = sample();
       if (writer.answer.timings.time_to_first_token_s == 0) {
         writer.answer.timings.time_to_first_token_s = request.since_call.seconds();
       }
@@ -102,6 +102,15 @@ struct DecodeLoop {
   }
 
  private:
+  // The sampler knows numbers, not where they come from.
+  int32_t sample() {
+    try {
+      return sampler.sample(logits);
+    } catch (const Error& error) {
+      fail(error.code(), "{}: {}", runtime.name, error.what());
+    }
+  }
+
   void compute(std::span<const int32_t> ids, std::span<const Position> position) {
     reserve_cache(cached.cache, 1, runtime.files.config.text);
     const SequenceStep step{.chunk = {.ids = ids, .positions = position, .visual = {}},

@@ -3,6 +3,7 @@
 #include <system_error>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "pipeline/memory_guard.h"
 #include "pipeline/runtime.h"
 #include "pipeline/tokenizer_files.h"
@@ -125,7 +126,7 @@ Inspection inspect(const std::filesystem::path& path, const std::optional<std::f
   return with_memory_for("to inspect the model", [&] {
     std::error_code error;
     if (!std::filesystem::exists(path, error)) {
-      fail(ErrorCode::model_file, "{}: no such file or folder", path.string());
+      fail(ErrorCode::model_file, "{}: no such file or folder", path_name(path));
     }
     Inspection inspection;
     collect(inspection, [&] { inspect_files(inspection, open_model_files(path, mmproj), path); });

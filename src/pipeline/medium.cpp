@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "pipeline/memory_guard.h"
 #include "pipeline/runtime.h"
 
@@ -12,7 +13,7 @@ namespace {
 void check_vision(const std::filesystem::path& path, const detail::Runtime& runtime) {
   if (!runtime.files.config.has_vision) {
     fail(ErrorCode::media, "{}: the model was loaded without its vision file; give it with --mmproj",
-         path.string());
+         path_name(path));
   }
 }
 
@@ -20,11 +21,11 @@ void check_vision(const std::filesystem::path& path, const detail::Runtime& runt
 
 Medium read_image_medium(const std::filesystem::path& path, const detail::Runtime& runtime) {
   check_vision(path, runtime);
-  return with_memory_for(fmt::format("to read the picture {}", path.string()), [&] {
-    Medium medium{.kind = Medium::Kind::image, .name = path.string(), .image = read_image(path, {})};
+  return with_memory_for(fmt::format("to read the picture {}", path_name(path)), [&] {
+    Medium medium{.kind = Medium::Kind::image, .path = path, .name = path_name(path)};
     const PatchOptions options = patch_options(runtime.files.image_preprocessor);
-    const Size size =
-        smart_resize({.height = medium.image.height, .width = medium.image.width}, options, medium.name);
+    // A picture that lies on its side takes as many tokens: cut_patches turns the grid with it.
+    const Size size = smart_resize(read_image_size(path, {}), options, medium.name);
     medium.grid = {.t = 1, .h = size.height / options.patch_size, .w = size.width / options.patch_size};
     return medium;
   });
@@ -32,10 +33,11 @@ Medium read_image_medium(const std::filesystem::path& path, const detail::Runtim
 
 Medium read_video_medium(const std::filesystem::path& path, const detail::Runtime& runtime) {
   check_vision(path, runtime);
-  return with_memory_for(fmt::format("to read the video {}", path.string()), [&] {
+  return with_memory_for(fmt::format("to read the video {}", path_name(path)), [&] {
     const PreprocessorConfig& config = runtime.files.video_preprocessor;
     PatchedVideo video = read_video(path, patch_options(config), video_sampling(config), {});
-    Medium medium{.kind = Medium::Kind::video, .name = path.string(), .grid = video.patches.grid};
+    Medium medium{
+        .kind = Medium::Kind::video, .path = path, .name = path_name(path), .grid = video.patches.grid};
     QVL_CHECK(std::ssize(video.timestamps) == medium.grid.t);
     for (double seconds : video.timestamps) medium.step_times.push_back(timestamp_text(seconds));
     medium.patches = std::move(video.patches);
@@ -46,9 +48,15 @@ Medium read_video_medium(const std::filesystem::path& path, const detail::Runtim
 void cut_patches(Medium& medium, const detail::Runtime& runtime) {
   if (medium.kind == Medium::Kind::video) return;
   with_memory_for(fmt::format("for the patches of {}", medium.name), [&] {
-    medium.patches =
-        image_to_patches(medium.image, patch_options(runtime.files.image_preprocessor), medium.name);
-    medium.image = {};
+    PatchedMedia patches = image_to_patches(read_image(medium.path, {}),
+                                            patch_options(runtime.files.image_preprocessor), medium.name);
+    const PatchGrid& found = patches.grid;
+    const PatchGrid turned{.t = found.t, .h = found.w, .w = found.h};
+    if (found != medium.grid && turned != medium.grid) {
+      fail(ErrorCode::media, "{}: became another picture while it was read", medium.name);
+    }
+    medium.grid = found;
+    medium.patches = std::move(patches);
   });
 }
 

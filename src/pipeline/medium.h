@@ -17,24 +17,27 @@ namespace detail {
 struct Runtime;
 }
 
-/// Read, its size in the prompt known; features come later, when the prompt is known to fit. Movable.
+/// Its size in the prompt is known; pixels and features come when the prompt is known to fit. Movable.
 struct Medium {
   enum class Kind { image, video };
   Kind kind = Kind::image;
-  std::string name = {};  ///< the file, for messages
+  std::filesystem::path path = {};
+  std::string name = {};  ///< the path, for messages
   PatchGrid grid = {};
   std::vector<std::string> step_times = {};  ///< "<0.2 seconds>" per temporal step of a video
 
-  Image image = {};           ///< pixels of a picture until they are cut: an eighth of its patches
   PatchedMedia patches = {};  ///< until they are encoded
   VisionFeatures features = {};
   bool encoded = false;
 };
 
+/// Reads the header of a picture.
 Medium read_image_medium(const std::filesystem::path& path, const detail::Runtime& runtime);
+/// Decodes a video: no header tells for certain how many frames it has.
 Medium read_video_medium(const std::filesystem::path& path, const detail::Runtime& runtime);
 
-/// Resizes and cuts a picture; a video has its patches already.
+/// Decodes, resizes and cuts a picture, of which nothing but the header has been looked at; a video has its
+/// patches already. Throws Error{media} where the file is another picture by now.
 void cut_patches(Medium& medium, const detail::Runtime& runtime);
 
 /// Computes the features of cut patches and drops those. `progress` may stop the work by returning false:

@@ -111,8 +111,10 @@ std::vector<int32_t> TextTokenizer::tokenize(std::string_view text, ControlText 
 }
 
 std::string TextTokenizer::detokenize(std::span<const int32_t> tokens) const {
-  return with_memory_for(fmt::format("to write {} tokens as text", tokens.size()),
-                         [&] { return tokenizer_->decode(tokens, Tokenizer::Special::keep); });
+  return with_memory_for(fmt::format("to write {} tokens as text", tokens.size()), [&] {
+    for (int32_t token : tokens) (void)tokenizer_->bytes(token);  // refuses ids beyond
+    return tokenizer_->decode(tokens, Tokenizer::Special::keep);
+  });
 }
 
 TextTokenizer load_tokenizer(const std::filesystem::path& path) {

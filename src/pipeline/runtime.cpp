@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "pipeline/load_plan.h"
 #include "pipeline/memory_guard.h"
 #include "pipeline/stopwatch.h"
@@ -54,11 +55,12 @@ ModelFiles open_files(const LoadOptions& options) {
   return open_model_files(options.path, options.mmproj);
 }
 
-// Binding knows tensors, not files; the message shall name both.
+// Binding knows tensors, not files; the message shall name both, once.
 Qwen3Vl bind_network(const ModelFiles& files, const ModelForms& forms, const std::filesystem::path& path) {
   try {
     return Qwen3Vl(files.config, *files.tensors, forms);
   } catch (const Error& error) {
+    if (std::string_view(error.what()).starts_with(path.string())) throw;
     fail(error.code(), "{}: {}", path.string(), error.what());
   }
 }
@@ -108,7 +110,8 @@ void check_parts_fit(const ModelFiles& files, const Tokenizer& tokenizer, const 
 namespace detail {
 
 Runtime::Runtime(const LoadOptions& options)
-    : files(open_files(options)),
+    : name(path_name(options.path)),
+      files(open_files(options)),
       tokenizer(read_tokenizer(files, options.path)),
       network(bind_network(files, chosen_forms(options), options.path)),
       pool(granted_threads(options.threads)),

@@ -28,6 +28,7 @@ namespace detail {
 struct Runtime {
   explicit Runtime(const LoadOptions& options);
 
+  std::string name;  // the path that was loaded, for messages
   ModelFiles files;  // outlives `network`, which borrows its tensors
   std::shared_ptr<const Tokenizer> tokenizer;
   Qwen3Vl network;

@@ -24,6 +24,7 @@ TokenizerSpec tokenizer_spec(const GgufTokenizer& gguf, std::string_view name) {
          gguf.types.size(), gguf.tokens.size());
   }
   TokenizerSpec spec;
+  spec.source = name;
   spec.vocabulary.resize(gguf.tokens.size());
   for (size_t id = 0; id < gguf.tokens.size(); ++id) {
     const int32_t type = gguf.types[id];

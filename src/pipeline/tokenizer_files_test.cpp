@@ -27,6 +27,7 @@ std::string refusal(const GgufTokenizer& tokenizer) {
 
 TEST(TokenizerSpecOfGguf, SortsTokensByTheirType) {
   const TokenizerSpec spec = tokenizer_spec(small(), "m.gguf");
+  EXPECT_EQ(spec.source, "m.gguf");
   EXPECT_EQ(spec.vocabulary, (std::vector<std::string>{"a", "b", "ab", "", "", ""}));
   ASSERT_EQ(spec.added.size(), 2u);
   EXPECT_EQ(spec.added[0].id, 3);

@@ -21,6 +21,24 @@ ContentPart medium_part(ContentPart::Kind kind) {
   return part;
 }
 
+// Pictures are counted by their headers, with the exact number of all tokens in the refusal. A video is
+// decoded to be counted: none is where those before it take the whole context.
+void check_room_for_video(const Media& before, const detail::Runtime& runtime) {
+  const ModelConfig& config = runtime.files.config;
+  int64_t tokens = 0;
+  for (const auto& medium : before) {
+    tokens += medium->grid.t * medium->grid.tokens_per_step(config.vision.spatial_merge_size);
+  }
+  if (tokens < config.text.max_position_embeddings) return;
+  fail(ErrorCode::limit, "prompt: {} tokens of pictures and videos up to {}; the model takes {}", tokens,
+       before.back()->name, config.text.max_position_embeddings);
+}
+
+Medium read_medium(const Turn& turn, size_t index, const detail::Runtime& runtime) {
+  return index < turn.images.size() ? read_image_medium(turn.images[index], runtime)
+                                    : read_video_medium(turn.videos[index - turn.images.size()], runtime);
+}
+
 }  // namespace
 
 void check_utf8(std::string_view name, std::string_view text) {
@@ -59,9 +77,8 @@ Media read_media(const Turn& turn, const detail::Runtime& runtime, const Listene
   Media media;
   for (size_t i = 0; i < count && !listeners.stop.stop_requested(); ++i) {
     report(listeners, "preprocess", static_cast<double>(i) / static_cast<double>(count));
-    media.push_back(std::make_shared<Medium>(
-        i < turn.images.size() ? read_image_medium(turn.images[i], runtime)
-                               : read_video_medium(turn.videos[i - turn.images.size()], runtime)));
+    if (i >= turn.images.size()) check_room_for_video(media, runtime);
+    media.push_back(std::make_shared<Medium>(read_medium(turn, i, runtime)));
   }
   return media;
 }
@@ -72,6 +89,7 @@ bool encode_media(const Media& media, detail::Runtime& runtime, const Listeners&
   for (const auto& medium : media) {
     if (!medium->encoded) patches += static_cast<double>(medium->grid.patches());
   }
+  // One decoded picture at a time: it is cut, encoded and gone before the next one is decoded.
   for (const auto& medium : media) {
     if (medium->encoded) continue;
     const auto share = static_cast<double>(medium->grid.patches());

@@ -23,7 +23,8 @@ ChatMessage user_message(const Turn& turn);
 /// Throws Error{limit} where a request would hold more pictures and videos than allowed.
 void check_media_count(size_t count);
 
-/// Reads the media of `turn`, pictures first. Ends early where `listeners.stop` asks for it.
+/// Reads the media of `turn` as far as the prompt needs, pictures first. Throws Error{limit} before a video
+/// where the media before it leave no room. Ends early where `listeners.stop` asks for it.
 Media read_media(const Turn& turn, const detail::Runtime& runtime, const Listeners& listeners);
 
 /// Cuts and encodes media that have no features yet, adding to `timings`. False where `listeners.stop` ended

@@ -1,5 +1,6 @@
 // Reads tokenizer files of Hugging Face into a spec. Every component this tokenizer does not implement is
 // refused by name, for a wrong id is worse than no answer.
+#include <array>
 #include <charconv>
 
 #include "base/error.h"
@@ -80,24 +81,41 @@ void check_model(const JsonObject& model) {
   expect(model, "ignore_merges", false);
 }
 
-// Looks at each value once: a lookup by key for each of the pieces would take longer than parsing them.
-std::vector<std::string> read_vocabulary(const JsonObject& vocabulary) {
-  std::vector<std::string> by_id;
-  for (const auto& [piece, value] : vocabulary.json().get_ref<const Json::object_t&>()) {
-    if (piece.empty()) vocabulary.refuse(piece, "an empty token");
+// The pieces of a vocabulary by id, collected while the file is read: a tree of all of them would take longer
+// to build than everything else here, and a hostile one gigabytes. A piece given twice is refused with the
+// tables, where pieces are looked up by their text.
+class VocabularyReader {
+ public:
+  VocabularyReader(const JsonSource& source, std::string_view path) : source_(source), path_(path) {}
+
+  JsonStream stream() {
+    return {.path = path_, .kind = JsonStream::Kind::object, .entry = [this](auto& piece, auto& value) {
+              add(piece, value);
+            }};
+  }
+  std::vector<std::string> take() { return std::move(by_id_); }
+
+ private:
+  void add(const std::string& piece, const Json& value) {
+    if (piece.empty()) refuse(piece, "an empty token");
     if (!value.is_number_unsigned() || value.get<uint64_t>() >= static_cast<uint64_t>(kMaxTokenIds)) {
-      vocabulary.refuse(piece,
-                        fmt::format("found {}, expected an id from 0 to {}", shown(value), kMaxTokenIds - 1));
+      refuse(piece, fmt::format("found {}, expected an id from 0 to {}", shown(value), kMaxTokenIds - 1));
     }
     auto id = value.get<size_t>();
-    if (id >= by_id.size()) by_id.resize(id + 1);
-    if (!by_id[id].empty()) {
-      vocabulary.refuse(piece, fmt::format("id {} is \"{}\" already", id, printable(by_id[id])));
-    }
-    by_id[id] = piece;
+    if (id >= by_id_.size()) by_id_.resize(id + 1);
+    if (!by_id_[id].empty()) refuse(piece, fmt::format("id {} is \"{}\" already", id, printable(by_id_[id])));
+    by_id_[id] = piece;
   }
-  return by_id;
-}
+
+  [[noreturn]] void refuse(std::string_view piece, std::string_view message) const {
+    fail(source_.code, "{}: {}{}{}: {}", source_.name, path_, path_.empty() ? "" : ".", printable(piece),
+         message);
+  }
+
+  const JsonSource& source_;
+  std::string_view path_;
+  std::vector<std::string> by_id_;
+};
 
 using MergePair = std::pair<std::string, std::string>;
 
@@ -116,21 +134,34 @@ std::optional<MergePair> read_merge(const Json& merge) {
   return MergePair(merge[0].get<std::string>(), merge[1].get<std::string>());
 }
 
-std::vector<MergePair> read_merges(const JsonObject& model) {
-  const Json& list = model.at("merges");
-  if (!list.is_array()) model.refuse("merges", "expected an array");
-  std::vector<MergePair> merges;
-  merges.reserve(list.size());
-  for (const Json& item : list) {
-    auto merge = read_merge(item);
-    if (!merge) {
-      model.refuse("merges", fmt::format("[{}]: found {}, expected \"a b\" or [\"a\", \"b\"]", merges.size(),
-                                         shown(item)));
-    }
-    merges.push_back(std::move(*merge));
+// The merges by rank, collected while the file is read.
+class MergesReader {
+ public:
+  explicit MergesReader(const JsonSource& source) : source_(source) {}
+
+  JsonStream stream() {
+    return {.path = "model.merges", .kind = JsonStream::Kind::array, .entry = [this](auto&, auto& value) {
+              add(value);
+            }};
   }
-  return merges;
-}
+  std::vector<MergePair> take() { return std::move(merges_); }
+
+ private:
+  void add(const Json& value) {
+    if (merges_.size() == static_cast<size_t>(kMaxTokenIds)) {
+      fail(source_.code, "{}: model.merges: more than {} entries", source_.name, kMaxTokenIds);
+    }
+    auto merge = read_merge(value);
+    if (!merge) {
+      fail(source_.code, "{}: model.merges: [{}]: found {}, expected \"a b\" or [\"a\", \"b\"]", source_.name,
+           merges_.size(), shown(value));
+    }
+    merges_.push_back(std::move(*merge));
+  }
+
+  const JsonSource& source_;
+  std::vector<MergePair> merges_;
+};
 
 AddedToken read_added_token(const JsonObject& entry, TokenId id) {
   expect(entry, "single_word", false);
@@ -143,32 +174,41 @@ AddedToken read_added_token(const JsonObject& entry, TokenId id) {
   return {.id = id, .content = entry.string("content"), .special = special};
 }
 
-TokenizerSpec read_tokenizer_json(const std::filesystem::path& path) {
-  JsonSource source{.name = path.string(), .code = ErrorCode::model_file};
-  Json document = parse_json(read_text(path), source);
-  JsonObject root(document, source);
-  check_components(root, source);
-  JsonObject model = root.object("model");
-  check_model(model);
-  TokenizerSpec spec{.vocabulary = read_vocabulary(model.object("vocab")),
-                     .merges = read_merges(model),
-                     .added = {},
-                     .source = source.name};
-  if (!root.has("added_tokens")) return spec;
+std::vector<AddedToken> read_added_tokens(const JsonObject& root, const JsonSource& source) {
+  std::vector<AddedToken> tokens;
+  if (!root.has("added_tokens")) return tokens;
   const Json& added = root.at("added_tokens");
   if (!added.is_array()) root.refuse("added_tokens", "expected an array");
   for (size_t i = 0; i < added.size(); ++i) {
     JsonObject entry(added[i], source, fmt::format("added_tokens[{}]", i));
-    spec.added.push_back(
-        read_added_token(entry, static_cast<TokenId>(entry.integer("id", 0, kMaxTokenIds - 1))));
+    tokens.push_back(read_added_token(entry, static_cast<TokenId>(entry.integer("id", 0, kMaxTokenIds - 1))));
   }
-  return spec;
+  return tokens;
+}
+
+TokenizerSpec read_tokenizer_json(const std::filesystem::path& path) {
+  JsonSource source{.name = path.string(), .code = ErrorCode::model_file};
+  VocabularyReader vocabulary(source, "model.vocab");
+  MergesReader merges(source);
+  Json document = parse_json(read_text(path), source, std::array{vocabulary.stream(), merges.stream()});
+  JsonObject root(document, source);
+  check_components(root, source);
+  JsonObject model = root.object("model");
+  check_model(model);
+  model.object("vocab");
+  if (!model.at("merges").is_array()) model.refuse("merges", "expected an array");
+  return {.vocabulary = vocabulary.take(),
+          .merges = merges.take(),
+          .added = read_added_tokens(root, source),
+          .source = source.name};
 }
 
 std::vector<std::string> read_vocab_json(const std::filesystem::path& path) {
   JsonSource source{.name = path.string(), .code = ErrorCode::model_file};
-  Json document = parse_json(read_text(path), source);
-  return read_vocabulary(JsonObject(document, source));
+  VocabularyReader vocabulary(source, "");
+  Json document = parse_json(read_text(path), source, std::array{vocabulary.stream()});
+  JsonObject must_be_an_object(document, source);
+  return vocabulary.take();
 }
 
 std::vector<MergePair> read_merges_txt(const std::filesystem::path& path) {

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "tokenizer/byte_alphabet.h"
+#include "tokenizer/piece_index.h"
 #include "tokenizer/utf8.h"
 
 namespace qvl {
@@ -13,7 +14,9 @@ namespace {
 // Turns a spec into tables, naming its source in every refusal. Borrows the spec.
 class TableBuilder {
  public:
-  explicit TableBuilder(const TokenizerSpec& spec) : spec_(spec) { index_vocabulary(); }
+  explicit TableBuilder(const TokenizerSpec& spec) : spec_(spec), pieces_(spec.vocabulary) {
+    index_vocabulary();
+  }
 
   TokenizerData build() {
     AddedTokenMatcher added = add_tokens();  // first: it says which pieces are not in the alphabet
@@ -30,12 +33,11 @@ class TableBuilder {
     if (spec_.vocabulary.size() > static_cast<size_t>(kMaxTokenIds)) {
       refuse("{} tokens, at most {} allowed", spec_.vocabulary.size(), kMaxTokenIds);
     }
-    pieces_.reserve(spec_.vocabulary.size());
     for (size_t id = 0; id < spec_.vocabulary.size(); ++id) {
       std::string_view piece = spec_.vocabulary[id];
       if (piece.empty()) continue;
-      auto [known, fresh] = pieces_.emplace(piece, static_cast<TokenId>(id));
-      if (!fresh) refuse("tokens {} and {} are both \"{}\"", known->second, id, printable(piece));
+      auto known = pieces_.insert(static_cast<TokenId>(id));
+      if (known) refuse("tokens {} and {} are both \"{}\"", *known, id, printable(piece));
     }
   }
 
@@ -51,11 +53,11 @@ class TableBuilder {
       refuse("added token \"{}\": found id {}, expected 0 to {}", shown, token.id, kMaxTokenIds - 1);
     }
     auto piece = pieces_.find(token.content);
-    if (piece != pieces_.end() && piece->second != token.id) {
-      refuse("added token \"{}\": id {}, but the vocabulary has it as {}", shown, token.id, piece->second);
+    if (piece && *piece != token.id) {
+      refuse("added token \"{}\": id {}, but the vocabulary has it as {}", shown, token.id, *piece);
     }
     auto id = static_cast<size_t>(token.id);
-    if (piece == pieces_.end() && id < spec_.vocabulary.size() && !spec_.vocabulary[id].empty()) {
+    if (!piece && id < spec_.vocabulary.size() && !spec_.vocabulary[id].empty()) {
       refuse("added token \"{}\": id {} is \"{}\" in the vocabulary", shown, id,
              printable(spec_.vocabulary[id]));
     }
@@ -99,16 +101,16 @@ class TableBuilder {
       std::string letter;
       append_utf8(letter, byte_to_alphabet(static_cast<unsigned char>(byte)));
       auto piece = pieces_.find(letter);
-      if (piece == pieces_.end()) refuse("no token for byte 0x{:02x} (\"{}\")", byte, letter);
-      ids[byte] = piece->second;
+      if (!piece) refuse("no token for byte 0x{:02x} (\"{}\")", byte, letter);
+      ids[byte] = *piece;
     }
     return ids;
   }
 
   TokenId piece_of_merge(size_t rank, std::string_view text) const {
     auto piece = pieces_.find(text);
-    if (piece == pieces_.end()) refuse("merge {}: \"{}\" is not in the vocabulary", rank, printable(text));
-    return piece->second;
+    if (!piece) refuse("merge {}: \"{}\" is not in the vocabulary", rank, printable(text));
+    return *piece;
   }
 
   MergeTable merges() const {
@@ -116,9 +118,11 @@ class TableBuilder {
       refuse("{} merges, at most {} allowed", spec_.merges.size(), kMaxTokenIds);
     }
     MergeTable table(spec_.merges.size());
+    std::string whole;  // its memory serves all merges
     for (size_t rank = 0; rank < spec_.merges.size(); ++rank) {
       const auto& [left, right] = spec_.merges[rank];
-      Merge merge{.rank = static_cast<int32_t>(rank), .merged = piece_of_merge(rank, left + right)};
+      whole.assign(left).append(right);
+      Merge merge{.rank = static_cast<int32_t>(rank), .merged = piece_of_merge(rank, whole)};
       if (!table.insert(piece_of_merge(rank, left), piece_of_merge(rank, right), merge)) {
         refuse("merge {}: \"{}\" and \"{}\" given twice", rank, printable(left), printable(right));
       }
@@ -127,7 +131,7 @@ class TableBuilder {
   }
 
   const TokenizerSpec& spec_;
-  std::unordered_map<std::string_view, TokenId> pieces_;
+  PieceIndex pieces_;
   std::unordered_map<TokenId, const AddedToken*> added_by_id_;
 };
 

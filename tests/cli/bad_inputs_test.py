@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import struct
 import unittest
 import zlib
@@ -81,6 +82,9 @@ class BadOptions(ProgramTest):
             (f"tokens: found {vocabulary}, expected 0 to {vocabulary - 1}", [*self.LOGITS, "--tokens", vocabulary]),
             ("IDS: found \"a\"", ["detokenize", "--model", MODEL, "1,a"]),
             ("IDS: found \"-1\"", ["detokenize", "--model", MODEL, "--", "-1"]),
+            ("token id 999999: expected 0 to ", ["detokenize", "--model", MODEL, "1,999999"]),
+            ("--video-prompt: found \"x\", expected timestamps or nested",
+             ["eval", "--model", MODEL, "--questions", "q", "--video-prompt", "x"]),
             ("system: byte 1: not valid UTF-8", [*self.RUN, "--system", b"a\x80".decode("utf-8", "surrogateescape"), "Q"]),
             ("prompt: it is empty", [*self.RUN, ""]),
             ("prompt: it is empty", [*self.LOGITS, "--raw", "--prompt", ""]),
@@ -94,6 +98,35 @@ class BadOptions(ProgramTest):
             ("prompt: more places for pictures than were given",
              [*self.LOGITS, "--image", IMAGE, "--raw", "--prompt", "<|image_pad|><|image_pad|>"]),
         ])
+
+
+class BadQuestions(ProgramTest):
+    """Exit code 2; the line and what is wrong with it."""
+
+    def test_media_are_lists_of_names(self):
+        path = self.folder / "questions.jsonl"
+        rows = [("a.png", "images: expected a list of files"), ([1], "images: expected a list of files"),
+                (["a\0b"], "images: a NUL character in the name of a file")]
+        for images, message in rows:
+            path.write_text(json.dumps({"kind": "k", "question": "Q", "answer": "A", "images": images}) + "\n")
+            result = self.refused(2, message, "eval", "--model", MODEL, "--questions", path)
+            self.assertEqual(result.stderr.decode(), f"qvl: {path}: line 1: {message}\n")
+
+
+class BadNames(ProgramTest):
+    """Names of files that would drive a terminal, or that are none."""
+
+    def test_control_characters_are_shown_escaped(self):
+        for name, shown in (("a\x1b[31m.png", "a\\x1b[31m.png"), ("a\u009b.png", "a\xc2\\x9b.png")):
+            result = self.refused(4, ".png: cannot open", "run", "--model", MODEL, "--image", name, "Q")
+            self.assertEqual(result.stderr,
+                             f"qvl: {shown}: cannot open: No such file or directory\n".encode("utf-8" if shown.isascii() else "latin-1"))
+
+    def test_the_empty_name(self):
+        message = '"": cannot open: No such file or directory'
+        self.refused(4, f"qvl: {message}", "run", "--model", MODEL, "--image", "", "Q")
+        self.refused(3, f"qvl: {message}", "run", "--model", "", "Q")
+        self.refused(2, f"qvl: {message}", "eval", "--model", MODEL, "--questions", "")
 
 
 class BadModels(ProgramTest):
@@ -213,6 +246,14 @@ class Limits(ProgramTest):
         text = b"word " * context
         result = self.refused(5, f"the model takes {context}", "run", "--model", MODEL, "-", input=text)
         self.assertRegex(result.stderr.decode(), r"prompt: \d{4,} tokens, 0 of them of pictures")
+
+    def test_pictures_are_counted_by_their_headers(self):
+        path = self.folder / "wide.png"
+        path.write_bytes(png(8000, 8000, b"\0" * 8000 * 24001))  # 192 MB of pixels each, if they were decoded
+        context = json.loads((MODEL / "config.json").read_text())["text_config"]["max_position_embeddings"]
+        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+        self.refused(5, f"the model takes {context}", "run", "--model", MODEL, *["--image", path] * 16, "Q")
+        self.assertLess(max(0, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss - before), 150_000)
 
     def test_too_many_pictures(self):
         self.refused(5, "65 pictures and videos, at most 64 are allowed", "run", "--model", MODEL,

@@ -54,6 +54,11 @@ class Chat(ProgramTest):
         # The answer, its end, the new turn; an answer of odd bytes may be spelled in other tokens when read again.
         self.assertLess(computed[1], 10 * 3 + len(self.tokenize("<|im_end|>\n" + turn("And?"))) + 1)
 
+    def test_a_line_that_is_too_long_is_dropped(self):
+        text, errors = self.chat(["x" * (1 << 20) + "y", "What?"])
+        self.assertEqual(text, self.good("run", "--model", MODEL, *GREEDY, "What?").decode())
+        self.assertEqual(errors, "qvl: a line of more than the 1048576 bytes allowed; it is dropped\n")
+
     def test_an_error_ends_its_turn_alone(self):
         text, errors = self.chat(["/image no-such-picture.png", "What?", "What?"])
         self.assertEqual(text, self.good("run", "--model", MODEL, *GREEDY, "What?").decode())

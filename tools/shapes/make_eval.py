@@ -5,7 +5,8 @@
 OUT gets the pictures (PNG and JPEG) and questions.jsonl, one object a line: kind, images, videos, question, answer.
 Every picture serves one question.  Needs numpy and Pillow only; for --videos ffmpeg too, which writes MP4 files and
 decodes them again into .npy files beside them, so that an evaluation without a video decoder sees the same frames.
-Seeds below 10,000,000 are never used in training.
+Seeds below 10,000,000 are never used in training; with --videos the seed lies below 10,000, for its thousandfold is that
+of the first video.
 """
 import argparse
 import json
@@ -79,8 +80,10 @@ def main():
     for name, default in (("seed", 7), ("count", 1000), ("pairs", 0), ("videos", 0)):
         parser.add_argument("--" + name, type=int, default=default)
     args = parser.parse_args()
-    if not 0 <= args.seed < 10_000:
-        parser.error("the seed must lie below 10,000")
+    # Each video has a seed of its own, made from this one.
+    limit = 10_000 if args.videos else 10_000_000
+    if not 0 <= args.seed < limit:
+        parser.error(f"the seed must lie below {limit:,}" + (" where there are videos" if args.videos else ""))
     args.out.mkdir(parents=True, exist_ok=True)
     rng, lines = np.random.default_rng(args.seed), []
     for number in range(args.count):
