@@ -34,16 +34,17 @@ std::string read_all(int fd, const std::string& name, uint64_t max_bytes) {
 std::string one_line(std::string_view text) {
   constexpr std::string_view digits = "0123456789abcdef";
   std::string out;
+  size_t escaped = 0;  // bytes from here on
   for (size_t i = 0; i < text.size(); ++i) {
     const auto c = static_cast<unsigned char>(text[i]);
-    // U+0080 to U+009F are control characters too, in two bytes.
-    const bool after_c2 = i > 0 && text[i - 1] == '\xC2';
-    if (c == '\n') {
-      out += ' ';
-    } else if (c < 0x20 || c == 0x7F || (after_c2 && c < 0xA0)) {
+    const auto next = static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : 0);
+    if ((c < 0x20 && c != '\n') || c == 0x7F) escaped = 1;
+    if (c == 0xC2 && next >= 0x80 && next < 0xA0) escaped = 2;  // U+0080 to U+009F
+    if (escaped > 0) {
       (out += "\\x") += {digits[c >> 4], digits[c & 15]};
+      --escaped;
     } else {
-      out += text[i];
+      out += c == '\n' ? ' ' : text[i];
     }
   }
   return out;
