@@ -77,8 +77,7 @@ Json report_json(const BenchmarkReport& report, const Model& model, const Starts
     const std::string key = "encode_" + std::to_string(encode.size) + "_s";
     json[key] = rounded(encode.seconds.median, 4);
     spreads[key] = spread_json(encode.seconds, 4);
-    json["encode_" + std::to_string(encode.size) + "_gop_s"] =
-        rounded(encode.gop / encode.seconds.median, 1);
+    json["encode_" + std::to_string(encode.size) + "_gop_s"] = rounded(encode.gop / encode.seconds.median, 1);
   }
   const std::string prefill = "prefill_" + std::to_string(report.prompt_tokens) + "_tok_s";
   json[prefill] = rounded(report.prefill_tokens_per_s.median, 2);
@@ -92,8 +91,7 @@ Json report_json(const BenchmarkReport& report, const Model& model, const Starts
     }
   }
   if (report.first_token_size > 0) {
-    json["first_token_" + std::to_string(report.first_token_size) + "_s"] =
-        rounded(report.first_token_s, 3);
+    json["first_token_" + std::to_string(report.first_token_size) + "_s"] = rounded(report.first_token_s, 3);
   }
   json["peak_rss_gb"] = rounded(peak_rss_gb(), 3);
   if (starts.cold_s > 0) json["start_cold_s"] = rounded(starts.cold_s, 3);
@@ -135,8 +133,8 @@ void print_report(const BenchmarkReport& report, const Model& model, const Start
              shown(report.prefill_tokens_per_s.median, 1) + " tok/s",
              shown(rate, 0) + " GOP/s, " + share(rate, gops)));
   for (const DecodeResult& decode : report.decode) {
-    const double bytes = decode.tokens_per_s.median / static_cast<double>(decode.streams) *
-                         report.weight_bytes_per_step / 1e9;
+    const double bytes =
+        decode.tokens_per_s.median / static_cast<double>(decode.streams) * report.weight_bytes_per_step / 1e9;
     print(line("decode, " + std::to_string(decode.streams) + (decode.streams == 1 ? " stream" : " streams"),
                shown(decode.tokens_per_s.median, 1) + " tok/s",
                shown(bytes, 1) + " GB/s, " + share(bytes, report.peaks.read_gb_s)));
@@ -205,7 +203,8 @@ void add_bench(CLI::App& app, Action& action) {
               {0, 3,
                "preset: 0 one thread, scalar, float32; 1 all threads, best kernels, float32; 2 8 bits; 3 "
                "4-bit decoder weights"});
-  add_integer(command, "--repeat", args->options.repeat, {1, 1000, "counted runs of each; medians are shown"});
+  add_integer(command, "--repeat", args->options.repeat,
+              {1, 1000, "counted runs of each; medians are shown"});
   add_text(command, "--starts", args->cold_folder,
            "also measure a first start that packs into this folder, and a second one from it")
       ->type_name("FOLDER");

@@ -120,12 +120,12 @@ void TextDecoder::layer(int64_t index, std::span<const SequenceStep> steps, Deco
   mlp(layers_[u(index)], pass.x, ops);
   uint64_t first = 0;
   for (const SequenceStep& step : steps) {
-    each_visual_row(
-        step.chunk, step.cache->size(),
-        [&](uint64_t row, const VisionFeatures& features, uint64_t feature_row) {
-          if (u(index) >= features.deepstack.size()) return;
-          add_row(pass.x.row(first + row), features.deepstack[u(index)].row(feature_row), pass.x.columns());
-        });
+    each_visual_row(step.chunk, step.cache->size(),
+                    [&](uint64_t row, const VisionFeatures& features, uint64_t feature_row) {
+                      if (u(index) >= features.deepstack.size()) return;
+                      add_row(pass.x.row(first + row), features.deepstack[u(index)].row(feature_row),
+                              pass.x.columns());
+                    });
     first += step.chunk.ids.size();
   }
 }
@@ -157,8 +157,7 @@ void TextDecoder::attention(int64_t index, std::span<const SequenceStep> steps, 
 }
 
 // QK-norm and rotation, in place. qkv: [tokens, query_width + 2 kv_width]
-void TextDecoder::normalise_heads(const Layer& layer, const RotaryTable& rotary, float* qkv,
-                                  Ops& ops) const {
+void TextDecoder::normalise_heads(const Layer& layer, const RotaryTable& rotary, float* qkv, Ops& ops) const {
   const int64_t stride = config_.query_width() + 2 * config_.kv_width();
   const auto tokens = static_cast<int64_t>(rotary.cos.rows());
   ops.head_norm(qkv, {.heads = config_.num_attention_heads, .stride = stride, .tokens = tokens},

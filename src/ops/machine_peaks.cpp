@@ -23,8 +23,7 @@ double best_time(ThreadPool& pool, Work work) {
   double best = 1e9;
   for (int pass = 0; pass < kPasses; ++pass) {
     const auto start = std::chrono::steady_clock::now();
-    pool.parallel_for(static_cast<size_t>(pool.size()), 1,
-                      [&](size_t begin, size_t, int) { work(begin); });
+    pool.parallel_for(static_cast<size_t>(pool.size()), 1, [&](size_t begin, size_t, int) { work(begin); });
     best = std::min(best, seconds_since(start));
   }
   return best;

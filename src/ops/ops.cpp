@@ -212,8 +212,8 @@ void Ops::attention(const BlockedAttentionArgs& args) {
 }
 
 void Ops::write_kv(const KvBlocks& blocks, const KvRows& rows) {
-  // A block begins as zeros: attention multiplies the places behind its last key by zero, and there must be no
-  // NaN by chance. Memory of blocks that never begin is not touched.
+  // A block begins as zeros: attention multiplies the places behind its last key by zero, and there must be
+  // no NaN by chance. Memory of blocks that never begin is not touched.
   const int64_t first_block = (rows.first + kBlockKeys - 1) / kBlockKeys;
   const int64_t end_block = (rows.first + rows.tokens + kBlockKeys - 1) / kBlockKeys;
   for (int64_t head = 0; head < rows.kv_heads; ++head) {

@@ -51,23 +51,22 @@ Spread measure(int64_t repeat, Body body, Value value) {
   }
   std::sort(values.begin(), values.end());
   const size_t middle = values.size() / 2;
-  const double median =
-      values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+  const double median = values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
   return {.median = median, .least = values.front(), .most = values.back()};
 }
 
 PatchedMedia random_picture(int64_t size, const VisionConfig& config) {
   const int64_t side = size / config.patch_size;
-  PatchedMedia media{.pixels = Tensor(static_cast<uint64_t>(side * side),
-                                      static_cast<uint64_t>(config.patch_values())),
-                     .grid = {.t = 1, .h = side, .w = side}};
+  PatchedMedia media{
+      .pixels = Tensor(static_cast<uint64_t>(side * side), static_cast<uint64_t>(config.patch_values())),
+      .grid = {.t = 1, .h = side, .w = side}};
   std::mt19937 random(1);
   std::uniform_real_distribution<float> pixel(-1, 1);
   for (float& value : media.pixels.values()) value = pixel(random);
   return media;
 }
 
-// Multiplications and additions of one picture: docs/model.md, "Cost".
+// Multiplications and additions of one picture; norms and pointwise functions are not counted.
 double encode_ops(int64_t patches, const VisionConfig& config) {
   const auto hidden = static_cast<double>(config.hidden_size), n = static_cast<double>(patches);
   const double block = 4 * hidden * hidden + 2 * hidden * static_cast<double>(config.intermediate_size);
@@ -120,8 +119,9 @@ class Benchmark {
   BenchmarkReport run() {
     BenchmarkReport report;
     tell(0);
-    report.peaks = {.read_gb_s = measure_read_bytes_per_second(runtime_.pool, runtime_.network.packed()) / 1e9,
-                    .int8_gop_s = measure_int8_ops_per_second(runtime_.pool, runtime_.ops.isa()) / 1e9};
+    report.peaks = {
+        .read_gb_s = measure_read_bytes_per_second(runtime_.pool, runtime_.network.packed()) / 1e9,
+        .int8_gop_s = measure_int8_ops_per_second(runtime_.pool, runtime_.ops.isa()) / 1e9};
     measure_text(report);
     for (int64_t size : options_.image_sizes) {
       tell(0.5);
@@ -145,10 +145,10 @@ class Benchmark {
     for (int64_t streams : options_.streams) {
       tell(0.2);
       const auto tokens = static_cast<double>(streams * options_.decode_tokens);
-      report.decode.push_back({.streams = streams,
-                               .tokens_per_s = measure(
-                                   options_.repeat, [&] { decode(streams); },
-                                   [&](double seconds) { return tokens / seconds; })});
+      report.decode.push_back(
+          {.streams = streams,
+           .tokens_per_s = measure(
+               options_.repeat, [&] { decode(streams); }, [&](double seconds) { return tokens / seconds; })});
     }
     report.weight_bytes_per_step = static_cast<double>(runtime_.network.decode_bytes());
   }

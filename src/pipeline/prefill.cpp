@@ -61,8 +61,9 @@ bool prefill(const PrefillRun& run, CachedSequence& cached, detail::Runtime& run
     const SequenceStep step{
         .chunk = {.ids = part(run.wanted.ids), .positions = part(run.positions), .visual = spans},
         .cache = &cached.cache};
-    with_memory_for(fmt::format("to compute {} tokens at once", count),
-                    [&] { runtime.network.forward({&step, 1}, runtime.pass, runtime.ops); });
+    with_memory_for(fmt::format("to compute {} tokens at once", count), [&] {
+      runtime.network.forward({&step, 1}, runtime.pass, runtime.ops);
+    });
     extend(cached.held, run.wanted, first + count);
     on_chunk(first, runtime.pass.x);
     runtime.network.release_rows();

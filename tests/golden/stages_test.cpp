@@ -35,15 +35,11 @@ class Stages : public ::testing::TestWithParam<std::tuple<std::string, std::stri
   /// The patches of all media. A picture keeps its pixels, a video its patches, until it is encoded.
   std::vector<PatchedMedia> patches() const {
     std::vector<PatchedMedia> result;
-    const PatchOptions options = patch_options(runtime_->files.image_preprocessor);
     for (const auto& medium : media_) {
-      if (medium->kind == Medium::Kind::image) {
-        result.push_back(image_to_patches(medium->image, options, medium->name));
-      } else {
-        Tensor copy(medium->patches.pixels.rows(), medium->patches.pixels.columns());
-        std::ranges::copy(medium->patches.pixels.values(), copy.data());
-        result.push_back({.pixels = std::move(copy), .grid = medium->patches.grid});
-      }
+      cut_patches(*medium, *runtime_);
+      Tensor copy(medium->patches.pixels.rows(), medium->patches.pixels.columns());
+      std::ranges::copy(medium->patches.pixels.values(), copy.data());
+      result.push_back({.pixels = std::move(copy), .grid = medium->patches.grid});
     }
     return result;
   }
