@@ -13,7 +13,7 @@ namespace {
 // beyond 20.
 constexpr size_t kRefined = 32;
 
-// Indices of the largest values, in no order. `least` of them are known to be among the best seen so far.
+// Indices of the largest values, in no order.
 std::array<size_t, kRefined> largest(std::span<const float> values) {
   std::array<size_t, kRefined> best;
   for (size_t i = 0; i < kRefined; ++i) best[i] = i;

@@ -1,6 +1,5 @@
 // The search for 4-bit scales with AVX2, the reference's operations in the reference's order.
-#include <immintrin.h>
-
+#include "kernels/avx2_math.h"
 #include "kernels/matmul/encode.h"
 #include "kernels/matmul/encode_q4_rule.h"
 
@@ -13,12 +12,6 @@ struct Fit {
   float scale, gain;
 };
 
-float sum(__m256 v) {
-  const __m128 fours = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-  const __m128 twos = _mm_add_ps(fours, _mm_movehl_ps(fours, fours));
-  return _mm_cvtss_f32(_mm_add_ss(twos, _mm_movehdup_ps(twos)));
-}
-
 Fit refit(const __m256 (&w)[kVectors], float scale) {
   const __m256 inverse = _mm256_set1_ps(1 / scale);
   __m256 products = _mm256_setzero_ps(), squares = products;
@@ -29,7 +22,7 @@ Fit refit(const __m256 (&w)[kVectors], float scale) {
     products = _mm256_add_ps(products, _mm256_mul_ps(lanes, q));
     squares = _mm256_add_ps(squares, _mm256_mul_ps(q, q));
   }
-  const float product = sum(products), square = sum(squares);
+  const float product = avx2::sum_lanes(products), square = avx2::sum_lanes(squares);
   if (square == 0) return {0, 0};
   return {product / square, product * product / square};
 }
