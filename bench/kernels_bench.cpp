@@ -104,6 +104,7 @@ void add_rowwise(Isa isa, const std::string& name) {
   add("gelu_tanh", [&](float* x, float*) { pointwise.gelu_tanh(x, count); });
   add("gelu_erf", [&](float* x, float*) { pointwise.gelu_erf(x, count); });
   add("silu_multiply", [&](float* x, float* y) { pointwise.silu_multiply(x, y, count); });
+  add("multiply", [&](float* x, float* y) { pointwise.multiply(x, y, count, x); });
   add("add", [&](float* x, float* y) { pointwise.add(x, y, count); });
   add("rms_norm", [&](float* x, float* y) { norms.rms_norm(x, count, y, 1e-6, x); });
   add("layer_norm", [&](float* x, float* y) { norms.layer_norm(x, count, {y, y, 1e-6}, x); });

@@ -31,6 +31,23 @@ namespace qvl::avx2 {
   return _mm256_and_ps(y, _mm256_cmp_ps(x, _mm256_set1_ps(-87.3f), _CMP_NLT_UQ));
 }
 
+/// e^x for x <= 0 to 3e-6 relative, never below e^-87; NaN for NaN. Half the work of exp().
+///
+/// x log2(e) = n + f with |f| <= 1/2; 2^f by the polynomial of degree 4 of least relative error.
+[[gnu::always_inline]] static inline __m256 exp_for_weights(__m256 x) {
+  // The second operand is returned where one is NaN.
+  const __m256 t = _mm256_mul_ps(_mm256_max_ps(_mm256_set1_ps(-87.0f), x), _mm256_set1_ps(1.44269504f));
+  const __m256i n = _mm256_cvtps_epi32(t);
+  const __m256 f = _mm256_sub_ps(t, _mm256_cvtepi32_ps(n));
+  __m256 y = _mm256_set1_ps(0.00957010170f);
+  y = _mm256_fmadd_ps(y, f, _mm256_set1_ps(0.0559178603f));
+  y = _mm256_fmadd_ps(y, f, _mm256_set1_ps(0.240247448f));
+  y = _mm256_fmadd_ps(y, f, _mm256_set1_ps(0.693121815f));
+  y = _mm256_fmadd_ps(y, f, _mm256_set1_ps(0.999999261f));
+  // n is added to the exponent; for NaN it is 2^31, of which the shift leaves nothing.
+  return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(y), _mm256_slli_epi32(n, 23)));
+}
+
 /// Lanes below `count`; all from 8 on.
 [[gnu::always_inline]] static inline __m256i lanes_below(int64_t count) {
   const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);

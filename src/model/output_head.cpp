@@ -34,14 +34,13 @@ std::array<size_t, kRefined> largest(std::span<const float> values) {
 
 OutputHead::OutputHead(const std::string& name, uint64_t vocabulary, uint64_t hidden, WeightBinder& binder)
     : weights_(binder.linear(name, vocabulary, hidden)) {
-  if (weights_.parts.empty() || weights_.form() != WeightForm::q4 || vocabulary <= kRefined) return;
+  if (weights_.parts.empty() || weights_.reader().form != WeightForm::q4 || vocabulary <= kRefined) return;
   stored_ = *binder.view(name + ".weight", {vocabulary, hidden});
 }
 
 void OutputHead::logits(const float* hidden, int64_t rows, float* out, Ops& ops) const {
-  const PackedWeight& weight = weights_.parts.front();
-  ops.linear(ops.input(hidden, rows, weight.inputs, weight.form),
-             {.weights = weights_.parts, .bias = {}, .y = out});
+  const PackedWeight& weight = weights_.reader();
+  ops.linear(ops.input(hidden, rows, weight), {.weights = weights_.parts, .bias = {}, .y = out});
   if (stored_.bytes.empty()) return;
   ops.pool().parallel_for(static_cast<size_t>(rows), 1, [&](size_t begin, size_t end, int) {
     for (size_t row = begin; row < end; ++row) {

@@ -143,7 +143,7 @@ void TextDecoder::attention(int64_t index, std::span<const SequenceStep> steps, 
                                                 .weight = layer.input_norm.weight,
                                                 .eps = config_.rms_norm_eps,
                                                 .y = rows},
-                                               layer.qkv.form());
+                                               layer.qkv.reader());
   ops.linear(input, {.weights = layer.qkv.parts, .bias = {}, .y = qkv});
   normalise_heads(layer, pass.rotary, qkv, ops);
   float* attended = ops.scratch(Ops::Slot::heads, tokens * q_width);
@@ -152,7 +152,7 @@ void TextDecoder::attention(int64_t index, std::span<const SequenceStep> steps, 
     attend(index, step, qkv + first * width, attended + first * q_width, ops);
     first += std::ssize(step.chunk.ids);
   }
-  ops.linear(ops.input(attended, tokens, q_width, layer.o.form()),
+  ops.linear(ops.input(attended, tokens, layer.o.reader()),
              {.weights = layer.o.parts, .bias = {}, .y = pass.x.data(), .epilogue = Epilogue::add});
 }
 
@@ -225,9 +225,9 @@ void TextDecoder::mlp(const Layer& layer, Tensor& x, Ops& ops) const {
                                                 .weight = layer.post_attention_norm.weight,
                                                 .eps = config_.rms_norm_eps,
                                                 .y = rows},
-                                               layer.gate_up.form());
+                                               layer.gate_up.reader());
   ops.linear(input, {.weights = layer.gate_up.parts, .bias = {}, .y = gate_up});
-  ops.linear(ops.silu_input(gate_up, tokens, config_.intermediate_size, layer.down.form()),
+  ops.linear(ops.silu_input(gate_up, tokens, layer.down.reader()),
              {.weights = layer.down.parts, .bias = {}, .y = x.data(), .epilogue = Epilogue::add});
 }
 

@@ -24,7 +24,7 @@ VisionTower::VisionTower(const VisionConfig& config, WeightBinder& binder) : con
                                   {u(config.num_position_embeddings), u(config.hidden_size)});
   for (int64_t i = 0; i < config.depth; ++i) blocks_.push_back(bind_block(i, binder));
   const bool quantised = !blocks_.empty() && !blocks_.front().qkv.parts.empty() &&
-                         blocks_.front().qkv.form() != WeightForm::stored;
+                         blocks_.front().qkv.reader().form != WeightForm::stored;
   integer_attention_ = quantised && config.head_dim() % 2 == 0 && config.head_dim() <= kMaxBlockedWidth;
   merger_ = bind_merger("model.visual.merger", u(config.hidden_size), binder);
   for (size_t i = 0; i < config.deepstack_visual_indexes.size(); ++i) {
@@ -87,7 +87,7 @@ VisionRun VisionTower::begin(const PatchedMedia& media, Ops& ops) const {
                 .rotary = vision_rotary(config_, grid),
                 .next_block = 0,
                 .features = {}};
-  ops.linear(ops.input(media.pixels.data(), grid.patches(), config_.patch_values(), WeightForm::stored),
+  ops.linear(ops.input(media.pixels.data(), grid.patches(), patch_embedding_),
              {.weights = {&patch_embedding_, 1}, .bias = patch_bias_, .y = run.x.data()});
   add_position_embedding(position_table_, config_, grid, run.x);
   return run;
@@ -124,11 +124,11 @@ void VisionTower::attention(const Block& block, VisionRun& run, Ops& ops) const 
                                                   .bias = block.norm1.bias,
                                                   .eps = config_.layer_norm_eps,
                                                   .y = attended},
-                                                 block.qkv.form());
+                                                 block.qkv.reader());
   ops.linear(input, {.weights = block.qkv.parts, .bias = block.qkv.bias, .y = qkv});
   integer_attention_ ? attend_blocked(run, qkv, attended, ops) : attend(run, qkv, attended, ops);
   ops.linear(
-      ops.input(attended, rows, hidden, block.proj.form()),
+      ops.input(attended, rows, block.proj.reader()),
       {.weights = block.proj.parts, .bias = block.proj.bias, .y = run.x.data(), .epilogue = Epilogue::add});
 }
 
@@ -201,11 +201,11 @@ void VisionTower::mlp(const Block& block, VisionRun& run, Ops& ops) const {
                                                     .bias = block.norm2.bias,
                                                     .eps = config_.layer_norm_eps,
                                                     .y = normed},
-                                                   block.fc1.form());
+                                                   block.fc1.reader());
     ops.linear(
         input,
         {.weights = block.fc1.parts, .bias = block.fc1.bias, .y = inner, .epilogue = Epilogue::gelu_tanh});
-    ops.linear(ops.input(inner, count, config_.intermediate_size, block.fc2.form()),
+    ops.linear(ops.input(inner, count, block.fc2.reader()),
                {.weights = block.fc2.parts, .bias = block.fc2.bias, .y = x, .epilogue = Epilogue::add});
   }
 }
@@ -218,18 +218,17 @@ Tensor VisionTower::merge(const Merger& merger, NormPlace place, const Tensor& x
   const bool by_patch = place == NormPlace::before_concat;
   float* normed = ops.scratch(Ops::Slot::rows, tokens * width);
   float* inner = ops.scratch(Ops::Slot::wide, tokens * width);
-  ops.layer_norm_input({.x = x.data(),
-                        .rows = by_patch ? static_cast<int64_t>(x.rows()) : tokens,
-                        .weight = merger.norm.weight,
-                        .bias = merger.norm.bias,
-                        .eps = config_.layer_norm_eps,
-                        .y = normed},
-                       WeightForm::stored);
+  ops.layer_norm({.x = x.data(),
+                  .rows = by_patch ? static_cast<int64_t>(x.rows()) : tokens,
+                  .weight = merger.norm.weight,
+                  .bias = merger.norm.bias,
+                  .eps = config_.layer_norm_eps,
+                  .y = normed});
   ops.linear(
-      ops.input(normed, tokens, width, merger.fc1.form()),
+      ops.input(normed, tokens, merger.fc1.reader()),
       {.weights = merger.fc1.parts, .bias = merger.fc1.bias, .y = inner, .epilogue = Epilogue::gelu_erf});
   Tensor out(u(tokens), u(config_.out_hidden_size));
-  ops.linear(ops.input(inner, tokens, width, merger.fc2.form()),
+  ops.linear(ops.input(inner, tokens, merger.fc2.reader()),
              {.weights = merger.fc2.parts, .bias = merger.fc2.bias, .y = out.data()});
   return out;
 }

@@ -19,7 +19,7 @@ struct Linear {
   std::vector<float> bias;          // [all outputs]
 
   /// What inputs are made for; all parts agree.
-  WeightForm form() const { return parts.front().form; }
+  const PackedWeight& reader() const { return parts.front(); }
   uint64_t bytes() const;
 };
 

@@ -51,59 +51,71 @@ void Ops::each_row(int64_t rows, int64_t width, RowBody body) {
   });
 }
 
-// Quantises what row(index, scratch) returns, for each row.
-LinearInput Ops::quantised_rows(int64_t rows, int64_t inputs,
+// Quantises what row(index, scratch) returns, scaled for the reader, for each row.
+LinearInput Ops::quantised_rows(int64_t rows, const PackedWeight& reader,
                                 FunctionRef<const float*(int64_t, float*)> row) {
+  QVL_CHECK(reader.input_scale != nullptr);
+  const int64_t inputs = reader.inputs;
   const QuantisedRows& out = quantised_.shape(rows, inputs);
   reserve_worker_scratch(inputs);
   const QuantiseRow quantise = quantise_row(isa_);
-  each_row(rows, inputs, [&](int64_t r, int worker) { quantise(row(r, worker_scratch(worker)), r, out); });
+  const auto multiply = activation_kernels(isa_).multiply;
+  each_row(rows, inputs, [&](int64_t r, int worker) {
+    float* scaled = worker_scratch(worker);
+    multiply(row(r, scaled), reader.input_scale, inputs, scaled);
+    quantise(scaled, r, out);
+  });
   return {.x = nullptr, .quantised_x = &out, .rows = rows, .inputs = inputs};
 }
 
-LinearInput Ops::input(const float* x, int64_t rows, int64_t inputs, WeightForm form) {
-  if (form == WeightForm::stored) return {.x = x, .quantised_x = nullptr, .rows = rows, .inputs = inputs};
-  return quantised_rows(rows, inputs, [&](int64_t r, float*) { return x + r * inputs; });
+LinearInput Ops::input(const float* x, int64_t rows, const PackedWeight& reader) {
+  if (reader.form == WeightForm::stored) {
+    return {.x = x, .quantised_x = nullptr, .rows = rows, .inputs = reader.inputs};
+  }
+  return quantised_rows(rows, reader, [&](int64_t r, float*) { return x + r * reader.inputs; });
 }
 
-LinearInput Ops::rms_norm_input(const RmsNormArgs& args, WeightForm form) {
+LinearInput Ops::rms_norm_input(const RmsNormArgs& args, const PackedWeight& reader) {
   const auto width = static_cast<int64_t>(args.weight.size());
-  if (form == WeightForm::stored) {
+  QVL_CHECK(width == reader.inputs);
+  if (reader.form == WeightForm::stored) {
     rms_norm(args);
-    return input(args.y, args.rows, width, form);
+    return input(args.y, args.rows, reader);
   }
-  return quantised_rows(args.rows, width, [&](int64_t r, float* scratch) {
+  return quantised_rows(args.rows, reader, [&](int64_t r, float* scratch) {
     norm_kernels(isa_).rms_norm(args.x + r * width, width, args.weight.data(), args.eps, scratch);
     return scratch;
   });
 }
 
-LinearInput Ops::layer_norm_input(const LayerNormOpArgs& args, WeightForm form) {
-  QVL_CHECK(args.weight.size() == args.bias.size());
+LinearInput Ops::layer_norm_input(const LayerNormOpArgs& args, const PackedWeight& reader) {
   const auto width = static_cast<int64_t>(args.weight.size());
+  QVL_CHECK(width == reader.inputs && args.weight.size() == args.bias.size());
+  if (reader.form == WeightForm::stored) {
+    layer_norm(args);
+    return input(args.y, args.rows, reader);
+  }
   const LayerNormArgs norm = {args.weight.data(), args.bias.data(), args.eps};
-  const auto normalise = [&](int64_t r, float* y) {
-    norm_kernels(isa_).layer_norm(args.x + r * width, width, norm, y);
-    return y;
-  };
-  if (form != WeightForm::stored) return quantised_rows(args.rows, width, normalise);
-  each_row(args.rows, width, [&](int64_t r, int) { normalise(r, args.y + r * width); });
-  return input(args.y, args.rows, width, form);
+  return quantised_rows(args.rows, reader, [&](int64_t r, float* scratch) {
+    norm_kernels(isa_).layer_norm(args.x + r * width, width, norm, scratch);
+    return scratch;
+  });
 }
 
-LinearInput Ops::silu_input(float* gate_up, int64_t rows, int64_t inputs, WeightForm form) {
+LinearInput Ops::silu_input(float* gate_up, int64_t rows, const PackedWeight& reader) {
+  const int64_t inputs = reader.inputs;
   const auto silu = [&](int64_t r, float*) -> const float* {
     float* gate = gate_up + r * 2 * inputs;
     activation_kernels(isa_).silu_multiply(gate, gate + inputs, inputs);
     return gate;
   };
-  if (form != WeightForm::stored) return quantised_rows(rows, inputs, silu);
+  if (reader.form != WeightForm::stored) return quantised_rows(rows, reader, silu);
   each_row(rows, inputs, [&](int64_t r, int) { silu(r, nullptr); });
   // Rows move together: each lands at or before where it is, so in order none is overwritten unread.
   for (int64_t r = 1; r < rows; ++r) {
     std::copy_n(gate_up + r * 2 * inputs, inputs, gate_up + r * inputs);
   }
-  return input(gate_up, rows, inputs, form);
+  return input(gate_up, rows, reader);
 }
 
 void Ops::linear(const LinearInput& input, const LinearArgs& args) {
@@ -153,6 +165,15 @@ void Ops::rms_norm(const RmsNormArgs& args) {
   each_row(args.rows, width, [&](int64_t row, int) {
     norm_kernels(isa_).rms_norm(args.x + row * width, width, args.weight.data(), args.eps,
                                 args.y + row * width);
+  });
+}
+
+void Ops::layer_norm(const LayerNormOpArgs& args) {
+  QVL_CHECK(args.weight.size() == args.bias.size());
+  const auto width = static_cast<int64_t>(args.weight.size());
+  const LayerNormArgs norm = {args.weight.data(), args.bias.data(), args.eps};
+  each_row(args.rows, width, [&](int64_t row, int) {
+    norm_kernels(isa_).layer_norm(args.x + row * width, width, norm, args.y + row * width);
   });
 }
 

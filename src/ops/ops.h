@@ -67,17 +67,18 @@ class Ops {
   Isa isa() const { return isa_; }
   ThreadPool& pool() { return pool_; }
 
-  /// x: [rows, inputs], for weights of `form`.
-  LinearInput input(const float* x, int64_t rows, int64_t inputs, WeightForm form);
+  /// x: [rows, reader.inputs], in the form that `reader` reads; for it alone where it is quantised.
+  LinearInput input(const float* x, int64_t rows, const PackedWeight& reader);
   /// The same of normalised rows; for stored weights `args.y` receives them, else it may be null.
-  LinearInput rms_norm_input(const RmsNormArgs& args, WeightForm form);
-  LinearInput layer_norm_input(const LayerNormOpArgs& args, WeightForm form);
+  LinearInput rms_norm_input(const RmsNormArgs& args, const PackedWeight& reader);
+  LinearInput layer_norm_input(const LayerNormOpArgs& args, const PackedWeight& reader);
   /// The same of silu(gate) * up, which overwrite gate. gate_up: [rows, 2 * inputs], a row of gate and one of
   /// up in turn.
-  LinearInput silu_input(float* gate_up, int64_t rows, int64_t inputs, WeightForm form);
+  LinearInput silu_input(float* gate_up, int64_t rows, const PackedWeight& reader);
   void linear(const LinearInput& input, const LinearArgs& args);
 
   void rms_norm(const RmsNormArgs& args);
+  void layer_norm(const LayerNormOpArgs& args);
   /// RMS norm of each head in place, one weight for all. x: [tokens, heads, weight.size()], rows stride apart
   struct HeadRows {
     int64_t heads, stride, tokens;
@@ -104,7 +105,8 @@ class Ops {
  private:
   using RowBody = FunctionRef<void(int64_t, int)>;
   void each_row(int64_t rows, int64_t width, RowBody body);
-  LinearInput quantised_rows(int64_t rows, int64_t inputs, FunctionRef<const float*(int64_t, float*)> row);
+  LinearInput quantised_rows(int64_t rows, const PackedWeight& reader,
+                             FunctionRef<const float*(int64_t, float*)> row);
   struct Product {
     const PackedWeight& weight;
     const float* bias;

@@ -37,7 +37,7 @@ std::vector<float> linear_with(int threads, int64_t rows, WeightForm form, Isa i
   }
   packer.pack(pool, {});
   std::vector<float> y(static_cast<size_t>(rows * 128));
-  ops.linear(ops.input(x.data(), rows, 64, form), {.weights = parts, .bias = bias, .y = y.data()});
+  ops.linear(ops.input(x.data(), rows, parts.front()), {.weights = parts, .bias = bias, .y = y.data()});
   return y;
 }
 
@@ -125,14 +125,18 @@ TEST(Ops, norms_cover_every_row_and_feed_linear_layers) {
   std::vector<float> x(40'000, 3.0f), y(40'000), weight(8, 1.0f);
   ops.rms_norm({.x = x.data(), .rows = 5000, .weight = weight, .eps = 0, .y = y.data()});
   for (float value : y) ASSERT_FLOAT_EQ(value, 1.0f);
-  const LinearInput floats = ops.rms_norm_input(
-      {.x = x.data(), .rows = 5000, .weight = weight, .eps = 0, .y = y.data()}, WeightForm::stored);
+  const PackedWeight stored{.inputs = 8};
+  const LinearInput floats =
+      ops.rms_norm_input({.x = x.data(), .rows = 5000, .weight = weight, .eps = 0, .y = y.data()}, stored);
   EXPECT_EQ(floats.x, y.data());
-  const LinearInput integers = ops.rms_norm_input(
-      {.x = x.data(), .rows = 5000, .weight = weight, .eps = 0, .y = nullptr}, WeightForm::q8);
+  const std::vector<float> scale = {1, 1, 1, 1, 1, 1, 0.5f, 0.5f};
+  const PackedWeight packed{.form = WeightForm::q8, .inputs = 8, .input_scale = scale.data()};
+  const LinearInput integers =
+      ops.rms_norm_input({.x = x.data(), .rows = 5000, .weight = weight, .eps = 0, .y = nullptr}, packed);
   for (int64_t r = 0; r < 5000; ++r) {
     // Ones side by side: pairs are bounded by 127.5 steps, so each takes 64 of them.
-    ASSERT_EQ(integers.quantised_x->main.values[r * kGroup + 7], 64);
+    ASSERT_EQ(integers.quantised_x->main.values[r * kGroup + 5], 64);
+    ASSERT_EQ(integers.quantised_x->main.values[r * kGroup + 7], 32);
     ASSERT_EQ(integers.quantised_x->main.values[r * kGroup + 8], 0);
   }
 }
@@ -147,7 +151,7 @@ TEST(Ops, silu_joins_gate_and_up_of_every_row) {
       gate_up[r * 10 + 5 + i] = static_cast<float>(i);
     }
   }
-  const LinearInput input = ops.silu_input(gate_up.data(), 300, 5, WeightForm::stored);
+  const LinearInput input = ops.silu_input(gate_up.data(), 300, {.inputs = 5});
   for (size_t r = 0; r < 300; ++r) {
     for (size_t i = 0; i < 5; ++i) {
       const auto gate = static_cast<float>(r % 7);

@@ -6,13 +6,14 @@
 #include "base/error.h"
 #include "kernels/matmul/blocked_matmul.h"
 #include "kernels/matmul/encode.h"
+#include "ops/input_scales.h"
 #include "ops/pack_cache.h"
 
 namespace qvl {
 namespace {
 
 // Changes where packed bytes would differ for the same sources: then older files are not used.
-constexpr int kPackingVersion = 1;
+constexpr int kPackingVersion = 2;
 constexpr uint64_t kAlignment = 64;
 // Less is packed faster than a file is worth.
 constexpr uint64_t kLeastCached = 64 << 20;
@@ -88,17 +89,20 @@ PackedWeight WeightPacker::add(std::vector<TensorView> parts, WeightForm form) {
     outputs += rows_of(part);
   }
   const auto panel_bytes = static_cast<uint64_t>(groups_of(inputs) * block_bytes(form));
+  const uint64_t block_bytes = static_cast<uint64_t>(panels_of(outputs)) * panel_bytes;
   const std::byte* data = place({.parts = std::move(parts),
                                  .form = form,
                                  .outputs = outputs,
                                  .inputs = inputs,
                                  .offset = 0,
-                                 .bytes = static_cast<uint64_t>(panels_of(outputs)) * panel_bytes});
+                                 .bytes = block_bytes + static_cast<uint64_t>(inputs) * sizeof(float),
+                                 .input_scale = block_bytes});
   return {.form = form,
           .dtype = DType::f32,
           .outputs = outputs,
           .inputs = inputs,
           .data = data,
+          .input_scale = input_scale_of(jobs_.back()),
           .row_bytes = panel_bytes,
           .kernel = &matmul_kernel(form, isa_)};
 }
@@ -138,6 +142,10 @@ std::string WeightPacker::layout_key(const std::string& source_key) const {
   return key;
 }
 
+float* WeightPacker::input_scale_of(const Job& job) const {
+  return static_cast<float*>(static_cast<void*>(range_.data() + job.offset + job.input_scale));
+}
+
 // Packs outputs [first, last), first a multiple of kPanel. `rows` is scratch.
 void WeightPacker::run_rows(const Job& job, int64_t first, int64_t last, std::vector<float>& rows) const {
   std::byte* out = range_.data() + job.offset;
@@ -151,6 +159,11 @@ void WeightPacker::run_rows(const Job& job, int64_t first, int64_t last, std::ve
         std::memcpy(out + (panel * job.inputs + i) * 2, &bits, sizeof bits);
       }
       continue;
+    }
+    const float* scale = input_scale_of(job);
+    for (int64_t o = 0; o < count; ++o) {
+      float* row = rows.data() + o * job.inputs;
+      for (int64_t i = 0; i < job.inputs; ++i) row[i] /= scale[i];
     }
     std::byte* at = out + panel / kPanel * groups_of(job.inputs) * block_bytes(job.form);
     if (job.form == WeightForm::q8) {
@@ -166,6 +179,11 @@ void WeightPacker::run_jobs(ThreadPool& pool, const PackOptions& options) const 
   uint64_t done = 0;
   for (const Job& job : jobs_) {
     constexpr int64_t share = 4 * kPanel;
+    if (job.form != WeightForm::stored) {
+      write_input_scales(
+          pool, job.outputs, job.inputs, [&](int64_t row, float* out) { decode_row(job.parts, row, out); },
+          input_scale_of(job));
+    }
     pool.parallel_for(
         static_cast<size_t>((job.outputs + share - 1) / share), 1, [&](size_t begin, size_t, int worker) {
           const int64_t first = static_cast<int64_t>(begin) * share;

@@ -63,10 +63,12 @@ class WeightPacker {
     WeightForm form;  // stored: BF16 rows
     int64_t outputs, inputs;
     uint64_t offset, bytes;
+    uint64_t input_scale = 0;  // where the scales of inputs lie in the job, of quantised forms
   };
 
   std::byte* place(Job job);
   std::string layout_key(const std::string& source_key) const;
+  float* input_scale_of(const Job& job) const;
   void run_jobs(ThreadPool& pool, const PackOptions& options) const;
   void run_rows(const Job& job, int64_t first, int64_t last, std::vector<float>& rows) const;
 

@@ -11,6 +11,9 @@ namespace {
 // About 20 microseconds: as long as the steps between two products of one token take.
 constexpr int kAwakeTurns = 1500;
 
+// The gate of a loop: open while blocks may be left; below this bit, how many workers are inside.
+constexpr uint32_t kOpen = 1U << 31;
+
 void pause() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -71,21 +74,38 @@ void ThreadPool::parallel_for(size_t count, size_t grain, Body body) {
     return;
   }
   loop_ = &loop;
-  busy_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
+  gate_.store(kOpen, std::memory_order_release);
   generation_.fetch_add(2, std::memory_order_release);
   generation_.notify_all();
   loop.run(0);
-  for (int busy = busy_.load(std::memory_order_acquire); busy != 0;) busy = wait_for_change(busy_, busy);
+  // Every block is claimed. Workers that did not come (another program has their core) are not waited for.
+  uint32_t inside = gate_.fetch_and(~kOpen, std::memory_order_acq_rel) & ~kOpen;
+  while (inside != 0) inside = wait_for_change(gate_, inside);
+}
+
+bool ThreadPool::enter() {
+  uint32_t gate = gate_.load(std::memory_order_relaxed);
+  while ((gate & kOpen) != 0) {
+    if (gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acquire, std::memory_order_relaxed)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+void ThreadPool::leave() {
+  if (gate_.fetch_sub(1, std::memory_order_acq_rel) == 1) gate_.notify_one();
 }
 
 void ThreadPool::work(int worker) {
   uint32_t seen = 0;
   for (;;) {
-    // A worker that starts late finds the generation moved on already.
+    // A worker that starts late finds the generation moved on already, perhaps the gate closed again.
     seen = wait_for_change(generation_, seen);
     if ((seen & 1) != 0) return;
+    if (!enter()) continue;
     loop_->run(worker);
-    if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) busy_.notify_one();
+    leave();
   }
 }
 

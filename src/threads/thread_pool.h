@@ -25,18 +25,22 @@ class ThreadPool {
 
   /// Calls body(begin, end, worker) until [0, count) is covered, in blocks of at most `grain`; worker is in
   /// [0, size()). Blocks are claimed, so that one slow thread does not stall the rest. `body` must not throw.
-  /// Returns when all blocks are done. Allocates nothing.
+  /// Returns when all blocks are done; does not wait for threads that
+  /// claimed none. Allocates nothing.
   using Body = FunctionRef<void(size_t, size_t, int)>;
   void parallel_for(size_t count, size_t grain, Body body);
 
  private:
   struct Loop;
   void work(int worker);
+  // Enters the loop at hand; false where there is none any more.
+  bool enter();
+  void leave();
 
   // A loop is announced by a new generation; the low bit asks the workers to end.
   alignas(64) std::atomic<uint32_t> generation_{0};
-  alignas(64) std::atomic<int> busy_{0};
-  Loop* loop_ = nullptr;  // written before the generation that announces it
+  alignas(64) std::atomic<uint32_t> gate_{0};
+  Loop* loop_ = nullptr;  // valid for those inside the gate
   std::vector<std::thread> workers_;
 };
 

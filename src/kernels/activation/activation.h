@@ -17,6 +17,8 @@ struct ActivationKernels {
   void (*silu_multiply)(float* gate, const float* up, int64_t count);
   /// x += y
   void (*add)(float* x, const float* y, int64_t count);
+  /// out = x * y; out may be x.
+  void (*multiply)(const float* x, const float* y, int64_t count, float* out);
 };
 
 extern const ActivationKernels kScalarActivations, kAvx2Activations;

@@ -68,8 +68,16 @@ void silu_multiply(float* gate, const float* up, int64_t count) {
 
 void add(float* x, const float* y, int64_t count) { each_pair(x, y, count, _mm256_add_ps); }
 
+void multiply(const float* x, const float* y, int64_t count, float* out) {
+  int64_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    _mm256_storeu_ps(out + i, _mm256_mul_ps(_mm256_loadu_ps(x + i), _mm256_loadu_ps(y + i)));
+  }
+  for (; i < count; ++i) out[i] = x[i] * y[i];
+}
+
 }  // namespace
 
-const ActivationKernels kAvx2Activations = {gelu_tanh, gelu_erf, silu_multiply, add};
+const ActivationKernels kAvx2Activations = {gelu_tanh, gelu_erf, silu_multiply, add, multiply};
 
 }  // namespace qvl

@@ -28,9 +28,13 @@ void add(float* x, const float* y, int64_t count) {
   for (int64_t i = 0; i < count; ++i) x[i] += y[i];
 }
 
+void multiply(const float* x, const float* y, int64_t count, float* out) {
+  for (int64_t i = 0; i < count; ++i) out[i] = x[i] * y[i];
+}
+
 }  // namespace
 
-const ActivationKernels kScalarActivations = {gelu_tanh, gelu_erf, silu_multiply, add};
+const ActivationKernels kScalarActivations = {gelu_tanh, gelu_erf, silu_multiply, add, multiply};
 
 const ActivationKernels& activation_kernels(Isa isa) {
   return isa == Isa::scalar ? kScalarActivations : kAvx2Activations;

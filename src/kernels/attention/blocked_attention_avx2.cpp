@@ -8,44 +8,18 @@
 #include <cmath>
 
 #include "kernels/attention/blocked_attention.h"
+#include "kernels/attention/pair_products_avx2.h"
 #include "kernels/avx2_math.h"
 
 namespace qvl {
 namespace {
 
-constexpr int64_t kRows = 4;
+constexpr int64_t kRows = avx2::kPairRows;
 constexpr int64_t kTiles = 8;
-constexpr float kMasked = -1e30f;  // finite, so that differences of two masked scores are
-constexpr float kLargestWeight = 4095.0f;
+constexpr float kMasked = -1e30f;          // finite, so that differences of two masked scores are
+constexpr float kLargestWeight = 8191.0f;  // 64 of them times the largest value fit 32 bits
 
-__m256i load(const void* at) { return _mm256_loadu_si256(static_cast<const __m256i*>(at)); }
 const float* floats(const std::byte* at) { return static_cast<const float*>(static_cast<const void*>(at)); }
-
-// sum0 += b0 * a, sum1 += b1 * a, pairs added in 32 bits; a: one pair of one row, for all lanes. Written out
-// for the reason given in tile_avx2.cpp.
-[[gnu::always_inline]] inline void add_pair(__m256i& sum0, __m256i& sum1, __m256i b0, __m256i b1,
-                                            const int16_t* a) {
-  __m256i pair, product;
-  asm("vpbroadcastd %[a], %[pair]\n\t"
-      "vpmaddwd %[pair], %[b0], %[product]\n\t"
-      "vpmaddwd %[pair], %[b1], %[pair]\n\t"
-      "vpaddd %[product], %[sum0], %[sum0]\n\t"
-      "vpaddd %[pair], %[sum1], %[sum1]"
-      : [sum0] "+x"(sum0), [sum1] "+x"(sum1), [pair] "=&x"(pair), [product] "=&x"(product)
-      : [b0] "x"(b0), [b1] "x"(b1), [a] "m"(*static_cast<const int32_t*>(static_cast<const void*>(a))));
-}
-
-// out[r][16] = a[r] * panel, over `pairs` pairs. a: rows kMaxBlockedWidth apart.
-template <int R>
-void multiply(const int16_t* a, const std::byte* panel, int64_t pairs, __m256i (&low)[R],
-              __m256i (&high)[R]) {
-  for (int r = 0; r < R; ++r) low[r] = high[r] = _mm256_setzero_si256();
-#pragma GCC unroll 4
-  for (int64_t p = 0; p < pairs; ++p) {
-    const __m256i b0 = load(panel + p * 64), b1 = load(panel + p * 64 + 32);
-    for (int r = 0; r < R; ++r) add_pair(low[r], high[r], b0, b1, a + r * kMaxBlockedWidth + 2 * p);
-  }
-}
 
 // Rows of one tile on their way over the blocks.
 struct Tile {
@@ -53,7 +27,7 @@ struct Tile {
   alignas(32) float sums[kRows][kMaxBlockedWidth];
   float q_scale[kRows];  // with 1 / sqrt(width)
   float largest[kRows], total[kRows];
-  int64_t visible[kRows];
+  int64_t visible[kRows], visible_to_all;
   int64_t first_row, rows;
 };
 
@@ -84,26 +58,31 @@ void quantise_query(const float* q, int64_t width, int r, Tile& tile) {
   tile.q_scale[r] = finite ? scale / std::sqrt(static_cast<float>(width)) : __builtin_nanf("");
 }
 
+// Keys of a block that rows see: in most blocks all.
+enum class Seen { all, some };
+
 // Scores of one block, and the largest of each row.
-template <int R>
+template <int R, Seen S>
 void score_block(const std::byte* block, int64_t width, int64_t first_key, const Tile& tile, Work& work) {
   const KvBlockLayout layout{width};
   __m256 largest[R];
   for (int r = 0; r < R; ++r) largest[r] = _mm256_set1_ps(kMasked);
   for (int64_t panel = 0; panel < kBlockKeys / kKvPanel; ++panel) {
-    __m256i sums[2][R];
-    multiply<R>(tile.q[0], block + layout.key_panel(panel), width / 2, sums[0], sums[1]);
+    avx2::PairSums sums;
+    avx2::pair_products<R>(tile.q[0], block + layout.key_panel(panel), width / 2, sums);
     for (int half = 0; half < 2; ++half) {
       const int64_t key = panel * kKvPanel + half * 8;
       const __m256 scale = _mm256_loadu_ps(floats(block + layout.key_scales()) + key);
       for (int r = 0; r < R; ++r) {
         const __m256 by = _mm256_mul_ps(scale, _mm256_set1_ps(tile.q_scale[r]));
-        const __m256 score = _mm256_mul_ps(_mm256_cvtepi32_ps(sums[half][r]), by);
-        const int64_t left = tile.visible[r] - first_key - key;
-        const __m256 seen = _mm256_castsi256_ps(avx2::lanes_below(left > 0 ? left : 0));
-        const __m256 kept = _mm256_blendv_ps(_mm256_set1_ps(kMasked), score, seen);
-        largest[r] = _mm256_max_ps(kept, largest[r]);
-        _mm256_store_ps(work.scores[r] + key, kept);
+        __m256 score = _mm256_mul_ps(_mm256_cvtepi32_ps(sums[2 * r + half]), by);
+        if constexpr (S == Seen::some) {
+          const int64_t left = tile.visible[r] - first_key - key;
+          const __m256 seen = _mm256_castsi256_ps(avx2::lanes_below(left > 0 ? left : 0));
+          score = _mm256_blendv_ps(_mm256_set1_ps(kMasked), score, seen);
+        }
+        largest[r] = _mm256_max_ps(score, largest[r]);
+        _mm256_store_ps(work.scores[r] + key, score);
       }
     }
   }
@@ -112,28 +91,33 @@ void score_block(const std::byte* block, int64_t width, int64_t first_key, const
 
 // Scores of one row to integer weights: exp(score - the block's largest) * value scale / weight_scale. What
 // is masked has no weight.
+template <Seen S>
 void weigh_row(const float* value_scales, int r, Work& work) {
-  float* scores = work.scores[r];
+  constexpr int kParts = kBlockKeys / 8;
   const __m256 top = _mm256_set1_ps(work.largest[r]), masked = _mm256_set1_ps(kMasked);
-  __m256 total = _mm256_setzero_ps(), largest = total;
-  for (int64_t key = 0; key < kBlockKeys; key += 8) {
-    const __m256 score = _mm256_load_ps(scores + key);
-    const __m256 seen = _mm256_cmp_ps(score, masked, _CMP_NEQ_UQ);
-    const __m256 weight = _mm256_and_ps(avx2::exp(_mm256_sub_ps(score, top)), seen);
+  __m256 total = _mm256_setzero_ps(), largest = total, scaled[kParts];
+  for (int i = 0; i < kParts; ++i) {
+    const __m256 score = _mm256_load_ps(work.scores[r] + i * 8);
+    __m256 weight = avx2::exp_for_weights(_mm256_sub_ps(score, top));
+    __m256 value_scale = _mm256_loadu_ps(value_scales + i * 8);
+    if constexpr (S == Seen::some) {
+      const __m256 seen = _mm256_cmp_ps(score, masked, _CMP_NEQ_UQ);
+      weight = _mm256_and_ps(weight, seen);
+      value_scale = _mm256_and_ps(value_scale, seen);
+    }
     total = _mm256_add_ps(total, weight);
-    const __m256 scaled = _mm256_mul_ps(weight, _mm256_and_ps(_mm256_loadu_ps(value_scales + key), seen));
-    largest = _mm256_max_ps(scaled, largest);
-    _mm256_store_ps(scores + key, scaled);
+    scaled[i] = _mm256_mul_ps(weight, value_scale);
+    largest = _mm256_max_ps(scaled[i], largest);
   }
   work.total[r] = avx2::sum_lanes(total);
   const float scale = avx2::largest_lane(largest) / kLargestWeight;
   const __m256 inverse = _mm256_set1_ps(scale > 1e-36f ? 1 / scale : 0.0f);
   work.weight_scale[r] = scale;
-  for (int64_t key = 0; key < kBlockKeys; key += 16) {
-    const __m256i a = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_load_ps(scores + key), inverse));
-    const __m256i b = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_load_ps(scores + key + 8), inverse));
+  for (int i = 0; i < kParts; i += 2) {
+    const __m256i a = _mm256_cvtps_epi32(_mm256_mul_ps(scaled[i], inverse));
+    const __m256i b = _mm256_cvtps_epi32(_mm256_mul_ps(scaled[i + 1], inverse));
     const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xD8);
-    _mm256_storeu_si256(static_cast<__m256i*>(static_cast<void*>(work.weights[r] + key)), words);
+    _mm256_storeu_si256(static_cast<__m256i*>(static_cast<void*>(work.weights[r] + i * 8)), words);
   }
 }
 
@@ -160,14 +144,14 @@ template <int R>
 void add_values(const std::byte* block, int64_t width, const Rescale& rescale, const Work& work, Tile& tile) {
   const KvBlockLayout layout{width};
   for (int64_t panel = 0; panel < padded_width(width) / kKvPanel; ++panel) {
-    __m256i sums[2][R];
-    multiply<R>(work.weights[0], block + layout.value_panel(panel), kBlockKeys / 2, sums[0], sums[1]);
+    avx2::PairSums sums;
+    avx2::pair_products<R>(work.weights[0], block + layout.value_panel(panel), kBlockKeys / 2, sums);
     for (int half = 0; half < 2; ++half) {
       for (int r = 0; r < R; ++r) {
         float* at = tile.sums[r] + panel * kKvPanel + half * 8;
         const __m256 block_scale = _mm256_set1_ps(rescale.factor[kRows + r] * work.weight_scale[r]);
         const __m256 kept = _mm256_mul_ps(_mm256_load_ps(at), _mm256_set1_ps(rescale.factor[r]));
-        _mm256_store_ps(at, _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[half][r]), block_scale, kept));
+        _mm256_store_ps(at, _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[2 * r + half]), block_scale, kept));
       }
     }
   }
@@ -185,6 +169,7 @@ RowPlace place_of(const BlockedAttentionArgs& args, int64_t kv_head, int64_t row
 int64_t begin_tile(const BlockedAttentionArgs& args, int64_t kv_head, Tile& tile) {
   const bool causal = args.mask == AttentionArgs::Mask::causal;
   int64_t seen = 0;
+  tile.visible_to_all = args.keys;
   for (int r = 0; r < kRows; ++r) {
     tile.largest[r] = kMasked;
     tile.total[r] = 0;
@@ -194,17 +179,26 @@ int64_t begin_tile(const BlockedAttentionArgs& args, int64_t kv_head, Tile& tile
     const int64_t causal_end = args.first + at.query + 1;
     tile.visible[r] = causal && causal_end < args.keys ? causal_end : args.keys;
     seen = tile.visible[r] > seen ? tile.visible[r] : seen;
+    tile.visible_to_all = tile.visible[r] < tile.visible_to_all ? tile.visible[r] : tile.visible_to_all;
     quantise_query(args.q + at.query * args.q_stride + at.head * args.kv.width, args.kv.width, r, tile);
     for (int64_t i = 0; i < padded_width(args.kv.width); ++i) tile.sums[r][i] = 0;
   }
   return seen;
 }
 
+template <int R, Seen S>
+void weigh_block(const std::byte* block, int64_t width, int64_t first_key, const Tile& tile, Work& work) {
+  score_block<R, S>(block, width, first_key, tile, work);
+  for (int r = 0; r < R; ++r) weigh_row<S>(floats(block + KvBlockLayout{width}.value_scales()), r, work);
+}
+
 template <int R>
 void add_block(const std::byte* block, int64_t width, int64_t first_key, Tile& tile, Work& work) {
-  const KvBlockLayout layout{width};
-  score_block<R>(block, width, first_key, tile, work);
-  for (int r = 0; r < R; ++r) weigh_row(floats(block + layout.value_scales()), r, work);
+  if (first_key + kBlockKeys <= tile.visible_to_all) {
+    weigh_block<R, Seen::all>(block, width, first_key, tile, work);
+  } else {
+    weigh_block<R, Seen::some>(block, width, first_key, tile, work);
+  }
   const Rescale rescale = join_maxima(work, tile);
   for (int r = 0; r < R; ++r) {
     tile.total[r] = tile.total[r] * rescale.factor[r] + work.total[r] * rescale.factor[kRows + r];

@@ -62,6 +62,9 @@ struct PackedWeight {
   int64_t outputs = 0;
   int64_t inputs = 0;
   const std::byte* data = nullptr;
+  /// [inputs], powers of two: the weight stands for W / input_scale, made for inputs x * input_scale. Null
+  /// for stored weights.
+  const float* input_scale = nullptr;
   uint64_t row_bytes = 0;  ///< of a row of stored weights, of a panel of 16 outputs of quantised ones
   const MatmulKernel* kernel = nullptr;
 
