@@ -10,8 +10,12 @@
 
 namespace qvl {
 namespace {
+
 constexpr size_t names_shown = 20;
-}
+
+bool is_vision(const std::string& name) { return name.starts_with("model.visual."); }
+
+}  // namespace
 
 void decode_values(const TensorView& view, std::span<float> out) {
   QVL_CHECK(out.size() == view.elements());
@@ -55,18 +59,20 @@ Linear WeightBinder::joined(const std::vector<LinearPart>& parts, uint64_t input
   std::vector<TensorView> views;
   // The finest of what is chosen for the parts: they share one input.
   WeightChoice choice = WeightChoice::q4;
+  Rest rest = Rest::outlying;
   for (const LinearPart& part : parts) {
     const std::string name = part.name + ".weight";
     const TensorView* found = view(name, {part.outputs, inputs});
     if (found == nullptr) continue;
     views.push_back(*found);
     choice = std::min(choice, choice_for(name, found->dtype));
+    if (is_fine(name, found->dtype)) rest = Rest::all;
   }
   if (views.size() < parts.size()) return {};
   Linear layer;
   if (choice == WeightChoice::q8 || choice == WeightChoice::q4) {
     layer.parts.push_back(
-        packer_.add(std::move(views), choice == WeightChoice::q8 ? WeightForm::q8 : WeightForm::q4));
+        packer_.add(std::move(views), choice == WeightChoice::q8 ? WeightForm::q8 : WeightForm::q4, rest));
     return layer;
   }
   for (const TensorView& part : views) {
@@ -76,8 +82,14 @@ Linear WeightBinder::joined(const std::vector<LinearPart>& parts, uint64_t input
   return layer;
 }
 
+// Eight bits in the decoder are chosen for precision: inputs in eight bits would cost more of it than the
+// weights do. The vision tower, and Q4_K which only its offsets bring to eight bits, go without.
+bool WeightBinder::is_fine(const std::string& name, DType stored) const {
+  return !is_vision(name) && stored != DType::q4_k && choice_for(name, stored) == WeightChoice::q8;
+}
+
 WeightChoice WeightBinder::choice_for(const std::string& name, DType stored) const {
-  const bool vision = name.starts_with("model.visual.");
+  const bool vision = is_vision(name);
   const WeightChoice choice = vision ? forms_.vision : forms_.text;
   if (choice != WeightChoice::automatic) return choice;
   if (vision) return WeightChoice::q8;

@@ -20,14 +20,15 @@ QuantisedPlane QuantisedBuffer::Plane::reserve(uint64_t group_rows) {
           .pairs = at_least(pairs, group_rows * (kGroup / kSubgroup))};
 }
 
-const QuantisedRows& QuantisedBuffer::shape(int64_t rows, int64_t inputs) {
+const QuantisedRows& QuantisedBuffer::shape(int64_t rows, int64_t inputs, Rest kind) {
   QVL_CHECK(rows >= 0 && inputs > 0);
   const auto group_rows = static_cast<uint64_t>(rows * groups_of(inputs));
   rows_ = {.rows = rows,
            .inputs = inputs,
            .main = main_.reserve(group_rows),
            .rest = rest_.reserve(group_rows),
-           .outlying = at_least(outlying_, group_rows)};
+           .has_rest = at_least(has_rest_, group_rows),
+           .kind = kind};
   return rows_;
 }
 

@@ -12,7 +12,7 @@ namespace qvl {
 class QuantisedBuffer {
  public:
   /// Rows to be written; the former ones are gone. Stays where it is until the next call.
-  const QuantisedRows& shape(int64_t rows, int64_t inputs);
+  const QuantisedRows& shape(int64_t rows, int64_t inputs, Rest kind = Rest::outlying);
 
  private:
   struct Plane {
@@ -23,7 +23,7 @@ class QuantisedBuffer {
   };
 
   Plane main_, rest_;
-  std::vector<uint8_t> outlying_;
+  std::vector<uint8_t> has_rest_;
   QuantisedRows rows_ = {};
 };
 

@@ -80,7 +80,7 @@ std::byte* WeightPacker::place(Job job) {
   return at;
 }
 
-PackedWeight WeightPacker::add(std::vector<TensorView> parts, WeightForm form) {
+PackedWeight WeightPacker::add(std::vector<TensorView> parts, WeightForm form, Rest rest) {
   QVL_CHECK(form != WeightForm::stored && !parts.empty());
   int64_t outputs = 0;
   const int64_t inputs = inputs_of(parts.front());
@@ -103,6 +103,7 @@ PackedWeight WeightPacker::add(std::vector<TensorView> parts, WeightForm form) {
           .inputs = inputs,
           .data = data,
           .input_scale = input_scale_of(jobs_.back()),
+          .input_rest = rest,
           .row_bytes = panel_bytes,
           .kernel = &matmul_kernel(form, isa_)};
 }

@@ -34,12 +34,13 @@ TileArgs tile_args(const MatmulArgs& args, const Window& window, int64_t group) 
           .acc = args.scratch};
 }
 
-// Adds what rounding left of the outlying groups, row by row.
+// Adds what rounding left, where it is kept: runs of neighbouring rows together.
 void add_rest(const QuantisedRows& x, int64_t at, const TileArgs& main, TileKernel tile) {
   TileArgs rest = main;
-  rest.rows = 1;
-  for (int64_t r = 0; r < main.rows; ++r) {
-    if (x.outlying[at + r] == 0) continue;
+  for (int64_t r = 0; r < main.rows; r += rest.rows + 1) {
+    rest.rows = 0;
+    while (r + rest.rows < main.rows && x.has_rest[at + r + rest.rows] != 0) ++rest.rows;
+    if (rest.rows == 0) continue;
     rest.x = x.rest.values + (at + r) * kGroup;
     rest.scales = x.rest.scales + at + r;
     rest.sums = x.rest.sums + at + r;

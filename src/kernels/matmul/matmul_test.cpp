@@ -21,7 +21,8 @@ namespace {
 
 // The integers of some rows, and the memory they lie in.
 struct Quantised {
-  Quantised(const std::vector<float>& x, int64_t rows, int64_t inputs, Isa isa = Isa::scalar) {
+  Quantised(const std::vector<float>& x, int64_t rows, int64_t inputs, Isa isa = Isa::scalar,
+            Rest kind = Rest::outlying) {
     const auto places = static_cast<size_t>(rows * groups_of(inputs));
     for (Plane* plane : {&main, &rest}) {
       plane->values.assign(places * kGroup, 99);  // what is not written must not be read
@@ -29,8 +30,8 @@ struct Quantised {
       plane->sums.assign(places, 12345);
       plane->pairs.assign(places * (kGroup / kSubgroup), 12345);
     }
-    outlying.assign(places, 7);
-    view = {rows, inputs, main.view(), rest.view(), outlying.data()};
+    has_rest.assign(places, 7);
+    view = {rows, inputs, main.view(), rest.view(), has_rest.data(), kind};
     for (int64_t r = 0; r < rows; ++r) quantise_row(isa)(x.data() + r * inputs, r, view);
   }
 
@@ -41,7 +42,7 @@ struct Quantised {
     QuantisedPlane view() { return {values.data(), scales.data(), sums.data(), pairs.data()}; }
   };
   Plane main, rest;
-  std::vector<uint8_t> outlying;
+  std::vector<uint8_t> has_rest;
   QuantisedRows view;
 
   // What the integers stand for. [inputs]
@@ -51,7 +52,7 @@ struct Quantised {
       const auto at = static_cast<size_t>(group_row(view, i / kGroup, r));
       const size_t value = at * kGroup + static_cast<size_t>(i % kGroup);
       out.push_back(static_cast<double>(main.scales[at]) * main.values[value] +
-                    (outlying[at] ? static_cast<double>(rest.scales[at]) * rest.values[value] : 0));
+                    (has_rest[at] ? static_cast<double>(rest.scales[at]) * rest.values[value] : 0));
     }
     return out;
   }
@@ -327,7 +328,7 @@ TEST(Quantise, keeps_the_bounds_that_16_bit_sums_need_and_rounds_to_the_nearest_
     const auto back = q.row(0);
     for (int64_t i = 0; i < inputs; ++i) {
       const auto at = static_cast<size_t>(i / kGroup);
-      const double step = q.outlying[at] ? q.rest.scales[at] : q.main.scales[at];
+      const double step = q.has_rest[at] ? q.rest.scales[at] : q.main.scales[at];
       ASSERT_NEAR(back[static_cast<size_t>(i)], x[static_cast<size_t>(i)],
                   0.50001 * step + 1e-6 * std::abs(x[static_cast<size_t>(i)]) + 1e-36);
     }
@@ -340,9 +341,21 @@ TEST(Quantise, keeps_the_small_values_beside_a_large_one) {
   for (int64_t i = 0; i < kGroup; ++i) x.push_back(draw(random, Values::outlier_channel, i));
   x[3] = 100;
   const Quantised q(x, 1, kGroup);
-  EXPECT_EQ(q.outlying[0], 1);
+  EXPECT_EQ(q.has_rest[0], 1);
   const auto back = q.row(0);
   for (size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(back[i], x[i], 0.5 * 100 / 127 / 128 * 1.01);
+}
+
+TEST(Quantise, keeps_the_rest_of_every_group_where_asked) {
+  std::mt19937 random(10);
+  std::vector<float> x;
+  for (int64_t i = 0; i < 2 * kGroup; ++i) x.push_back(draw(random, Values::normal, i));
+  EXPECT_EQ(Quantised(x, 1, 2 * kGroup).has_rest[1], 0);
+  const Quantised q(x, 1, 2 * kGroup, Isa::scalar, Rest::all);
+  EXPECT_EQ(q.has_rest[0], 1);
+  EXPECT_EQ(q.has_rest[1], 1);
+  const auto back = q.row(0);
+  for (size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(back[i], x[i], 2e-4);
 }
 
 TEST(Quantise, is_the_same_on_every_instruction_set) {
@@ -357,11 +370,12 @@ TEST(Quantise, is_the_same_on_every_instruction_set) {
       const Values kind = kinds[random() % 5];
       for (int64_t i = 0; i < rows * inputs; ++i) x.push_back(draw(random, kind, i % inputs));
       if (round % 50 == 0) x[random() % x.size()] = random() % 2 ? INFINITY : NAN;
-      const Quantised expected(x, rows, inputs), found(x, rows, inputs, isa);
+      const Rest rest = random() % 2 ? Rest::all : Rest::outlying;
+      const Quantised expected(x, rows, inputs, Isa::scalar, rest), found(x, rows, inputs, isa, rest);
       ASSERT_EQ(expected.main.values, found.main.values);
       ASSERT_EQ(expected.main.sums, found.main.sums);
       ASSERT_EQ(expected.main.pairs, found.main.pairs);
-      ASSERT_EQ(expected.outlying, found.outlying);
+      ASSERT_EQ(expected.has_rest, found.has_rest);
       ASSERT_EQ(expected.rest.values, found.rest.values);
       ASSERT_EQ(expected.rest.pairs, found.rest.pairs);
       ASSERT_EQ(0, std::memcmp(expected.main.scales.data(), found.main.scales.data(),

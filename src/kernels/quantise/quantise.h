@@ -9,9 +9,9 @@ namespace qvl {
 /// Writes row `row` of `out`. x: [out.inputs]. The scale of a group is the least that keeps the bounds of
 /// QuantisedPlane. A group with a value that is not finite gets the scale NaN.
 ///
-/// A group is outlying where the squares of its integers sum to less than length * 127^2 / 10^2, that is,
-/// where its largest value is more than ten times the root of the mean square. Then the rest of each value is
-/// kept too, at a 128th of the scale.
+/// A group is outlying where the squares of its integers sum to less than length * 127^2 / 6^2, that is,
+/// where its largest value is more than six times the root of the mean square. The rest of each value is kept
+/// where out.kind says so, at a 128th of the scale.
 using QuantiseRow = void (*)(const float* x, int64_t row, const QuantisedRows& out);
 
 void quantise_row_scalar(const float* x, int64_t row, const QuantisedRows& out);

@@ -129,7 +129,7 @@ void quantise_group(const float* x, int64_t length, int64_t at, const QuantisedR
   const float by_single = found.single * (1 / kLargestInteger), by_pair = found.pair * (1 / kLargestPair);
   const float scale = by_single < by_pair ? by_pair : by_single;
   const bool overflows = !found.finite || !(scale < __builtin_inff());
-  out.outlying[at] = 0;
+  out.has_rest[at] = 0;
   if (overflows || scale < kSmallestScale) {
     out.main.scales[at] = overflows ? __builtin_nanf("") : 0.0f;
     write_zeros(at, out.main);
@@ -137,8 +137,8 @@ void quantise_group(const float* x, int64_t length, int64_t at, const QuantisedR
   }
   out.main.scales[at] = scale;
   const Written written = write_main(x, length, at, out.main, 1 / scale);
-  if (written.squares >= kOutlyingSquares * length) return;
-  out.outlying[at] = 1;
+  if (!wants_rest(out.kind, written.squares, length)) return;
+  out.has_rest[at] = 1;
   write_rest(x, length, at, out);
 }
 

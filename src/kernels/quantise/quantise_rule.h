@@ -1,6 +1,10 @@
 // The numbers of the quantisation rule, shared by all instruction sets.
 #pragma once
 
+#include <cstdint>
+
+#include "kernels/quantise/quantised_rows.h"
+
 namespace qvl {
 
 constexpr float kLargestInteger = 127.0f;
@@ -9,7 +13,11 @@ constexpr float kLargestPair = 127.5f;
 // Below this a scale would be a denormal number: such a group counts as zeros.
 constexpr float kSmallestScale = 1e-36f;
 constexpr float kRestSteps = 128.0f;  // steps of the rest in a step of the main plane
-// length * 127^2 / 10^2, per input
-constexpr int kOutlyingSquares = 161;
+// length * 127^2 / 6^2, per input
+constexpr int kOutlyingSquares = 448;
+
+inline bool wants_rest(Rest kind, int64_t squares, int64_t length) {
+  return kind == Rest::all || squares < kOutlyingSquares * length;
+}
 
 }  // namespace qvl

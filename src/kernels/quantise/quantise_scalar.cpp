@@ -63,7 +63,7 @@ void quantise_group(const float* x, int64_t length, int64_t at, const QuantisedR
   const float scale = std::max(found.single * (1 / kLargestInteger), found.pair * (1 / kLargestPair));
   int8_t* q = out.main.values + at * kGroup;
   std::fill_n(q, kGroup, int8_t{0});
-  out.outlying[at] = 0;
+  out.has_rest[at] = 0;
   const bool overflows = !std::isfinite(scale) || !found.finite;
   const bool zero = !overflows && scale < kSmallestScale;
   out.main.scales[at] = overflows ? std::numeric_limits<float>::quiet_NaN() : zero ? 0.0f : scale;
@@ -76,8 +76,8 @@ void quantise_group(const float* x, int64_t length, int64_t at, const QuantisedR
     }
   }
   write_sums(out.main, at);
-  if (overflows || zero || squares >= kOutlyingSquares * length) return;
-  out.outlying[at] = 1;
+  if (overflows || zero || !wants_rest(out.kind, squares, length)) return;
+  out.has_rest[at] = 1;
   write_rest(x, length, at, out);
 }
 

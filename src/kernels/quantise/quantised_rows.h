@@ -22,12 +22,19 @@ struct QuantisedPlane {
                    // 1 (low) and at 4 j + 2, 4 j + 3 (high) of a subgroup
 };
 
-/// Rows in two planes. The second holds what rounding left of those groups that single large values dominate
-/// (`outlying`); for other groups it is not written. x = main + (outlying ? rest : 0)
+/// What the second plane holds.
+enum class Rest : uint8_t {
+  outlying,  ///< groups that single large values dominate
+  all,       ///< every group: 15 bits a value, at twice the work
+};
+
+/// Rows in two planes. The second holds what rounding left of the groups that `rest` names (`has_rest`); for
+/// other groups it is not written. x = main + (has_rest ? rest : 0)
 struct QuantisedRows {
   int64_t rows, inputs;
   QuantisedPlane main, rest;
-  uint8_t* outlying;  // [groups][rows]
+  uint8_t* has_rest;  // [groups][rows]
+  Rest kind = Rest::outlying;
 };
 
 /// Where one row of one group lies.
