@@ -17,6 +17,7 @@ uint32_t ByteCursor::u32(std::string_view what) {
 uint64_t ByteCursor::u64(std::string_view what) { return little_endian(take(8, what)); }
 
 std::span<const std::byte> ByteCursor::take(uint64_t count, std::string_view what) {
+  field_ = position_;
   if (count > left()) refuse(what, fmt::format("{} bytes needed, {} left in the file", count, left()));
   auto taken = bytes_.subspan(position_, count);
   position_ += count;
@@ -31,7 +32,7 @@ std::string_view ByteCursor::string(uint64_t max_bytes, std::string_view what) {
 }
 
 void ByteCursor::refuse(std::string_view what, std::string_view why) const {
-  fail(ErrorCode::model_file, "{}: byte {}: {}: {}", file_, position_, what, why);
+  fail(ErrorCode::model_file, "{}: byte {}: {}: {}", file_, field_, what, why);
 }
 
 bool is_utf8(std::string_view bytes) {

@@ -30,6 +30,7 @@ class ByteCursor {
   std::span<const std::byte> bytes_;
   std::string_view file_;
   uint64_t position_ = 0;
+  uint64_t field_ = 0;  // where what was read last begins
 };
 
 /// Little-endian number of up to 8 bytes.

@@ -122,7 +122,9 @@ struct Counts {
 Counts read_counts(ByteCursor& cursor) {
   auto start = cursor.take(magic.size(), "magic");
   if (std::string_view(reinterpret_cast<const char*>(start.data()), start.size()) != magic) {
-    cursor.refuse("magic", fmt::format("found 0x{:08x}, expected \"GGUF\"", little_endian(start)));
+    const auto* letters = reinterpret_cast<const char*>(start.data());
+    cursor.refuse("magic",
+                  fmt::format("found \"{}\", expected \"GGUF\"", printable({letters, start.size()})));
   }
   uint32_t version = cursor.u32("version");
   if (version != 0 && (version & 0xFFFF) == 0)
@@ -130,15 +132,15 @@ Counts read_counts(ByteCursor& cursor) {
   if (version != 2 && version != 3)
     cursor.refuse("version", fmt::format("found {}, expected 2 or 3", version));
   Counts counts;
-  counts.tensors = cursor.u64("tensor count");
-  counts.keys = cursor.u64("key count");
   // The smallest key is a length, a letter, a type and a byte; the smallest tensor a name, one dimension,
   // type, offset.
   constexpr uint64_t least_key = 8 + 1 + 4 + 1, least_tensor = 8 + 1 + 4 + 8 + 4 + 8;
+  counts.tensors = cursor.u64("tensor count");
   if (counts.tensors > std::min(max_items, cursor.left() / least_tensor)) {
     cursor.refuse("tensor count", fmt::format("found {}, at most {} allowed and {} bytes left in the file",
                                               counts.tensors, max_items, cursor.left()));
   }
+  counts.keys = cursor.u64("key count");
   if (counts.keys > std::min(max_items, cursor.left() / least_key)) {
     cursor.refuse("key count", fmt::format("found {}, at most {} allowed and {} bytes left in the file",
                                            counts.keys, max_items, cursor.left()));
@@ -166,7 +168,8 @@ DType read_dtype(ByteCursor& cursor, const std::string& what) {
   uint32_t id = cursor.u32(what);
   auto row =
       std::find_if(stored_types.begin(), stored_types.end(), [&](const auto& type) { return type.id == id; });
-  if (row == stored_types.end()) cursor.refuse(what, fmt::format("unknown tensor type {}", id));
+  if (row == stored_types.end())
+    cursor.refuse(what, fmt::format("unknown tensor type {}, expected the number of a type of GGUF", id));
   if (!row->dtype) {
     cursor.refuse(
         what, fmt::format("type {} is not supported, expected F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q5_K or Q6_K",

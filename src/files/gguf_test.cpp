@@ -128,7 +128,7 @@ void text_refused(const BadFile& row) {
 TEST(GgufTest, BadContainersAreRefused) {
   using G = GgufBuilder;
   const BadFile rows[] = {
-      {[](G& g) { g.magic = "GGML"; }, "magic: found 0x4c4d4747, expected \"GGUF\""},
+      {[](G& g) { g.magic = "GGML"; }, "byte 0: magic: found \"GGML\", expected \"GGUF\""},
       {[](G& g) { g.version = 1; }, "version: found 1, expected 2 or 3"},
       {[](G& g) { g.version = 4; }, "version: found 4"},
       {[](G& g) { g.version = 0x03000000; }, "version: the file is big-endian"},

@@ -46,7 +46,7 @@ std::string_view header_of(std::span<const std::byte> bytes, const std::string& 
   }
   uint64_t length = 0;
   for (size_t i = length_bytes; i-- > 0;) length = length << 8 | std::to_integer<uint64_t>(bytes[i]);
-  if (length == 0) fail(ErrorCode::model_file, "{}: header length 0", file);
+  if (length == 0) fail(ErrorCode::model_file, "{}: header length 0, expected at least 2 bytes", file);
   if (length > max_header_bytes) {
     fail(ErrorCode::model_file, "{}: header length {} exceeds the limit of {} bytes", file, length,
          max_header_bytes);
@@ -73,7 +73,10 @@ uint64_t size_of(const SafetensorsEntry& entry, const StoredType& type, const st
 SafetensorsTensor check_entry(SafetensorsEntry& entry, std::span<const std::byte> data,
                               const std::string& file) {
   const StoredType* type = find_type(entry.dtype);
-  if (type == nullptr) refuse(file, entry, fmt::format("dtype: unknown type \"{}\"", printable(entry.dtype)));
+  if (type == nullptr)
+    refuse(file, entry,
+           fmt::format("dtype: unknown type \"{}\", expected F32, F16, BF16 or another of safetensors",
+                       printable(entry.dtype)));
   if (entry.begin > entry.end) {
     refuse(file, entry, fmt::format("data_offsets: begin {} lies after end {}", entry.begin, entry.end));
   }

@@ -104,7 +104,12 @@ class HeaderReader {
   }
 
   template <typename Exception>
-  bool parse_error(size_t position, const std::string&, const Exception& error) {
+  bool parse_error(size_t position, const std::string& token, const Exception& error) {
+    constexpr int number_overflow = 406;
+    if (error.id == number_overflow) {
+      fail(ErrorCode::model_file, "{}: header: byte {}: the number {} is too large", file_, position,
+           printable(token, 60));
+    }
     // "[json.exception...] parse error at line L, column C: reason; last read: bytes": the reason is enough,
     // and the bytes may be no text at all.
     std::string what = error.what();

@@ -111,6 +111,7 @@ std::vector<BadFile> bad_tensors() {
        "data_offsets: begin 4 lies after end 0"},
       {one(R"({"dtype":"F32","shape":[2],"data_offsets":[0,8]})", 4), "end 8 lies beyond the 4 data bytes"},
       {one(R"({"dtype":"F32","shape":[2],"data_offsets":[0,4]})", 4), "4 bytes, expected 8 for F32 [2]"},
+      {one(R"({"dtype":"F32","shape":[1e400],"data_offsets":[0,4]})", 4), "the number 1e400 is too large"},
       {one(R"({"dtype":"F32","shape":[4294967296,4294967297],"data_offsets":[0,4]})", 4), "too large"},
       {one(R"({"dtype":"F32","shape":[4611686018427387904],"data_offsets":[0,0]})", 0), "too large"},
       {one(R"({"dtype":"F4","shape":[3],"data_offsets":[0,1]})", 1), "[3] of F4 is no whole number of bytes"},
