@@ -75,12 +75,7 @@ class StrictReader {
 
   template <typename Exception>
   bool parse_error(size_t position, const std::string& token, const Exception& error) {
-    constexpr int number_overflow = 406;
-    if (error.id == number_overflow) {
-      fail(source_.code, "{}: byte {}: the number {} is too large", source_.name, position,
-           printable(token, 60));
-    }
-    fail(source_.code, "{}: byte {}: {}", source_.name, position, short_reason(error.what()));
+    fail(source_.code, "{}: byte {}: {}", source_.name, position, json_problem(token, error));
   }
 
  private:
@@ -144,13 +139,6 @@ class StrictReader {
     }
     end_value();
     return more;
-  }
-
-  // The library's text is "[json.exception...] parse error at line L, column C: reason"; the reason is
-  // enough.
-  static std::string short_reason(const std::string& what) {
-    size_t colon = what.find(": ");
-    return printable(colon == std::string::npos ? what : what.substr(colon + 2), 200);
   }
 
   const JsonSource& source_;
@@ -265,6 +253,17 @@ std::string JsonObject::string_or(std::string_view key, std::string_view fallbac
 void JsonObject::refuse(std::string_view key, std::string_view message) const {
   fail(source_.code, "{}: {}{}{}: {}", source_.name, path_, path_.empty() ? "" : ".", printable(key),
        message);
+}
+
+std::string json_problem(const std::string& token, const nlohmann::detail::exception& error) {
+  constexpr int number_overflow = 406;
+  if (error.id == number_overflow) return fmt::format("the number {} is too large", printable(token, 60));
+  // "[json.exception...] parse error at line L, column C: reason; last read: bytes": the reason is enough,
+  // and the bytes may be no text at all.
+  const std::string_view what = error.what();
+  const size_t colon = what.find(": ");
+  const std::string_view reason = colon == std::string_view::npos ? what : what.substr(colon + 2);
+  return printable(reason.substr(0, reason.find("; last read")), 200);
 }
 
 }  // namespace qvl

@@ -69,4 +69,8 @@ class JsonObject {
   std::string path_;
 };
 
+/// What a parser of the library found wrong, without the library's own words for where: `token` is the text
+/// it stopped at. At most 200 bytes, printable.
+std::string json_problem(const std::string& token, const nlohmann::detail::exception& error);
+
 }  // namespace qvl

@@ -105,18 +105,7 @@ class HeaderReader {
 
   template <typename Exception>
   bool parse_error(size_t position, const std::string& token, const Exception& error) {
-    constexpr int number_overflow = 406;
-    if (error.id == number_overflow) {
-      fail(ErrorCode::model_file, "{}: header: byte {}: the number {} is too large", file_, position,
-           printable(token, 60));
-    }
-    // "[json.exception...] parse error at line L, column C: reason; last read: bytes": the reason is enough,
-    // and the bytes may be no text at all.
-    std::string what = error.what();
-    size_t begin = what.find(": ");
-    what = begin == std::string::npos ? what : what.substr(begin + 2);
-    fail(ErrorCode::model_file, "{}: header: byte {}: {}", file_, position,
-         printable(what.substr(0, what.find("; last read"))));
+    fail(ErrorCode::model_file, "{}: header: byte {}: {}", file_, position, json_problem(token, error));
   }
 
  private:

@@ -237,11 +237,12 @@ TEST(Activation, has_the_values_of_the_formulas) {
   for (Isa isa : all_isas()) {
     if (!supported(isa)) continue;
     const ActivationKernels& functions = activation_kernels(isa);
-    std::vector<float> tanh = x, erf = x, silu = x, sum = x;
+    std::vector<float> tanh = x, erf = x, silu = x, sum = x, product = x;
     functions.gelu_tanh(tanh.data(), count);
     functions.gelu_erf(erf.data(), count);
     functions.silu_multiply(silu.data(), up.data(), count);
     functions.add(sum.data(), up.data(), count);
+    functions.multiply(x.data(), up.data(), count, product.data());
     for (size_t i = 0; i < x.size(); ++i) {
       const double z = x[i], near = 1e-6 * (1 + std::abs(z));
       const double cube = std::min(std::abs(z), 1e6);  // the cube of 1e30 overflows float32, not its tanh
@@ -250,6 +251,7 @@ TEST(Activation, has_the_values_of_the_formulas) {
       ASSERT_NEAR(erf[i], 0.5 * z * (1 + std::erf(z / std::sqrt(2))), near) << name_of(isa) << z;
       ASSERT_NEAR(silu[i], 2 * z / (1 + std::exp(-z)), 2 * near) << name_of(isa) << z;
       ASSERT_EQ(sum[i], x[i] + 2.0f);
+      ASSERT_EQ(product[i], x[i] * 2.0f);
     }
   }
 }

@@ -59,20 +59,20 @@ Linear WeightBinder::joined(const std::vector<LinearPart>& parts, uint64_t input
   std::vector<TensorView> views;
   // The finest of what is chosen for the parts: they share one input.
   WeightChoice choice = WeightChoice::q4;
-  Rest rest = Rest::outlying;
+  RestRule rest_rule = RestRule::outlying;
   for (const LinearPart& part : parts) {
     const std::string name = part.name + ".weight";
     const TensorView* found = view(name, {part.outputs, inputs});
     if (found == nullptr) continue;
     views.push_back(*found);
     choice = std::min(choice, choice_for(name, found->dtype));
-    if (is_fine(name, found->dtype)) rest = Rest::all;
+    if (wants_fine_inputs(name, found->dtype)) rest_rule = RestRule::all;
   }
   if (views.size() < parts.size()) return {};
   Linear layer;
   if (choice == WeightChoice::q8 || choice == WeightChoice::q4) {
-    layer.parts.push_back(
-        packer_.add(std::move(views), choice == WeightChoice::q8 ? WeightForm::q8 : WeightForm::q4, rest));
+    layer.parts.push_back(packer_.add(
+        std::move(views), choice == WeightChoice::q8 ? WeightForm::q8 : WeightForm::q4, rest_rule));
     return layer;
   }
   for (const TensorView& part : views) {
@@ -84,7 +84,7 @@ Linear WeightBinder::joined(const std::vector<LinearPart>& parts, uint64_t input
 
 // Eight bits in the decoder are chosen for precision: inputs in eight bits would cost more of it than the
 // weights do. The vision tower, and Q4_K which only its offsets bring to eight bits, go without.
-bool WeightBinder::is_fine(const std::string& name, DType stored) const {
+bool WeightBinder::wants_fine_inputs(const std::string& name, DType stored) const {
   return !is_vision(name) && stored != DType::q4_k && choice_for(name, stored) == WeightChoice::q8;
 }
 

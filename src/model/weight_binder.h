@@ -64,7 +64,7 @@ class WeightBinder {
   std::vector<std::string> unused() const;
 
  private:
-  bool is_fine(const std::string& name, DType stored) const;
+  bool wants_fine_inputs(const std::string& name, DType stored) const;
   WeightChoice choice_for(const std::string& name, DType stored) const;
 
   const TensorSource& source_;

@@ -4,24 +4,16 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <random>
 #include <vector>
 
 #include "ops/ops.h"
+#include "ops/ops_testing.h"
 #include "ops/weight_packer.h"
 
 namespace qvl {
 namespace {
 
 constexpr int64_t kOutputs = 96, kInputs = 512;
-
-std::vector<float> gaussian(int64_t count, unsigned seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> out(static_cast<size_t>(count));
-  for (float& value : out) value = normal(random);
-  return out;
-}
 
 std::vector<float> scales_of(const std::vector<float>& w, int64_t outputs, int threads = 2) {
   ThreadPool pool(threads);
@@ -37,11 +29,11 @@ void scale_column(std::vector<float>& w, int64_t column, float factor) {
 }
 
 TEST(InputScales, are_one_for_columns_of_one_size) {
-  EXPECT_EQ(scales_of(gaussian(kOutputs * kInputs, 1), kOutputs), std::vector<float>(kInputs, 1.0f));
+  EXPECT_EQ(scales_of(random_values(kOutputs * kInputs, 1), kOutputs), std::vector<float>(kInputs, 1.0f));
 }
 
 TEST(InputScales, follow_small_and_large_columns_in_powers_of_two) {
-  auto w = gaussian(kOutputs * kInputs, 2);
+  auto w = random_values(kOutputs * kInputs, 2);
   scale_column(w, 5, 0.01f);
   scale_column(w, 6, 60.0f);
   scale_column(w, 7, 0.0f);
@@ -57,7 +49,7 @@ TEST(InputScales, follow_small_and_large_columns_in_powers_of_two) {
 }
 
 TEST(InputScales, are_one_where_outputs_are_few) {
-  auto w = gaussian(kLeastOutputsToScale * kInputs, 3);
+  auto w = random_values(kLeastOutputsToScale * kInputs, 3);
   scale_column(w, 5, 0.01f);
   EXPECT_EQ(scales_of(w, kLeastOutputsToScale - 1)[5], 1.0f);
   EXPECT_NE(scales_of(w, kLeastOutputsToScale)[5], 1.0f);
@@ -66,13 +58,12 @@ TEST(InputScales, are_one_where_outputs_are_few) {
 // Relative error of a product whose input has a channel `factor` times larger, read by weights that are as
 // much smaller.
 double product_error(float factor, WeightForm form) {
-  auto w = gaussian(kOutputs * kInputs, 4), x = gaussian(kInputs, 5);
+  auto w = random_values(kOutputs * kInputs, 4), x = random_values(kInputs, 5);
   scale_column(w, 100, 1 / factor);
   x[100] *= factor;
   ThreadPool pool(2);
   Ops ops(pool, best_isa());
-  const TensorView view{
-      .dtype = DType::f32, .shape = {kOutputs, kInputs}, .bytes = std::as_bytes(std::span(w))};
+  const TensorView view = view_of(w, {kOutputs, kInputs});
   WeightPacker packer(best_isa(), 1 << 20);
   const PackedWeight packed = packer.add({view}, form), exact = stored_weight(view, Isa::scalar);
   packer.pack(pool, {});

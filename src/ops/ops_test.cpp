@@ -6,22 +6,11 @@
 #include <cmath>
 #include <random>
 
+#include "ops/ops_testing.h"
 #include "ops/weight_packer.h"
 
 namespace qvl {
 namespace {
-
-std::vector<float> random_values(int64_t count, uint32_t seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> out(static_cast<size_t>(count));
-  for (float& value : out) value = normal(random);
-  return out;
-}
-
-TensorView view_of(const std::vector<float>& values, Shape shape) {
-  return {.dtype = DType::f32, .shape = std::move(shape), .bytes = std::as_bytes(std::span(values))};
-}
 
 std::vector<float> linear_with(int threads, int64_t rows, WeightForm form, Isa isa) {
   const auto first = random_values(100 * 64, 1), second = random_values(28 * 64, 4);

@@ -20,7 +20,7 @@ QuantisedPlane QuantisedBuffer::Plane::reserve(uint64_t group_rows) {
           .pairs = at_least(pairs, group_rows * (kGroup / kSubgroup))};
 }
 
-const QuantisedRows& QuantisedBuffer::shape(int64_t rows, int64_t inputs, Rest kind) {
+const QuantisedRows& QuantisedBuffer::shape(int64_t rows, int64_t inputs, RestRule rest_rule) {
   QVL_CHECK(rows >= 0 && inputs > 0);
   const auto group_rows = static_cast<uint64_t>(rows * groups_of(inputs));
   rows_ = {.rows = rows,
@@ -28,7 +28,7 @@ const QuantisedRows& QuantisedBuffer::shape(int64_t rows, int64_t inputs, Rest k
            .main = main_.reserve(group_rows),
            .rest = rest_.reserve(group_rows),
            .has_rest = at_least(has_rest_, group_rows),
-           .kind = kind};
+           .rest_rule = rest_rule};
   return rows_;
 }
 

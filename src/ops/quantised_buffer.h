@@ -12,7 +12,7 @@ namespace qvl {
 class QuantisedBuffer {
  public:
   /// Rows to be written; the former ones are gone. Stays where it is until the next call.
-  const QuantisedRows& shape(int64_t rows, int64_t inputs, Rest kind = Rest::outlying);
+  const QuantisedRows& shape(int64_t rows, int64_t inputs, RestRule rest_rule = RestRule::outlying);
 
  private:
   struct Plane {

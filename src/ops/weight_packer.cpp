@@ -80,7 +80,7 @@ std::byte* WeightPacker::place(Job job) {
   return at;
 }
 
-PackedWeight WeightPacker::add(std::vector<TensorView> parts, WeightForm form, Rest rest) {
+PackedWeight WeightPacker::add(std::vector<TensorView> parts, WeightForm form, RestRule rest_rule) {
   QVL_CHECK(form != WeightForm::stored && !parts.empty());
   int64_t outputs = 0;
   const int64_t inputs = inputs_of(parts.front());
@@ -103,7 +103,7 @@ PackedWeight WeightPacker::add(std::vector<TensorView> parts, WeightForm form, R
           .inputs = inputs,
           .data = data,
           .input_scale = input_scale_of(jobs_.back()),
-          .input_rest = rest,
+          .rest_rule = rest_rule,
           .row_bytes = panel_bytes,
           .kernel = &matmul_kernel(form, isa_)};
 }

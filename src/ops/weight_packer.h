@@ -46,8 +46,8 @@ class WeightPacker {
   WeightPacker(Isa isa, uint64_t address_bytes) : isa_(isa), range_(address_bytes) {}
 
   /// The rows of `parts`, one after another, as one weight of a quantised `form`, for inputs with the rest
-  /// that `rest` names. The views outlive pack().
-  PackedWeight add(std::vector<TensorView> parts, WeightForm form, Rest rest = Rest::outlying);
+  /// that `rest_rule` names. The views outlive pack().
+  PackedWeight add(std::vector<TensorView> parts, WeightForm form, RestRule rest_rule = RestRule::outlying);
   /// The rows of one weight as BF16.
   PackedWeight add_bf16(const TensorView& view);
 

@@ -15,13 +15,16 @@ void each(float* x, int64_t count, Function f) {
   _mm256_maskstore_ps(x + i, mask, f(_mm256_maskload_ps(x + i, mask)));
 }
 
+// out = f(x, y) for all values; out may be x.
 template <typename Function>
-void each_pair(float* x, const float* y, int64_t count, Function f) {
+void each_pair(const float* x, const float* y, int64_t count, float* out, Function f) {
   int64_t i = 0;
-  for (; i + 8 <= count; i += 8) _mm256_storeu_ps(x + i, f(_mm256_loadu_ps(x + i), _mm256_loadu_ps(y + i)));
+  for (; i + 8 <= count; i += 8) {
+    _mm256_storeu_ps(out + i, f(_mm256_loadu_ps(x + i), _mm256_loadu_ps(y + i)));
+  }
   if (i == count) return;
   const __m256i mask = avx2::lanes_below(count - i);
-  _mm256_maskstore_ps(x + i, mask, f(_mm256_maskload_ps(x + i, mask), _mm256_maskload_ps(y + i, mask)));
+  _mm256_maskstore_ps(out + i, mask, f(_mm256_maskload_ps(x + i, mask), _mm256_maskload_ps(y + i, mask)));
 }
 
 // 1 / (1 + exp(-z)); the exponent bounded so that it stays finite, NaN kept.
@@ -62,18 +65,14 @@ void gelu_tanh(float* x, int64_t count) { each(x, count, gelu_tanh_of); }
 void gelu_erf(float* x, int64_t count) { each(x, count, gelu_erf_of); }
 
 void silu_multiply(float* gate, const float* up, int64_t count) {
-  each_pair(gate, up, count,
+  each_pair(gate, up, count, gate,
             [](__m256 g, __m256 u) { return _mm256_mul_ps(_mm256_mul_ps(g, sigmoid(g)), u); });
 }
 
-void add(float* x, const float* y, int64_t count) { each_pair(x, y, count, _mm256_add_ps); }
+void add(float* x, const float* y, int64_t count) { each_pair(x, y, count, x, _mm256_add_ps); }
 
 void multiply(const float* x, const float* y, int64_t count, float* out) {
-  int64_t i = 0;
-  for (; i + 8 <= count; i += 8) {
-    _mm256_storeu_ps(out + i, _mm256_mul_ps(_mm256_loadu_ps(x + i), _mm256_loadu_ps(y + i)));
-  }
-  for (; i < count; ++i) out[i] = x[i] * y[i];
+  each_pair(x, y, count, out, _mm256_mul_ps);
 }
 
 }  // namespace

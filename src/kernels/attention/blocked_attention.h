@@ -31,7 +31,7 @@ using BlockedAttention = void (*)(const BlockedAttentionArgs& args, const Blocke
 
 /// Keys and values exact, everything else in float32: the reference.
 void blocked_attention_scalar(const BlockedAttentionArgs& args, const BlockedShare& share);
-/// Queries and softmax weights as integers too: weights keep 12 bits below the largest of each block.
+/// Queries and softmax weights as integers too: weights keep 13 bits below the largest of each block.
 void blocked_attention_avx2(const BlockedAttentionArgs& args, const BlockedShare& share);
 
 BlockedAttention blocked_attention(Isa isa);

@@ -22,7 +22,7 @@ namespace {
 // The integers of some rows, and the memory they lie in.
 struct Quantised {
   Quantised(const std::vector<float>& x, int64_t rows, int64_t inputs, Isa isa = Isa::scalar,
-            Rest kind = Rest::outlying) {
+            RestRule rest_rule = RestRule::outlying) {
     const auto places = static_cast<size_t>(rows * groups_of(inputs));
     for (Plane* plane : {&main, &rest}) {
       plane->values.assign(places * kGroup, 99);  // what is not written must not be read
@@ -31,7 +31,7 @@ struct Quantised {
       plane->pairs.assign(places * (kGroup / kSubgroup), 12345);
     }
     has_rest.assign(places, 7);
-    view = {rows, inputs, main.view(), rest.view(), has_rest.data(), kind};
+    view = {rows, inputs, main.view(), rest.view(), has_rest.data(), rest_rule};
     for (int64_t r = 0; r < rows; ++r) quantise_row(isa)(x.data() + r * inputs, r, view);
   }
 
@@ -351,7 +351,7 @@ TEST(Quantise, keeps_the_rest_of_every_group_where_asked) {
   std::vector<float> x;
   for (int64_t i = 0; i < 2 * kGroup; ++i) x.push_back(draw(random, Values::normal, i));
   EXPECT_EQ(Quantised(x, 1, 2 * kGroup).has_rest[1], 0);
-  const Quantised q(x, 1, 2 * kGroup, Isa::scalar, Rest::all);
+  const Quantised q(x, 1, 2 * kGroup, Isa::scalar, RestRule::all);
   EXPECT_EQ(q.has_rest[0], 1);
   EXPECT_EQ(q.has_rest[1], 1);
   const auto back = q.row(0);
@@ -370,8 +370,8 @@ TEST(Quantise, is_the_same_on_every_instruction_set) {
       const Values kind = kinds[random() % 5];
       for (int64_t i = 0; i < rows * inputs; ++i) x.push_back(draw(random, kind, i % inputs));
       if (round % 50 == 0) x[random() % x.size()] = random() % 2 ? INFINITY : NAN;
-      const Rest rest = random() % 2 ? Rest::all : Rest::outlying;
-      const Quantised expected(x, rows, inputs, Isa::scalar, rest), found(x, rows, inputs, isa, rest);
+      const RestRule rule = random() % 2 ? RestRule::all : RestRule::outlying;
+      const Quantised expected(x, rows, inputs, Isa::scalar, rule), found(x, rows, inputs, isa, rule);
       ASSERT_EQ(expected.main.values, found.main.values);
       ASSERT_EQ(expected.main.sums, found.main.sums);
       ASSERT_EQ(expected.main.pairs, found.main.pairs);

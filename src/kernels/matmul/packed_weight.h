@@ -65,7 +65,7 @@ struct PackedWeight {
   /// [inputs], powers of two: the weight stands for W / input_scale, made for inputs x * input_scale. Null
   /// for stored weights.
   const float* input_scale = nullptr;
-  Rest input_rest = Rest::outlying;  ///< how finely inputs are quantised for it
+  RestRule rest_rule = RestRule::outlying;  ///< how finely inputs are quantised for it
   uint64_t row_bytes = 0;  ///< of a row of stored weights, of a panel of 16 outputs of quantised ones
   const MatmulKernel* kernel = nullptr;
 

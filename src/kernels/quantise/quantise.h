@@ -11,7 +11,7 @@ namespace qvl {
 ///
 /// A group is outlying where the squares of its integers sum to less than length * 127^2 / 6^2, that is,
 /// where its largest value is more than six times the root of the mean square. The rest of each value is kept
-/// where out.kind says so, at a 128th of the scale.
+/// where out.rest_rule says so, at a 128th of the scale.
 using QuantiseRow = void (*)(const float* x, int64_t row, const QuantisedRows& out);
 
 void quantise_row_scalar(const float* x, int64_t row, const QuantisedRows& out);

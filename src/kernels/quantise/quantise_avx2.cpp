@@ -1,6 +1,5 @@
 // The quantisation with AVX2, bit for bit the reference's.
-#include <immintrin.h>
-
+#include "kernels/avx2_math.h"
 #include "kernels/quantise/quantise.h"
 #include "kernels/quantise/quantise_rule.h"
 
@@ -12,16 +11,7 @@ constexpr int64_t kSubgroups = kGroup / kSubgroup;
 // Eight values from `i` on; zeros beyond the length.
 __m256 load_values(const float* x, int64_t i, int64_t length) {
   if (i + 8 <= length) return _mm256_loadu_ps(x + i);
-  const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-  const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(length - i)), lanes);
-  return _mm256_maskload_ps(x + i, mask);
-}
-
-float largest_lane(__m256 v) {
-  __m128 m = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-  m = _mm_max_ps(m, _mm_movehl_ps(m, m));
-  m = _mm_max_ss(m, _mm_movehdup_ps(m));
-  return _mm_cvtss_f32(m);
+  return _mm256_maskload_ps(x + i, avx2::lanes_below(length - i));
 }
 
 int32_t sum_lanes(__m256i v) {
@@ -47,7 +37,7 @@ Extremes extremes_of(const float* x, int64_t length) {
     poison = _mm256_or_ps(poison, _mm256_sub_ps(v, v));  // zero, or NaN where v is not finite
   }
   const __m256 bad = _mm256_cmp_ps(poison, poison, _CMP_UNORD_Q);
-  return {largest_lane(single), largest_lane(pair), _mm256_movemask_ps(bad) == 0};
+  return {avx2::largest_lane(single), avx2::largest_lane(pair), _mm256_movemask_ps(bad) == 0};
 }
 
 // Four vectors of eight int32 within a byte to 32 bytes in order.
@@ -137,7 +127,7 @@ void quantise_group(const float* x, int64_t length, int64_t at, const QuantisedR
   }
   out.main.scales[at] = scale;
   const Written written = write_main(x, length, at, out.main, 1 / scale);
-  if (!wants_rest(out.kind, written.squares, length)) return;
+  if (!wants_rest(out.rest_rule, written.squares, length)) return;
   out.has_rest[at] = 1;
   write_rest(x, length, at, out);
 }

@@ -16,8 +16,8 @@ constexpr float kRestSteps = 128.0f;  // steps of the rest in a step of the main
 // length * 127^2 / 6^2, per input
 constexpr int kOutlyingSquares = 448;
 
-inline bool wants_rest(Rest kind, int64_t squares, int64_t length) {
-  return kind == Rest::all || squares < kOutlyingSquares * length;
+inline bool wants_rest(RestRule rule, int64_t squares, int64_t length) {
+  return rule == RestRule::all || squares < kOutlyingSquares * length;
 }
 
 }  // namespace qvl

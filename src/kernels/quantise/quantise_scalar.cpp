@@ -76,7 +76,7 @@ void quantise_group(const float* x, int64_t length, int64_t at, const QuantisedR
     }
   }
   write_sums(out.main, at);
-  if (overflows || zero || !wants_rest(out.kind, squares, length)) return;
+  if (overflows || zero || !wants_rest(out.rest_rule, squares, length)) return;
   out.has_rest[at] = 1;
   write_rest(x, length, at, out);
 }

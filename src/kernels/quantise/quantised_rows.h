@@ -23,18 +23,18 @@ struct QuantisedPlane {
 };
 
 /// What the second plane holds.
-enum class Rest : uint8_t {
+enum class RestRule : uint8_t {
   outlying,  ///< groups that single large values dominate
   all,       ///< every group: 15 bits a value, at twice the work
 };
 
-/// Rows in two planes. The second holds what rounding left of the groups that `rest` names (`has_rest`); for
-/// other groups it is not written. x = main + (has_rest ? rest : 0)
+/// Rows in two planes. The second holds what rounding left of the groups that `rest_rule` names (`has_rest`);
+/// for other groups it is not written. x = main + (has_rest ? rest : 0)
 struct QuantisedRows {
   int64_t rows, inputs;
   QuantisedPlane main, rest;
   uint8_t* has_rest;  // [groups][rows]
-  Rest kind = Rest::outlying;
+  RestRule rest_rule = RestRule::outlying;
 };
 
 /// Where one row of one group lies.
