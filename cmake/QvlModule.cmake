@@ -18,7 +18,7 @@ if(QVL_SANITIZE)
   target_link_options(qvl_compile_options INTERFACE -fsanitize=${QVL_SANITIZE})
 endif()
 
-# Sources named x_avx2.cpp, and only those, are compiled for that instruction set.
+# Sources named after an instruction set (x_avx2.cpp), and only those, are compiled for it.
 function(qvl_instruction_set suffix flags)
   list(FILTER ARGN INCLUDE REGEX "_${suffix}\\.cpp$")
   set_source_files_properties(${ARGN} PROPERTIES COMPILE_OPTIONS "${flags}")
@@ -32,6 +32,10 @@ function(qvl_module name)
   list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
   add_library(qvl_${name} STATIC ${sources})
   qvl_instruction_set(avx2 "-mavx2;-mfma;-mf16c" ${sources})
+  qvl_instruction_set(avxvnni "-mavx2;-mfma;-mf16c;-mavxvnni" ${sources})
+  # GCC 12 warns of the registers that its own header leaves undefined on purpose.
+  qvl_instruction_set(avx512 "-mavx2;-mfma;-mf16c;-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mavx512vnni;\
+-Wno-uninitialized;-Wno-maybe-uninitialized" ${sources})
   set_target_properties(qvl_${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
   target_include_directories(qvl_${name} PUBLIC ${PROJECT_SOURCE_DIR}/src)
   list(TRANSFORM arg_USES PREPEND qvl_)

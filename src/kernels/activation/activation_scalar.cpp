@@ -37,7 +37,9 @@ void multiply(const float* x, const float* y, int64_t count, float* out) {
 const ActivationKernels kScalarActivations = {gelu_tanh, gelu_erf, silu_multiply, add, multiply};
 
 const ActivationKernels& activation_kernels(Isa isa) {
-  return isa == Isa::scalar ? kScalarActivations : kAvx2Activations;
+  static constexpr IsaRow<const ActivationKernels*> kList[] = {{Isa::scalar, &kScalarActivations},
+                                                               {Isa::avx2, &kAvx2Activations}};
+  return *entry_for(kList, isa);
 }
 
 }  // namespace qvl

@@ -33,6 +33,7 @@ using BlockedAttention = void (*)(const BlockedAttentionArgs& args, const Blocke
 void blocked_attention_scalar(const BlockedAttentionArgs& args, const BlockedShare& share);
 /// Queries and softmax weights as integers too: weights keep 13 bits below the largest of each block.
 void blocked_attention_avx2(const BlockedAttentionArgs& args, const BlockedShare& share);
+void blocked_attention_avx512(const BlockedAttentionArgs& args, const BlockedShare& share);
 
 BlockedAttention blocked_attention(Isa isa);
 

@@ -67,7 +67,10 @@ void blocked_attention_scalar(const BlockedAttentionArgs& args, const BlockedSha
 }
 
 BlockedAttention blocked_attention(Isa isa) {
-  return isa == Isa::scalar ? blocked_attention_scalar : blocked_attention_avx2;
+  static constexpr IsaRow<BlockedAttention> kList[] = {{Isa::scalar, blocked_attention_scalar},
+                                                       {Isa::avx2, blocked_attention_avx2},
+                                                       {Isa::avx512, blocked_attention_avx512}};
+  return entry_for(kList, isa);
 }
 
 }  // namespace qvl

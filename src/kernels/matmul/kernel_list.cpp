@@ -14,8 +14,12 @@ constexpr MatmulKernel kKernels[] = {
     stored_kernel<panel_avx2>("stored/avx2", Isa::avx2),
     blocked_kernel<tile_q8_scalar>("q8/scalar", WeightForm::q8, Isa::scalar),
     blocked_kernel<tile_q8_avx2>("q8/avx2", WeightForm::q8, Isa::avx2),
+    blocked_kernel<tile_q8_avxvnni>("q8/avxvnni", WeightForm::q8, Isa::avxvnni),
+    blocked_kernel<tile_q8_avx512>("q8/avx512", WeightForm::q8, Isa::avx512),
     blocked_kernel<tile_q4_scalar>("q4/scalar", WeightForm::q4, Isa::scalar),
     blocked_kernel<tile_q4_avx2>("q4/avx2", WeightForm::q4, Isa::avx2),
+    blocked_kernel<tile_q4_avxvnni>("q4/avxvnni", WeightForm::q4, Isa::avxvnni),
+    blocked_kernel<tile_q4_avx512>("q4/avx512", WeightForm::q4, Isa::avx512),
 };
 
 }  // namespace
@@ -35,12 +39,12 @@ std::string_view name_of(WeightForm form) {
 std::span<const MatmulKernel> matmul_kernels() { return kKernels; }
 
 const MatmulKernel& matmul_kernel(WeightForm form, Isa isa) {
-  const MatmulKernel* found = nullptr;
-  for (const MatmulKernel& kernel : kKernels) {
-    if (kernel.form == form && kernel.isa == isa) found = &kernel;
+  for (;; isa = base_of(isa)) {
+    for (const MatmulKernel& kernel : kKernels) {
+      if (kernel.form == form && kernel.isa == isa) return kernel;
+    }
+    QVL_CHECK(isa != Isa::scalar);
   }
-  QVL_CHECK(found != nullptr);
-  return *found;
 }
 
 }  // namespace qvl

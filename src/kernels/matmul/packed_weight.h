@@ -52,7 +52,7 @@ struct MatmulKernel {
 
 /// The list of all kernels: what is chosen from, tested and measured.
 std::span<const MatmulKernel> matmul_kernels();
-/// The one of `form` for `isa`; never null.
+/// The one of `form` for `isa` or the nearest set that it extends.
 const MatmulKernel& matmul_kernel(WeightForm form, Isa isa);
 
 /// W: [outputs, inputs]. Borrowed bytes.

@@ -35,5 +35,9 @@ void tile_q8_scalar(const TileArgs& args);
 void tile_q4_scalar(const TileArgs& args);
 void tile_q8_avx2(const TileArgs& args);
 void tile_q4_avx2(const TileArgs& args);
+void tile_q8_avxvnni(const TileArgs& args);
+void tile_q4_avxvnni(const TileArgs& args);
+void tile_q8_avx512(const TileArgs& args);
+void tile_q4_avx512(const TileArgs& args);
 
 }  // namespace qvl

@@ -29,6 +29,10 @@ void layer_norm(const float* x, int64_t count, const LayerNormArgs& args, float*
 
 const NormKernels kScalarNorms = {rms_norm, layer_norm};
 
-const NormKernels& norm_kernels(Isa isa) { return isa == Isa::scalar ? kScalarNorms : kAvx2Norms; }
+const NormKernels& norm_kernels(Isa isa) {
+  static constexpr IsaRow<const NormKernels*> kList[] = {{Isa::scalar, &kScalarNorms},
+                                                         {Isa::avx2, &kAvx2Norms}};
+  return *entry_for(kList, isa);
+}
 
 }  // namespace qvl

@@ -89,6 +89,10 @@ void quantise_row_scalar(const float* x, int64_t row, const QuantisedRows& out) 
   }
 }
 
-QuantiseRow quantise_row(Isa isa) { return isa == Isa::scalar ? quantise_row_scalar : quantise_row_avx2; }
+QuantiseRow quantise_row(Isa isa) {
+  static constexpr IsaRow<QuantiseRow> kList[] = {{Isa::scalar, quantise_row_scalar},
+                                                  {Isa::avx2, quantise_row_avx2}};
+  return entry_for(kList, isa);
+}
 
 }  // namespace qvl
