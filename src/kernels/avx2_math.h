@@ -31,12 +31,12 @@ namespace qvl::avx2 {
   return _mm256_and_ps(y, _mm256_cmp_ps(x, _mm256_set1_ps(-87.3f), _CMP_NLT_UQ));
 }
 
-/// e^x for x <= 0 to 3e-6 relative, never below e^-87; NaN for NaN. Half the work of exp().
+/// 2^x for x <= 0 to 3e-6 relative, never below 2^-120; NaN for NaN.
 ///
-/// x log2(e) = n + f with |f| <= 1/2; 2^f by the polynomial of degree 4 of least relative error.
-[[gnu::always_inline]] static inline __m256 exp_for_weights(__m256 x) {
+/// x = n + f with |f| <= 1/2; 2^f by the polynomial of degree 4 of least relative error.
+[[gnu::always_inline]] static inline __m256 exp2_for_weights(__m256 x) {
   // The second operand is returned where one is NaN.
-  const __m256 t = _mm256_mul_ps(_mm256_max_ps(_mm256_set1_ps(-87.0f), x), _mm256_set1_ps(1.44269504f));
+  const __m256 t = _mm256_max_ps(_mm256_set1_ps(-120.0f), x);
   const __m256i n = _mm256_cvtps_epi32(t);
   const __m256 f = _mm256_sub_ps(t, _mm256_cvtepi32_ps(n));
   __m256 y = _mm256_set1_ps(0.00957010170f);
@@ -58,6 +58,16 @@ namespace qvl::avx2 {
   __m128 m = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
   m = _mm_max_ps(m, _mm_movehl_ps(m, m));
   return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
+}
+
+/// Lane r of the result is the largest lane of rows[r].
+[[gnu::always_inline]] static inline __m128 largest_lanes(const __m256 (&rows)[4]) {
+  const __m256 ab = _mm256_max_ps(_mm256_unpacklo_ps(rows[0], rows[1]), _mm256_unpackhi_ps(rows[0], rows[1]));
+  const __m256 cd = _mm256_max_ps(_mm256_unpacklo_ps(rows[2], rows[3]), _mm256_unpackhi_ps(rows[2], rows[3]));
+  const __m256d low = _mm256_castps_pd(ab), high = _mm256_castps_pd(cd);
+  const __m256 quads = _mm256_max_ps(_mm256_castpd_ps(_mm256_unpacklo_pd(low, high)),
+                                     _mm256_castpd_ps(_mm256_unpackhi_pd(low, high)));
+  return _mm_max_ps(_mm256_castps256_ps128(quads), _mm256_extractf128_ps(quads, 1));
 }
 
 [[gnu::always_inline]] static inline float sum_lanes(__m256 v) {

@@ -1,4 +1,4 @@
-// Products of up to four rows of 16-bit integers with one panel. Only for blocked_attention_avx2.cpp.
+// Products of four rows of 16-bit integers with one panel. Only for blocked_attention_avx2.cpp.
 //
 // The whole loop is written out: compilers keep some of its sums in memory, at half the speed.
 #pragma once
@@ -28,10 +28,8 @@ static_assert(kMaxBlockedWidth * sizeof(int16_t) == 256, "the distance of rows i
   "vpaddd %%ymm11, %%ymm" low ", %%ymm" low \
   "\n\t"                                    \
   "vpaddd %%ymm10, %%ymm" high ", %%ymm" high "\n\t"
-#define QVL_ROWS_1(u) QVL_ROW(u, "0", "0", "1")
-#define QVL_ROWS_2(u) QVL_ROWS_1(u) QVL_ROW(u, "1", "2", "3")
-#define QVL_ROWS_3(u) QVL_ROWS_2(u) QVL_ROW(u, "2", "4", "5")
-#define QVL_ROWS_4(u) QVL_ROWS_3(u) QVL_ROW(u, "3", "6", "7")
+#define QVL_ROWS(u) \
+  QVL_ROW(u, "0", "0", "1") QVL_ROW(u, "1", "2", "3") QVL_ROW(u, "2", "4", "5") QVL_ROW(u, "3", "6", "7")
 #define QVL_CLEAR(i) "vpxor %%xmm" i ", %%xmm" i ", %%xmm" i "\n\t"
 #define QVL_STORE(i) "vmovdqa %%ymm" i ", 32*" i "(%[out])\n\t"
 
@@ -63,23 +61,16 @@ static_assert(kMaxBlockedWidth * sizeof(int16_t) == 256, "the distance of rows i
                : "memory", "cc", "ymm0", "ymm1", "ymm2", "ymm3", "ymm4", "ymm5", "ymm6", "ymm7", "ymm8", \
                  "ymm9", "ymm10", "ymm11")
 
-/// Sums of R rows. a: rows kMaxBlockedWidth apart. b: [pairs][16 columns][2]
-template <int R>
-static inline void pair_products(const int16_t* a, const std::byte* b, int64_t pairs, PairSums& out) {
-  static_assert(R >= 1 && R <= kPairRows);
-  if constexpr (R == 1) QVL_PRODUCTS(QVL_ROWS_1);
-  if constexpr (R == 2) QVL_PRODUCTS(QVL_ROWS_2);
-  if constexpr (R == 3) QVL_PRODUCTS(QVL_ROWS_3);
-  if constexpr (R == 4) QVL_PRODUCTS(QVL_ROWS_4);
+/// Sums of four rows. a: rows kMaxBlockedWidth apart. b: [pairs][16 columns][2]
+[[gnu::always_inline]] static inline void pair_products(const int16_t* a, const std::byte* b, int64_t pairs,
+                                                        PairSums& out) {
+  QVL_PRODUCTS(QVL_ROWS);
 }
 
 #undef QVL_PRODUCTS
 #undef QVL_STORE
 #undef QVL_CLEAR
-#undef QVL_ROWS_4
-#undef QVL_ROWS_3
-#undef QVL_ROWS_2
-#undef QVL_ROWS_1
+#undef QVL_ROWS
 #undef QVL_ROW
 #undef QVL_LOAD
 

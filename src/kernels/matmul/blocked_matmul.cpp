@@ -3,6 +3,7 @@
 #include "kernels/matmul/blocked_matmul.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "kernels/matmul/epilogue.h"
 
@@ -10,6 +11,9 @@ namespace qvl {
 namespace {
 
 constexpr int64_t kRowBlock = 256;
+// So few rows are over before their weights have come from memory: one panel after another then, which reads
+// memory in one stream.
+constexpr int64_t kFewRows = 8;
 
 struct Window {
   int64_t first_row, rows;
@@ -34,20 +38,74 @@ TileArgs tile_args(const MatmulArgs& args, const Window& window, int64_t group) 
           .acc = args.scratch};
 }
 
-// Adds what rounding left, where it is kept: runs of neighbouring rows together.
-void add_rest(const QuantisedRows& x, int64_t at, const TileArgs& main, TileKernel tile) {
-  TileArgs rest = main;
-  for (int64_t r = 0; r < main.rows; r += rest.rows + 1) {
-    rest.rows = 0;
-    while (r + rest.rows < main.rows && x.has_rest[at + r + rest.rows] != 0) ++rest.rows;
-    if (rest.rows == 0) continue;
-    rest.x = x.rest.values + (at + r) * kGroup;
-    rest.scales = x.rest.scales + at + r;
-    rest.sums = x.rest.sums + at + r;
-    rest.pairs = x.rest.pairs + (at + r) * (kGroup / kSubgroup);
-    rest.acc = main.acc + r * kTileOutputs;
-    tile(rest);
+// Rows with a rest, gathered: outlying groups are scattered, and a tile is fast on many rows at once.
+struct Gathered {
+  static constexpr int64_t kRows = 24;
+  alignas(64) int8_t x[kRows][kGroup];
+  alignas(64) float acc[kRows][kTileOutputs];
+  int32_t pairs[kRows][kGroup / kSubgroup];
+  float scales[kRows];
+  int32_t sums[kRows];
+  int64_t rows[kRows];
+  int64_t count = 0;
+};
+
+TileArgs rest_args(const QuantisedPlane& rest, int64_t at, const TileArgs& main) {
+  TileArgs args = main;
+  args.x = rest.values + at * kGroup;
+  args.scales = rest.scales + at;
+  args.sums = rest.sums + at;
+  args.pairs = rest.pairs + at * (kGroup / kSubgroup);
+  return args;
+}
+
+void gather(const QuantisedPlane& rest, int64_t at, int64_t row, const TileArgs& main, Gathered& out) {
+  const TileArgs from = rest_args(rest, at + row, main);
+  const int64_t to = out.count++;
+  out.rows[to] = row;
+  std::memcpy(out.x[to], from.x, sizeof out.x[to]);
+  std::memcpy(out.acc[to], main.acc + row * kTileOutputs, sizeof out.acc[to]);
+  std::memcpy(out.pairs[to], from.pairs, sizeof out.pairs[to]);
+  out.scales[to] = *from.scales;
+  out.sums[to] = *from.sums;
+}
+
+void add_gathered(const TileArgs& main, TileKernel tile, Gathered& rows) {
+  if (rows.count == 0) return;
+  TileArgs args = main;
+  args.x = rows.x[0];
+  args.scales = rows.scales;
+  args.sums = rows.sums;
+  args.pairs = rows.pairs[0];
+  args.rows = rows.count;
+  args.acc = rows.acc[0];
+  tile(args);
+  for (int64_t r = 0; r < rows.count; ++r) {
+    std::memcpy(main.acc + rows.rows[r] * kTileOutputs, rows.acc[r], sizeof rows.acc[r]);
   }
+  rows.count = 0;
+}
+
+// Adds what rounding left, where it is kept: long runs of rows where they are, others gathered.
+void add_rest(const QuantisedRows& x, int64_t at, const TileArgs& main, TileKernel tile) {
+  Gathered few;
+  int64_t run = 0;
+  for (int64_t r = 0; r < main.rows; r += run + 1) {
+    run = 0;
+    while (r + run < main.rows && x.has_rest[at + r + run] != 0) ++run;
+    if (run >= Gathered::kRows) {
+      TileArgs rest = rest_args(x.rest, at + r, main);
+      rest.rows = run;
+      rest.acc = main.acc + r * kTileOutputs;
+      tile(rest);
+      continue;
+    }
+    for (int64_t i = 0; i < run; ++i) {
+      gather(x.rest, at, r + i, main, few);
+      if (few.count == Gathered::kRows) add_gathered(main, tile, few);
+    }
+  }
+  add_gathered(main, tile, few);
 }
 
 void run_window(const MatmulArgs& args, const Window& window, TileKernel tile) {
@@ -74,13 +132,14 @@ int64_t blocked_scratch_floats(const PackedWeight&, int64_t rows) {
 
 void run_blocked(const MatmulArgs& args, TileKernel tile) {
   const int64_t last_panel = panels_of(args.last);
+  const int64_t panels = args.rows <= kFewRows ? 1 : kTilePanels;
   for (int64_t row = 0; row < args.rows; row += kRowBlock) {
-    for (int64_t panel = args.first / kPanel; panel < last_panel; panel += kTilePanels) {
+    for (int64_t panel = args.first / kPanel; panel < last_panel; panel += panels) {
       run_window(args,
                  {.first_row = row,
                   .rows = std::min(kRowBlock, args.rows - row),
                   .first_panel = panel,
-                  .panels = std::min(kTilePanels, last_panel - panel)},
+                  .panels = std::min(panels, last_panel - panel)},
                  tile);
     }
   }

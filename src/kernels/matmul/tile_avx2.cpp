@@ -14,7 +14,6 @@ namespace {
 
 constexpr int64_t kRows = 4;  // rows computed together
 constexpr int64_t kSubgroups = kGroup / kSubgroup;
-constexpr int64_t kAhead = 2 * 2208;  // bytes of weights fetched ahead of their use
 
 __m256i load(const void* at) { return _mm256_loadu_si256(static_cast<const __m256i*>(at)); }
 
@@ -55,8 +54,12 @@ void accumulate(float* acc, __m256i sum, __m256 w, __m256 x) {
   _mm256_storeu_ps(acc, _mm256_fmadd_ps(value, _mm256_mul_ps(w, x), _mm256_loadu_ps(acc)));
 }
 
+// Whether weights are asked for some blocks before their use: where few rows are done with them sooner than
+// memory brings the next.
+enum class Fetch { no, ahead };
+
 // One panel of eight-bit weights against R rows from `r` on.
-template <int R>
+template <int R, Fetch F>
 void panel_q8(const TileArgs& args, const Q8Block& block, int64_t r, float* acc) {
   __m256i low[R], high[R];
   for (int i = 0; i < R; ++i) low[i] = high[i] = _mm256_set1_epi32(args.sums[r + i]);
@@ -64,7 +67,7 @@ void panel_q8(const TileArgs& args, const Q8Block& block, int64_t r, float* acc)
 #pragma GCC unroll 4
   for (int64_t s = 0; s < args.steps; ++s) {
     const __m256i w0 = load(block.q[s][0]), w1 = load(block.q[s][kPanel / 2]);
-    if (R == 1) _mm_prefetch(&block.q[s][0][0] + kAhead, _MM_HINT_T0);
+    if constexpr (F == Fetch::ahead) _mm_prefetch(&block.q[s][0][0] + kFetchAhead, _MM_HINT_T0);
     for (int i = 0; i < R; ++i) {
       add_wide_products(low[i], high[i], w0, w1, x + i * kGroup + s * kStep);
     }
@@ -85,6 +88,13 @@ __m256 units(const uint16_t* bits) {
 // Where the weights of a panel come from: nibbles as stored, or the same numbers spread to bytes before.
 struct Nibbles {
   const uint8_t* q;
+  // The same subgroup some blocks later in memory.
+  void fetch_ahead(int64_t subgroup) const {
+    constexpr int64_t bytes = kSubgroupSteps * 32;
+    for (int64_t i = 0; i < bytes; i += 64) {
+      _mm_prefetch(q + kFetchAhead + subgroup * bytes + i, _MM_HINT_T0);
+    }
+  }
   void step(int64_t s, __m256i& w0, __m256i& w1) const {
     const __m256i mask = _mm256_set1_epi8(15), both = load(q + s * 32);
     w0 = _mm256_and_si256(both, mask);
@@ -93,6 +103,7 @@ struct Nibbles {
 };
 struct Bytes {
   const uint8_t* q;
+  void fetch_ahead(int64_t) const {}
   void step(int64_t s, __m256i& w0, __m256i& w1) const {
     w0 = load(q + s * 64);
     w1 = load(q + s * 64 + 32);
@@ -105,6 +116,7 @@ void panel_q4(const TileArgs& args, const Q4Block& block, Weights weights, int64
   for (int i = 0; i < R; ++i) low[i] = high[i] = _mm256_setzero_si256();
   const int8_t* x = args.x + r * kGroup;
   for (int64_t g = 0; g < args.steps / kSubgroupSteps; ++g) {
+    if (r == 0) weights.fetch_ahead(g);
     __m256i sum0[R], sum1[R];  // sixteen bits
     for (int i = 0; i < R; ++i) sum0[i] = sum1[i] = _mm256_set1_epi32(args.pairs[(r + i) * kSubgroups + g]);
 #pragma GCC unroll 4
@@ -159,13 +171,7 @@ void spread(const Q4Block& block, int64_t steps, uint8_t* bytes) {
 void few_rows_q4(const TileArgs& args) {
   each_rows(args.rows, [&]<int R>(int64_t r) {
     for (int64_t p = 0; p < args.panels; ++p) {
-      const char* at = block_at(args, p);
-      const Q4Block& block = *static_cast<const Q4Block*>(static_cast<const void*>(at));
-      if (R == 1) {
-        for (int64_t i = 0; i < static_cast<int64_t>(sizeof(Q4Block)); i += 64) {
-          _mm_prefetch(at + kAhead + i, _MM_HINT_T0);
-        }
-      }
+      const Q4Block& block = *static_cast<const Q4Block*>(static_cast<const void*>(block_at(args, p)));
       panel_q4<R>(args, block, Nibbles{&block.q[0][0][0]}, r, args.acc + r * kTileOutputs + p * kPanel);
     }
   });
@@ -190,7 +196,12 @@ void tile_q8_avx2(const TileArgs& args) {
   each_rows(args.rows, [&]<int R>(int64_t r) {
     for (int64_t p = 0; p < args.panels; ++p) {
       const Q8Block& block = *static_cast<const Q8Block*>(static_cast<const void*>(block_at(args, p)));
-      panel_q8<R>(args, block, r, args.acc + r * kTileOutputs + p * kPanel);
+      float* acc = args.acc + r * kTileOutputs + p * kPanel;
+      if (r == 0 && args.rows <= 2 * kRows) {
+        panel_q8<R, Fetch::ahead>(args, block, r, acc);
+      } else {
+        panel_q8<R, Fetch::no>(args, block, r, acc);
+      }
     }
   });
 }

@@ -35,8 +35,12 @@ template <typename Lanes, int R, int P>
   });
 }
 
+// Whether weights are asked for some blocks before their use: where few rows are done with them sooner than
+// memory brings the next.
+enum class Fetch { no, ahead };
+
 // R rows by P panels of eight-bit weights.
-template <typename Lanes, int R, int P>
+template <typename Lanes, Fetch F, int R, int P>
 [[gnu::always_inline]] inline void multiply_q8(const TileArgs& args, int64_t r, int64_t p) {
   using Ints = typename Lanes::Ints;
   const uint8_t* w[P];
@@ -52,6 +56,7 @@ template <typename Lanes, int R, int P>
     unrolled<P>([&]<int j>() __attribute__((always_inline)) {
       weights[j] = Lanes::load(w[j] + s * (kPanel * kStep));
     });
+    if constexpr (F == Fetch::ahead) __builtin_prefetch(w[0] + s * (kPanel * kStep) + kFetchAhead);
     add_step<Lanes, R, P>(sums, weights, x + s * kStep);
   }
   unrolled<P>([&]<int j>() __attribute__((always_inline)) {
@@ -67,10 +72,16 @@ template <typename Lanes, int R, int P>
 template <typename Lanes>
 struct Nibbles {
   static constexpr int64_t kBytes = kPanel * kStep / 2;
+  // The same subgroup some blocks later in memory.
+  static void fetch_ahead(const uint8_t* q, int64_t subgroup) {
+    const uint8_t* at = q + kFetchAhead + subgroup * kSubgroupSteps * kBytes;
+    for (int64_t i = 0; i < kSubgroupSteps * kBytes; i += 64) __builtin_prefetch(at + i);
+  }
   static typename Lanes::Ints step(const uint8_t* q, int64_t s) { return Lanes::nibbles(q + s * kBytes); }
 };
 template <typename Lanes>
 struct Bytes {
+  static void fetch_ahead(const uint8_t*, int64_t) {}
   static typename Lanes::Ints step(const uint8_t* q, int64_t s) { return Lanes::load(q + s * kPanel * kStep); }
 };
 
@@ -91,6 +102,7 @@ template <typename Lanes, template <typename> typename Source, int R, int P>
       const Ints offset = Lanes::broadcast(offsets + (r + i) * kSubgroups + g);
       unrolled<P>([&]<int j>() __attribute__((always_inline)) { sums[i][j] = offset; });
     });
+    for (int j = 0; j < P; ++j) Source<Lanes>::fetch_ahead(weights[p + j], g);
     unrolled<kSubgroupSteps>([&]<int k>() __attribute__((always_inline)) {
       const int64_t s = g * kSubgroupSteps + k;
       Ints w[P];
@@ -136,8 +148,13 @@ template <int kRows, int kPanels, typename Body>
 
 template <typename Lanes>
 void tile_q8_vnni(const TileArgs& args) {
-  each_part<Lanes::kQ8Rows, Lanes::kQ8Panels>(
-      args, [&]<int R, int P>(int64_t r, int64_t p) { multiply_q8<Lanes, R, P>(args, r, p); });
+  if (args.rows <= Lanes::kFewRows) {
+    each_part<Lanes::kFewRows, 1>(
+        args, [&]<int R, int P>(int64_t r, int64_t p) { multiply_q8<Lanes, Fetch::ahead, R, P>(args, r, p); });
+  } else {
+    each_part<Lanes::kQ8Rows, Lanes::kQ8Panels>(
+        args, [&]<int R, int P>(int64_t r, int64_t p) { multiply_q8<Lanes, Fetch::no, R, P>(args, r, p); });
+  }
 }
 
 // -8 times the sums of all subgroups of a row, from the two halves that are kept. [kSubgroups]
