@@ -33,7 +33,8 @@ namespace qvl::avx512 {
   const auto halves = [](__m512 a, __m512 b) __attribute__((always_inline)) {
     return _mm512_max_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
   };
-  const __m512d ab = _mm512_castps_pd(halves(rows[0], rows[1])), cd = _mm512_castps_pd(halves(rows[2], rows[3]));
+  const __m512d ab = _mm512_castps_pd(halves(rows[0], rows[1])),
+                cd = _mm512_castps_pd(halves(rows[2], rows[3]));
   const __m512 quads = _mm512_max_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)),
                                      _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd)));
   const __m256 pairs = _mm256_max_ps(_mm512_castps512_ps256(quads), _mm512_extractf32x8_ps(quads, 1));

@@ -71,8 +71,9 @@ Linear WeightBinder::joined(const std::vector<LinearPart>& parts, uint64_t input
   if (views.size() < parts.size()) return {};
   Linear layer;
   if (choice == WeightChoice::q8 || choice == WeightChoice::q4) {
-    layer.parts.push_back(packer_.add(
-        std::move(views), choice == WeightChoice::q8 ? WeightForm::q8 : WeightForm::q4, rest_rule));
+    const WeightForm eight = is_vision(parts.front().name) ? many_rows_form(forms_.isa) : WeightForm::q8;
+    layer.parts.push_back(
+        packer_.add(std::move(views), choice == WeightChoice::q8 ? eight : WeightForm::q4, rest_rule));
     return layer;
   }
   for (const TensorView& part : views) {

@@ -6,7 +6,8 @@
 #include <cstring>
 #include <vector>
 
-#include "kernels/matmul/tile.h"
+#include "kernels/matmul/blocked_matmul.h"
+#include "ops/quantised_buffer.h"
 
 namespace qvl {
 namespace {
@@ -27,6 +28,55 @@ double best_time(ThreadPool& pool, Work work) {
     best = std::min(best, seconds_since(start));
   }
   return best;
+}
+
+// Zeros, which no product is faster for: 64 outputs of one group, and rows that fit the first cache beside
+// them.
+struct Product {
+  static constexpr int64_t kProductRows = 48, kOutputs = 64;
+
+  explicit Product(const MatmulKernel& kernel)
+      : weight{.form = kernel.form,
+               .outputs = kOutputs,
+               .inputs = kGroup,
+               .row_bytes = static_cast<uint64_t>(block_bytes(kernel.form)),
+               .kernel = &kernel},
+        blocks(weight.bytes()),
+        scratch(static_cast<size_t>(kernel.scratch_floats(weight, kProductRows))),
+        y(kProductRows * kOutputs) {
+    weight.data = blocks.data();
+  }
+
+  void run(const QuantisedRows& x) {
+    weight.kernel->run({.weight = &weight,
+                        .x = nullptr,
+                        .quantised_x = &x,
+                        .rows = kProductRows,
+                        .first = 0,
+                        .last = kOutputs,
+                        .bias = nullptr,
+                        .y = y.data(),
+                        .y_stride = kOutputs,
+                        .epilogue = Epilogue::assign,
+                        .scratch = scratch.data()});
+  }
+
+  PackedWeight weight;
+  std::vector<std::byte> blocks;
+  std::vector<float> scratch, y;
+};
+
+double integer_ops_per_second(ThreadPool& pool, const MatmulKernel& kernel) {
+  const int64_t repeats = kernel.isa == Isa::scalar ? 20 : 2000;
+  std::vector<Product> products(static_cast<size_t>(pool.size()), Product(kernel));
+  for (Product& product : products) product.weight.data = product.blocks.data();
+  QuantisedBuffer buffer;
+  const QuantisedRows& x = buffer.shape(Product::kProductRows, kGroup);
+  const double best = best_time(pool, [&](size_t part) {
+    for (int64_t i = 0; i < repeats; ++i) products[part].run(x);
+  });
+  const double each = 2.0 * Product::kProductRows * Product::kOutputs * kGroup;
+  return each * static_cast<double>(repeats) * pool.size() / best;
 }
 
 }  // namespace
@@ -53,32 +103,11 @@ double measure_read_bytes_per_second(ThreadPool& pool, std::span<const std::byte
 }
 
 double measure_int8_ops_per_second(ThreadPool& pool, Isa isa) {
-  constexpr int64_t rows = 4, repeats = 20'000;
-  struct Work {
-    Q8Block block = {};
-    int8_t x[rows * kGroup] = {};
-    float scales[rows] = {}, acc[rows * kTileOutputs] = {};
-    int32_t sums[rows] = {}, pairs[rows * (kGroup / kSubgroup)] = {};
-  };
-  std::vector<Work> work(static_cast<size_t>(pool.size()));
-  const TileKernel tile = isa == Isa::scalar ? tile_q8_scalar : tile_q8_avx2;
-  const int64_t turns = isa == Isa::scalar ? repeats / 50 : repeats;
-  const double best = best_time(pool, [&](size_t part) {
-    Work& own = work[part];
-    const TileArgs args = {.blocks = &own.block,
-                           .block_stride = sizeof(Q8Block),
-                           .panels = 1,
-                           .steps = kSteps,
-                           .x = own.x,
-                           .scales = own.scales,
-                           .sums = own.sums,
-                           .pairs = own.pairs,
-                           .rows = rows,
-                           .acc = own.acc};
-    for (int64_t i = 0; i < turns; ++i) tile(args);
-  });
-  const double each = 2.0 * rows * kPanel * kGroup;
-  return each * static_cast<double>(turns) * pool.size() / best;
+  double best = 0;
+  for (WeightForm form : {WeightForm::q8, WeightForm::q4}) {
+    best = std::max(best, integer_ops_per_second(pool, matmul_kernel(form, isa)));
+  }
+  return best;
 }
 
 }  // namespace qvl

@@ -56,7 +56,7 @@ LinearInput Ops::quantised_rows(int64_t rows, const PackedWeight& reader,
                                 FunctionRef<const float*(int64_t, float*)> row) {
   QVL_CHECK(reader.input_scale != nullptr);
   const int64_t inputs = reader.inputs;
-  const QuantisedRows& out = quantised_.shape(rows, inputs, reader.rest_rule);
+  const QuantisedRows& out = quantised_.shape(rows, inputs, reader.rest_rule, sum_bound(reader.form));
   reserve_worker_scratch(inputs);
   const QuantiseRow quantise = quantise_row(isa_);
   const auto multiply = activation_kernels(isa_).multiply;

@@ -20,7 +20,8 @@ QuantisedPlane QuantisedBuffer::Plane::reserve(uint64_t group_rows) {
           .pairs = at_least(pairs, group_rows * (kGroup / kSubgroup))};
 }
 
-const QuantisedRows& QuantisedBuffer::shape(int64_t rows, int64_t inputs, RestRule rest_rule) {
+const QuantisedRows& QuantisedBuffer::shape(int64_t rows, int64_t inputs, RestRule rest_rule,
+                                            SumBound sum_bound) {
   QVL_CHECK(rows >= 0 && inputs > 0);
   const auto group_rows = static_cast<uint64_t>(rows * groups_of(inputs));
   rows_ = {.rows = rows,
@@ -28,7 +29,8 @@ const QuantisedRows& QuantisedBuffer::shape(int64_t rows, int64_t inputs, RestRu
            .main = main_.reserve(group_rows),
            .rest = rest_.reserve(group_rows),
            .has_rest = at_least(has_rest_, group_rows),
-           .rest_rule = rest_rule};
+           .rest_rule = rest_rule,
+           .sum_bound = sum_bound};
   return rows_;
 }
 

@@ -12,7 +12,8 @@ namespace qvl {
 class QuantisedBuffer {
  public:
   /// Rows to be written; the former ones are gone. Stays where it is until the next call.
-  const QuantisedRows& shape(int64_t rows, int64_t inputs, RestRule rest_rule = RestRule::outlying);
+  const QuantisedRows& shape(int64_t rows, int64_t inputs, RestRule rest_rule = RestRule::outlying,
+                             SumBound sum_bound = SumBound::pairs);
 
  private:
   struct Plane {

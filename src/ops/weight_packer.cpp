@@ -13,7 +13,7 @@ namespace qvl {
 namespace {
 
 // Changes where packed bytes would differ for the same sources: then older files are not used.
-constexpr int kPackingVersion = 2;
+constexpr int kPackingVersion = 3;
 constexpr uint64_t kAlignment = 64;
 // Less is packed faster than a file is worth.
 constexpr uint64_t kLeastCached = 64 << 20;
@@ -52,6 +52,8 @@ void encode_panel(const float* rows, int64_t outputs, int64_t inputs, Isa isa, s
     Block block;
     if constexpr (std::is_same_v<Block, Q8Block>) {
       encode_q8(in, block);
+    } else if constexpr (std::is_same_v<Block, Q7Block>) {
+      encode_q7(in, block);
     } else {
       encode_q4(in, isa, block);
     }
@@ -169,6 +171,8 @@ void WeightPacker::run_rows(const Job& job, int64_t first, int64_t last, std::ve
     std::byte* at = out + panel / kPanel * groups_of(job.inputs) * block_bytes(job.form);
     if (job.form == WeightForm::q8) {
       encode_panel<Q8Block>(rows.data(), count, job.inputs, isa_, at);
+    } else if (job.form == WeightForm::q7) {
+      encode_panel<Q7Block>(rows.data(), count, job.inputs, isa_, at);
     } else {
       encode_panel<Q4Block>(rows.data(), count, job.inputs, isa_, at);
     }

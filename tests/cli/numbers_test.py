@@ -19,7 +19,7 @@ def cosine(a, b):
 class InstructionSets(ProgramTest):
     def supported(self):
         found = []
-        for isa in ("scalar", "avx2"):
+        for isa in ("scalar", "avx2", "avxvnni", "avx512"):
             environment = {**os.environ, "QVL_ISA": isa}
             try:
                 found.append(json.loads(self.good(*BENCH, env=environment))["isa"])
@@ -38,8 +38,8 @@ class InstructionSets(ProgramTest):
     def test_the_option_goes_before_the_variable(self):
         environment = {**os.environ, "QVL_ISA": "sse9"}
         self.assertEqual(json.loads(self.good(*BENCH, "--isa", "scalar", env=environment))["isa"], "scalar")
-        self.refused(2, "QVL_ISA: found sse9, expected one of scalar, avx2", *BENCH, env=environment)
-        self.refused(2, "isa: found sse9, expected one of scalar, avx2", *BENCH, "--isa", "sse9")
+        self.refused(2, "QVL_ISA: found sse9, expected one of scalar, avx2, avxvnni, avx512", *BENCH, env=environment)
+        self.refused(2, "isa: found sse9, expected one of scalar, avx2, avxvnni, avx512", *BENCH, "--isa", "sse9")
 
 
 class Precision(ProgramTest):

@@ -28,7 +28,9 @@ struct V {
   static Floats mul(Floats a, Floats b) { return _mm256_mul_ps(a, b); }
   static Floats multiply_add(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
   static Floats max(Floats a, Floats b) { return _mm256_max_ps(a, b); }
-  static Floats magnitude(Floats x) { return _mm256_and_ps(x, _mm256_castsi256_ps(_mm256_set1_epi32(0x7FFFFFFF))); }
+  static Floats magnitude(Floats x) {
+    return _mm256_and_ps(x, _mm256_castsi256_ps(_mm256_set1_epi32(0x7FFFFFFF)));
+  }
   // x in lanes below `count`, else y.
   static Floats select(int64_t count, Floats x, Floats y) {
     return _mm256_blendv_ps(y, x, _mm256_castsi256_ps(avx2::lanes_below(count > 0 ? count : 0)));

@@ -1,4 +1,5 @@
-// Attention over blocks with AVX-512: dot products of 16-bit pairs (VPDPWSSD), four rows by 64 columns at once.
+// Attention over blocks with AVX-512: dot products of 16-bit pairs (VPDPWSSD), four rows by 64 columns at
+// once.
 #include "kernels/attention/blocked_attention_simd.h"
 #include "kernels/avx512_math.h"
 
@@ -61,7 +62,8 @@ struct V {
         int32_t pair;
         __builtin_memcpy(&pair, in.rows + r * kMaxBlockedWidth + 2 * u, sizeof pair);
         const __m512i both = _mm512_set1_epi32(pair);
-        unrolled<P>([&]<int p>() __attribute__((always_inline)) { add_products(sums[r][p], both, columns[p]); });
+        unrolled<P>([&]<int p>()
+                        __attribute__((always_inline)) { add_products(sums[r][p], both, columns[p]); });
       });
     }
     unrolled<kRows>([&]<int r>() __attribute__((always_inline)) {

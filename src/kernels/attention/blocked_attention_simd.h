@@ -1,11 +1,11 @@
-// Attention over blocks for any register width: tiles of four rows, one block of 64 keys after another, with a
-// running softmax (Milakov and Gimelshein 2018; Dao et al. 2022). A block stays in the first cache while
+// Attention over blocks for any register width: tiles of four rows, one block of 64 keys after another, with
+// a running softmax (Milakov and Gimelshein 2018; Dao et al. 2022). A block stays in the first cache while
 // several tiles pass. Only for blocked_attention_avx2.cpp and its like, which define `V`: vectors of floats
 // and products of pairs of 16-bit integers.
 //
-// The softmax weights of a block are integers scaled by that block's own largest one, so that a block far below
-// the running maximum keeps its precision; each value's scale is folded into its weight. Scores are in units of
-// ln 2, so that weights are powers of two.
+// The softmax weights of a block are integers scaled by that block's own largest one, so that a block far
+// below the running maximum keeps its precision; each value's scale is folded into its weight. Scores are in
+// units of ln 2, so that weights are powers of two.
 #pragma once
 
 #include <immintrin.h>
@@ -21,7 +21,7 @@ namespace qvl {
 namespace {
 
 constexpr int kRows = 4;
-constexpr int kTiles = 8;  // tiles that pass a block while it stays in the first cache
+constexpr int kTiles = 8;                  // tiles that pass a block while it stays in the first cache
 constexpr float kMasked = -1e30f;          // finite, so that differences of two masked scores are
 constexpr float kLargestWeight = 8191.0f;  // 64 of them times the largest value fit 32 bits
 constexpr float kLog2E = 1.44269504f;
@@ -41,13 +41,13 @@ struct Tile {
 
 // What becomes of one tile and one block, before it is added to the sums.
 struct Work {
-  alignas(64) float scores[kRows][kBlockKeys];  // then weights
+  alignas(64) float scores[kRows][kBlockKeys];           // then weights
   alignas(64) int16_t weights[kRows][kMaxBlockedWidth];  // kBlockKeys used
-  alignas(16) float top[kRows];         // largest score of the block
-  alignas(16) float keep[kRows];        // how much the sums so far count from here on
-  alignas(16) float join[kRows];        // how much this block counts
-  alignas(16) float join_scale[kRows];  // the same for its integers
-  alignas(16) float inverse[kRows];     // integers of a weight of 1
+  alignas(16) float top[kRows];                          // largest score of the block
+  alignas(16) float keep[kRows];                         // how much the sums so far count from here on
+  alignas(16) float join[kRows];                         // how much this block counts
+  alignas(16) float join_scale[kRows];                   // the same for its integers
+  alignas(16) float inverse[kRows];                      // integers of a weight of 1
 };
 
 // Rows of integers kMaxBlockedWidth apart, and panels of 16 columns: [pairs][16][2] each, panel_bytes apart.

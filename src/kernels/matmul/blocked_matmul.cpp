@@ -10,7 +10,7 @@
 namespace qvl {
 namespace {
 
-constexpr int64_t kRowBlock = 256;
+constexpr int64_t kRowBlock = kMostTileRows;
 // So few rows are over before their weights have come from memory: one panel after another then, which reads
 // memory in one stream.
 constexpr int64_t kFewRows = 8;
@@ -124,7 +124,10 @@ void run_window(const MatmulArgs& args, const Window& window, TileKernel tile) {
 
 }  // namespace
 
-int64_t block_bytes(WeightForm form) { return form == WeightForm::q8 ? sizeof(Q8Block) : sizeof(Q4Block); }
+int64_t block_bytes(WeightForm form) {
+  if (form == WeightForm::q8) return sizeof(Q8Block);
+  return form == WeightForm::q7 ? sizeof(Q7Block) : sizeof(Q4Block);
+}
 
 int64_t blocked_scratch_floats(const PackedWeight&, int64_t rows) {
   return std::min(rows, kRowBlock) * kTileOutputs;

@@ -21,6 +21,17 @@ struct Q8Block {
   uint8_t q[kSteps][kPanel][kStep];
 };
 
+constexpr int64_t kHalfSteps = kSubgroupSteps / 2;  ///< steps of half a subgroup
+
+/// 8 bits stored, 7 used: w = unit[o] * factor[half subgroup][factor_slot(o)] * (q - 64), q in [1,
+/// 127]. 8.625 bits a weight. The products of two steps stay in 16 bits, which AVX2 adds faster than it
+/// widens them; the factors of 16 inputs give back what the missing bit costs.
+struct Q7Block {
+  int8_t factor[2 * kGroup / kSubgroup][kPanel];
+  float unit[kPanel];
+  uint8_t q[kSteps][kPanel][kStep];
+};
+
 /// 4-bit weights: w = unit[o] * factor[subgroup][factor_slot(o)] * (q - 8), q in [0, 15]. 4.3125 bits a
 /// weight. The units are BF16. Low nibbles are outputs 0 to 7, high nibbles outputs 8 to 15. A factor may be
 /// negative, so that the level -8 can serve either side.
@@ -38,6 +49,7 @@ constexpr int64_t factor_slot(int64_t output) {
 }
 
 static_assert(sizeof(Q8Block) == 64 + kGroup * kPanel);
+static_assert(sizeof(Q7Block) == 320 + kGroup * kPanel);
 static_assert(sizeof(Q4Block) == 160 + kGroup * kPanel / 2);
 
 constexpr int64_t panels_of(int64_t outputs) { return (outputs + kPanel - 1) / kPanel; }

@@ -16,6 +16,8 @@ struct BlockRows {
 
 /// Round to nearest, the scale from the largest value of each row.
 void encode_q8(const BlockRows& in, Q8Block& out);
+/// A unit for each row, a factor for each half subgroup, from its largest value.
+void encode_q7(const BlockRows& in, Q7Block& out);
 /// Scales searched for the least squared error, for each subgroup; then rounded to the block's units.
 void encode_q4(const BlockRows& in, Isa isa, Q4Block& out);
 
@@ -26,6 +28,7 @@ float best_q4_scale_avx2(const float* w);
 
 /// The weight at (output, input) of a block, for tests and errors.
 float decode_q8(const Q8Block& block, int64_t output, int64_t input);
+float decode_q7(const Q7Block& block, int64_t output, int64_t input);
 float decode_q4(const Q4Block& block, int64_t output, int64_t input);
 
 }  // namespace qvl

@@ -16,6 +16,8 @@ constexpr MatmulKernel kKernels[] = {
     blocked_kernel<tile_q8_avx2>("q8/avx2", WeightForm::q8, Isa::avx2),
     blocked_kernel<tile_q8_avxvnni>("q8/avxvnni", WeightForm::q8, Isa::avxvnni),
     blocked_kernel<tile_q8_avx512>("q8/avx512", WeightForm::q8, Isa::avx512),
+    blocked_kernel<tile_q7_scalar>("q7/scalar", WeightForm::q7, Isa::scalar),
+    blocked_kernel<tile_q7_avx2>("q7/avx2", WeightForm::q7, Isa::avx2),
     blocked_kernel<tile_q4_scalar>("q4/scalar", WeightForm::q4, Isa::scalar),
     blocked_kernel<tile_q4_avx2>("q4/avx2", WeightForm::q4, Isa::avx2),
     blocked_kernel<tile_q4_avxvnni>("q4/avxvnni", WeightForm::q4, Isa::avxvnni),
@@ -28,12 +30,32 @@ std::string_view name_of(WeightForm form) {
   switch (form) {
     case WeightForm::q8:
       return "q8";
+    case WeightForm::q7:
+      return "q7";
     case WeightForm::q4:
       return "q4";
     case WeightForm::stored:
       break;
   }
   return "stored";
+}
+
+SumBound sum_bound(WeightForm form) {
+  switch (form) {
+    case WeightForm::q8:
+      return SumBound::pairs;
+    case WeightForm::q7:
+      return SumBound::fours;
+    case WeightForm::q4:
+    case WeightForm::stored:
+      break;
+  }
+  return SumBound::singles;
+}
+
+WeightForm many_rows_form(Isa isa) {
+  // Dot products of bytes add 8 bits as fast as 7.
+  return isa == Isa::avx2 ? WeightForm::q7 : WeightForm::q8;
 }
 
 std::span<const MatmulKernel> matmul_kernels() { return kKernels; }

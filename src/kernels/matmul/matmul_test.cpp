@@ -22,7 +22,7 @@ namespace {
 // The integers of some rows, and the memory they lie in.
 struct Quantised {
   Quantised(const std::vector<float>& x, int64_t rows, int64_t inputs, Isa isa = Isa::scalar,
-            RestRule rest_rule = RestRule::outlying) {
+            RestRule rest_rule = RestRule::outlying, SumBound bound = SumBound::pairs) {
     const auto places = static_cast<size_t>(rows * groups_of(inputs));
     for (Plane* plane : {&main, &rest}) {
       plane->values.assign(places * kGroup, 99);  // what is not written must not be read
@@ -31,7 +31,7 @@ struct Quantised {
       plane->pairs.assign(places * (kGroup / kSubgroup), 12345);
     }
     has_rest.assign(places, 7);
-    view = {rows, inputs, main.view(), rest.view(), has_rest.data(), rest_rule};
+    view = {rows, inputs, main.view(), rest.view(), has_rest.data(), rest_rule, bound};
     for (int64_t r = 0; r < rows; ++r) quantise_row(isa)(x.data() + r * inputs, r, view);
   }
 
@@ -120,6 +120,9 @@ struct Packed {
     } else if (kernel.form == WeightForm::q8) {
       fill<Q8Block>(
           p, [](const BlockRows& in, Q8Block& out) { encode_q8(in, out); }, decode_q8);
+    } else if (kernel.form == WeightForm::q7) {
+      fill<Q7Block>(
+          p, [](const BlockRows& in, Q7Block& out) { encode_q7(in, out); }, decode_q7);
     } else {
       fill<Q4Block>(
           p, [&](const BlockRows& in, Q4Block& out) { encode_q4(in, encoder, out); }, decode_q4);
@@ -180,6 +183,10 @@ class Matmul : public ::testing::TestWithParam<MatmulKernel> {
     if (!supported(GetParam().isa)) GTEST_SKIP() << "this processor has no " << name_of(GetParam().isa);
   }
   const MatmulKernel& kernel() const { return GetParam(); }
+  // Inputs as the kernel's weights want them.
+  Quantised quantised(const Problem& p) const {
+    return Quantised(p.x, p.rows, p.inputs, Isa::scalar, RestRule::outlying, sum_bound(kernel().form));
+  }
 };
 
 TEST_P(Matmul, equals_sums_in_float64_on_random_shapes) {
@@ -190,7 +197,7 @@ TEST_P(Matmul, equals_sums_in_float64_on_random_shapes) {
     Problem p(random, 1 + random() % 14, 1 + random() % 90, 1 + random() % 700, kinds[random() % 4]);
     p.store(types[random() % 3]);
     const Packed packed(p, kernel());
-    const Quantised x(p.x, p.rows, p.inputs);
+    const Quantised x = quantised(p);
     const auto y = run(p, packed, x, {0, p.outputs});
     for (int64_t r = 0; r < p.rows; ++r) {
       const auto row = kernel().form == WeightForm::stored
@@ -221,7 +228,7 @@ TEST_P(Matmul, of_integers_equals_the_scalar_one_bit_for_bit) {
                           Values::outlier_channel};
   for (int round = 0; round < 500; ++round) {
     const Problem p(random, 1 + random() % 21, 1 + random() % 80, 1 + random() % 600, kinds[random() % 5]);
-    const Quantised x(p.x, p.rows, p.inputs);
+    const Quantised x = quantised(p);
     const auto y = run(p, Packed(p, kernel()), x, {0, p.outputs});
     const auto expected = run(p, Packed(p, matmul_kernel(kernel().form, Isa::scalar)), x, {0, p.outputs});
     ASSERT_EQ(0, std::memcmp(y.data(), expected.data(), y.size() * sizeof(float)))
@@ -238,7 +245,7 @@ TEST_P(Matmul, does_not_saturate) {
     for (size_t i = 0; i < p.weights.size(); ++i) p.weights[i] = i % 7 == 0 ? -1.0f : 1.0f;
     p.store(DType::f32);
     const Packed packed(p, kernel());
-    const auto y = run(p, packed, Quantised(p.x, p.rows, p.inputs), {0, p.outputs});
+    const auto y = run(p, packed, quantised(p), {0, p.outputs});
     for (int64_t o = 0; o < p.outputs; ++o) {
       double sum = p.bias[static_cast<size_t>(o)];
       for (int64_t k = 0; k < p.inputs; ++k)
@@ -255,12 +262,12 @@ TEST_P(Matmul, a_row_does_not_depend_on_the_rows_beside_it_nor_on_the_split_of_o
     const Problem p(random, rows, 16 + random() % 120, 1 + random() % 400,
                     round % 2 == 0 ? Values::normal : Values::outlier_channel);
     const Packed packed(p, kernel());
-    const auto whole = run(p, packed, Quantised(p.x, rows, p.inputs), {0, p.outputs});
-    const auto right = run(p, packed, Quantised(p.x, rows, p.inputs), {16, p.outputs});
+    const auto whole = run(p, packed, quantised(p), {0, p.outputs});
+    const auto right = run(p, packed, quantised(p), {16, p.outputs});
     Problem last = p;
     last.rows = 1;
     last.x.assign(p.x.end() - p.inputs, p.x.end());
-    const auto alone = run(last, packed, Quantised(last.x, 1, p.inputs), {0, p.outputs});
+    const auto alone = run(last, packed, quantised(last), {0, p.outputs});
     for (int64_t o = 0; o < p.outputs; ++o) {
       const auto at = static_cast<size_t>((rows - 1) * p.outputs + o);
       ASSERT_EQ(whole[at], alone[static_cast<size_t>(o)]);
@@ -277,7 +284,7 @@ TEST_P(Matmul, ends_with_the_epilogue_asked_for) {
   std::mt19937 random(5);
   const Problem p(random, 3, 40, 300);
   const Packed packed(p, kernel());
-  const Quantised x(p.x, p.rows, p.inputs);
+  const Quantised x = quantised(p);
   const auto plain = run(p, packed, x, {0, p.outputs});
   const auto added = run(p, packed, x, {0, p.outputs, Epilogue::add});
   const auto tanh = run(p, packed, x, {0, p.outputs, Epilogue::gelu_tanh});
@@ -296,7 +303,7 @@ TEST_P(Matmul, keeps_zeros_and_lets_what_is_not_finite_through) {
   Problem p(random, 2, 17, 33);
   std::fill(p.x.begin(), p.x.end(), 0.0f);
   p.x[0] = INFINITY;
-  const auto y = run(p, Packed(p, kernel()), Quantised(p.x, p.rows, p.inputs), {0, p.outputs});
+  const auto y = run(p, Packed(p, kernel()), quantised(p), {0, p.outputs});
   for (int64_t o = 0; o < p.outputs; ++o) {
     EXPECT_FALSE(std::isfinite(y[static_cast<size_t>(o)]));
     EXPECT_EQ(y[static_cast<size_t>(p.outputs + o)], p.bias[static_cast<size_t>(o)]);
@@ -310,6 +317,13 @@ INSTANTIATE_TEST_SUITE_P(All, Matmul, ::testing::ValuesIn(matmul_kernels().begin
                            return name;
                          });
 
+// Of the integers at `places`, the larger sum of those of one sign.
+int sum_of_one_sign(const std::vector<int8_t>& q, std::initializer_list<size_t> places) {
+  int up = 0, down = 0;
+  for (size_t i : places) (q[i] > 0 ? up : down) += q[i];
+  return std::max(up, -down);
+}
+
 TEST(Quantise, keeps_the_bounds_that_16_bit_sums_need_and_rounds_to_the_nearest_step) {
   std::mt19937 random(7);
   const Values kinds[] = {Values::normal, Values::heavy_tailed, Values::zeros, Values::extreme,
@@ -318,12 +332,17 @@ TEST(Quantise, keeps_the_bounds_that_16_bit_sums_need_and_rounds_to_the_nearest_
     const int64_t inputs = 1 + random() % 700;
     std::vector<float> x;
     for (int64_t i = 0; i < inputs; ++i) x.push_back(draw(random, kinds[random() % 5], i));
-    const Quantised q(x, 1, inputs);
+    const SumBound bounds[] = {SumBound::singles, SumBound::pairs, SumBound::fours};
+    const SumBound bound = bounds[round % 3];
+    const Quantised q(x, 1, inputs, Isa::scalar, RestRule::outlying, bound);
     for (size_t i = 0; i < q.main.values.size(); i += 2) {
-      const int a = q.main.values[i], b = q.main.values[i + 1];
-      ASSERT_LE(std::abs(a), 127);
-      ASSERT_LE(std::abs(b), 127);
-      ASSERT_LE(std::abs(a + b), 128);
+      ASSERT_LE(sum_of_one_sign(q.main.values, {i}), 127);
+      if (bound == SumBound::pairs) {
+        ASSERT_LE(sum_of_one_sign(q.main.values, {i, i + 1}), 128);
+      }
+      if (bound == SumBound::fours && i % 8 < 4) {
+        ASSERT_LE(sum_of_one_sign(q.main.values, {i, i + 1, i + 4, i + 5}), 258);
+      }
     }
     const auto back = q.row(0);
     for (int64_t i = 0; i < inputs; ++i) {
@@ -371,7 +390,10 @@ TEST(Quantise, is_the_same_on_every_instruction_set) {
       for (int64_t i = 0; i < rows * inputs; ++i) x.push_back(draw(random, kind, i % inputs));
       if (round % 50 == 0) x[random() % x.size()] = random() % 2 ? INFINITY : NAN;
       const RestRule rule = random() % 2 ? RestRule::all : RestRule::outlying;
-      const Quantised expected(x, rows, inputs, Isa::scalar, rule), found(x, rows, inputs, isa, rule);
+      const SumBound bounds[] = {SumBound::singles, SumBound::pairs, SumBound::fours};
+      const SumBound bound = bounds[round % 3];
+      const Quantised expected(x, rows, inputs, Isa::scalar, rule, bound);
+      const Quantised found(x, rows, inputs, isa, rule, bound);
       ASSERT_EQ(expected.main.values, found.main.values);
       ASSERT_EQ(expected.main.sums, found.main.sums);
       ASSERT_EQ(expected.main.pairs, found.main.pairs);

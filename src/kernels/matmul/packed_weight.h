@@ -19,9 +19,12 @@ struct PackedWeight;
 enum class WeightForm : uint8_t {
   stored,  ///< row by row as in the file, of any stored type; products in float32
   q8,      ///< Q8Block (blocks.h): products in integers
+  q7,      ///< Q7Block
   q4,      ///< Q4Block
 };
 std::string_view name_of(WeightForm form);
+/// What inputs keep to, so that 16-bit sums of their products with weights of `form` do not overflow.
+SumBound sum_bound(WeightForm form);
 
 /// What becomes of a product before it is written.
 enum class Epilogue : uint8_t { assign, add, gelu_tanh, gelu_erf };
@@ -54,6 +57,9 @@ struct MatmulKernel {
 std::span<const MatmulKernel> matmul_kernels();
 /// The one of `form` for `isa` or the nearest set that it extends.
 const MatmulKernel& matmul_kernel(WeightForm form, Isa isa);
+
+/// The 8-bit form that `isa` multiplies fastest with many rows.
+WeightForm many_rows_form(Isa isa);
 
 /// W: [outputs, inputs]. Borrowed bytes.
 struct PackedWeight {

@@ -11,6 +11,7 @@ namespace qvl {
 
 constexpr int64_t kTilePanels = 4;                      ///< panels computed beside each other, at most
 constexpr int64_t kTileOutputs = kTilePanels * kPanel;  ///< columns of the sums of a tile
+constexpr int64_t kMostTileRows = 256;                  ///< rows of a tile, at most
 /// Bytes between the weights in use and those asked for: few rows are done with a block before the next one
 /// would have come from memory.
 constexpr int64_t kFetchAhead = 4 * sizeof(Q4Block);
@@ -20,7 +21,7 @@ constexpr int64_t kFetchAhead = 4 * sizeof(Q4Block);
 /// All arithmetic up to the conversion of a group's sum to float32 is exact; the last step is one fused
 /// multiply-add with the product of the scales. So every instruction set gives the same bits.
 struct TileArgs {
-  const void* blocks;    // of panel p at blocks + p * block_stride: Q8Block or Q4Block
+  const void* blocks;    // of panel p at blocks + p * block_stride
   int64_t block_stride;  // bytes
   int64_t panels;        // 1 to kTilePanels
   int64_t steps;         // of the group that hold inputs, a multiple of kSubgroupSteps
@@ -28,15 +29,17 @@ struct TileArgs {
   const float* scales;   // [rows]
   const int32_t* sums;   // [rows]
   const int32_t* pairs;  // [rows][kGroup / kSubgroup]
-  int64_t rows;
-  float* acc;  // [rows][kTileOutputs]
+  int64_t rows;          // at most kMostTileRows
+  float* acc;            // [rows][kTileOutputs]
 };
 
 using TileKernel = void (*)(const TileArgs&);
 
 void tile_q8_scalar(const TileArgs& args);
+void tile_q7_scalar(const TileArgs& args);
 void tile_q4_scalar(const TileArgs& args);
 void tile_q8_avx2(const TileArgs& args);
+void tile_q7_avx2(const TileArgs& args);
 void tile_q4_avx2(const TileArgs& args);
 void tile_q8_avxvnni(const TileArgs& args);
 void tile_q4_avxvnni(const TileArgs& args);

@@ -8,6 +8,7 @@
 #include <immintrin.h>
 
 #include "kernels/matmul/tile.h"
+#include "kernels/unrolled.h"
 
 namespace qvl {
 namespace {
@@ -77,6 +78,95 @@ void panel_q8(const TileArgs& args, const Q8Block& block, int64_t r, float* acc)
     accumulate(acc + i * kTileOutputs, low[i], _mm256_loadu_ps(block.scale), scale);
     accumulate(acc + i * kTileOutputs + 8, high[i], _mm256_loadu_ps(block.scale + 8), scale);
   }
+}
+
+// The factors of a panel in the order of its two vectors of sums: each twice, for the two halves of a sum,
+// and those of a whole subgroup beside each other.
+struct PanelFactors {
+  alignas(32) int16_t twice[2 * kSubgroups][2][16];
+  alignas(32) int16_t pairs[kSubgroups][2][16];
+};
+
+void store_words(int16_t* at, __m256i words) {
+  _mm256_store_si256(static_cast<__m256i*>(static_cast<void*>(at)), words);
+}
+
+void read_factors(const Q7Block& block, PanelFactors& out) {
+  const auto words = [&](int64_t half) {
+    const void* slots = block.factor[half];
+    return _mm256_cvtepi8_epi16(_mm_loadu_si128(static_cast<const __m128i*>(slots)));
+  };
+  for (int64_t g = 0; g < kSubgroups; ++g) {
+    const __m256i first = words(2 * g), second = words(2 * g + 1);
+    store_words(out.twice[2 * g][0], _mm256_unpacklo_epi16(first, first));
+    store_words(out.twice[2 * g][1], _mm256_unpackhi_epi16(first, first));
+    store_words(out.twice[2 * g + 1][0], _mm256_unpacklo_epi16(second, second));
+    store_words(out.twice[2 * g + 1][1], _mm256_unpackhi_epi16(second, second));
+    store_words(out.pairs[g][0], _mm256_unpacklo_epi16(first, second));
+    store_words(out.pairs[g][1], _mm256_unpackhi_epi16(first, second));
+  }
+}
+
+// Two steps of seven-bit weights (low and high: outputs 0 to 7 and 8 to 15 of each step): their products stay
+// in 16 bits together and are widened once, by their factors.
+struct TwoSteps {
+  __m256i low[2], high[2];
+  const int16_t (&factors)[2][16];
+};
+__attribute__((always_inline)) inline void add_two_steps(__m256i& low, __m256i& high, const TwoSteps& w,
+                                                         const int8_t* x) {
+  __m256i a, b, c, d;
+  asm("vpbroadcastd %[x0], %[a]\n\t"
+      "vpbroadcastd %[x1], %[d]\n\t"
+      "vpmaddubsw %[a], %[low0], %[b]\n\t"
+      "vpmaddubsw %[a], %[high0], %[a]\n\t"
+      "vpmaddubsw %[d], %[low1], %[c]\n\t"
+      "vpmaddubsw %[d], %[high1], %[d]\n\t"
+      "vpaddw %[c], %[b], %[b]\n\t"
+      "vpaddw %[d], %[a], %[a]\n\t"
+      "vpmaddwd %[f0], %[b], %[b]\n\t"
+      "vpmaddwd %[f1], %[a], %[a]\n\t"
+      "vpaddd %[b], %[low], %[low]\n\t"
+      "vpaddd %[a], %[high], %[high]"
+      : [low] "+x"(low), [high] "+x"(high), [a] "=&x"(a), [b] "=&x"(b), [c] "=&x"(c), [d] "=&x"(d)
+      : [low0] "x"(w.low[0]), [high0] "x"(w.high[0]), [low1] "x"(w.low[1]), [high1] "x"(w.high[1]),
+        [f0] "m"(w.factors[0]), [f1] "m"(w.factors[1]),
+        [x0] "m"(*static_cast<const int32_t*>(static_cast<const void*>(x))),
+        [x1] "m"(*static_cast<const int32_t*>(static_cast<const void*>(x + kStep))));
+}
+
+// Takes the offset of 64 back: 8 times the factors with -8 times the sums of their inputs.
+__m256i offset_sum(const PanelFactors& factors, int half, const int32_t* pairs) {
+  __m256i sum = _mm256_setzero_si256();
+  for (int64_t g = 0; g < kSubgroups; ++g) {
+    sum = _mm256_add_epi32(sum, _mm256_madd_epi16(load(factors.pairs[g][half]), _mm256_set1_epi32(pairs[g])));
+  }
+  return _mm256_slli_epi32(sum, 3);
+}
+
+// One panel of seven-bit weights against R rows from `r` on.
+template <int R>
+void panel_q7(const TileArgs& args, const Q7Block& block, const PanelFactors& factors, int64_t r,
+              float* acc) {
+  __m256i low[R], high[R];
+  unrolled<R>([&]<int i>() __attribute__((always_inline)) {
+    low[i] = offset_sum(factors, 0, args.pairs + (r + i) * kSubgroups);
+    high[i] = offset_sum(factors, 1, args.pairs + (r + i) * kSubgroups);
+  });
+  const int8_t* x = args.x + r * kGroup;
+  for (int64_t s = 0; s < args.steps; s += 2) {
+    const TwoSteps w = {{load(block.q[s][0]), load(block.q[s + 1][0])},
+                        {load(block.q[s][kPanel / 2]), load(block.q[s + 1][kPanel / 2])},
+                        factors.twice[s / kHalfSteps]};
+    unrolled<R>([&]<int i>() __attribute__((always_inline)) {
+      add_two_steps(low[i], high[i], w, x + i * kGroup + s * kStep);
+    });
+  }
+  unrolled<R>([&]<int i>() __attribute__((always_inline)) {
+    const __m256 scale = _mm256_set1_ps(args.scales[r + i]);
+    accumulate(acc + i * kTileOutputs, low[i], _mm256_loadu_ps(block.unit), scale);
+    accumulate(acc + i * kTileOutputs + 8, high[i], _mm256_loadu_ps(block.unit + 8), scale);
+  });
 }
 
 // BF16 units of eight outputs.
@@ -202,6 +292,19 @@ void tile_q8_avx2(const TileArgs& args) {
       } else {
         panel_q8<R, Fetch::no>(args, block, r, acc);
       }
+    }
+  });
+}
+
+void tile_q7_avx2(const TileArgs& args) {
+  PanelFactors factors[kTilePanels];
+  for (int64_t p = 0; p < args.panels; ++p) {
+    read_factors(*static_cast<const Q7Block*>(static_cast<const void*>(block_at(args, p))), factors[p]);
+  }
+  each_rows(args.rows, [&]<int R>(int64_t r) {
+    for (int64_t p = 0; p < args.panels; ++p) {
+      const Q7Block& block = *static_cast<const Q7Block*>(static_cast<const void*>(block_at(args, p)));
+      panel_q7<R>(args, block, factors[p], r, args.acc + r * kTileOutputs + p * kPanel);
     }
   });
 }

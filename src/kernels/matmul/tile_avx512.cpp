@@ -35,11 +35,14 @@ struct Lanes {
     const __m512i wide = _mm512_cvtepu16_epi32(_mm256_cvtepi8_epi16(slots));
     return _mm512_shuffle_i32x4(wide, wide, 0xD8);
   }
+  // Of the sums only the lower halves are read.
   static void multiply_add(Ints& total, Ints sum, Ints factors) {
-    asm("vpdpwssd %[factors], %[sum], %[total]" : [total] "+v"(total) : [sum] "v"(sum), [factors] "v"(factors));
+    asm("vpdpwssd %[factors], %[sum], %[total]"
+        : [total] "+v"(total)
+        : [sum] "v"(sum), [factors] "v"(factors));
   }
   static __m512 scales(const float* at) { return _mm512_loadu_ps(at); }
-  static __m512 units(const uint16_t* bits) {
+  static __m512 scales(const uint16_t* bits) {
     const __m256i words = _mm256_loadu_si256(static_cast<const __m256i*>(static_cast<const void*>(bits)));
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(words), 16));
   }

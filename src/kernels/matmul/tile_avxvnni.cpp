@@ -55,7 +55,7 @@ struct Lanes {
     total.high = _mm256_dpwssd_avx_epi32(total.high, sum.high, factors.high);
   }
   static Floats scales(const float* at) { return {_mm256_loadu_ps(at), _mm256_loadu_ps(at + 8)}; }
-  static Floats units(const uint16_t* bits) {
+  static Floats scales(const uint16_t* bits) {
     const auto eight = [](const uint16_t* at) {
       const __m128i words = _mm_loadu_si128(static_cast<const __m128i*>(static_cast<const void*>(at)));
       return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(words), 16));

@@ -27,6 +27,15 @@ int32_t dot_q8(const Q8Block& block, int64_t output, int64_t steps, const int8_t
   return sum;
 }
 
+int32_t dot_q7(const Q7Block& block, int64_t output, int64_t steps, const int8_t* x) {
+  int32_t sum = 0;
+  for (int64_t s = 0; s < steps; ++s) {
+    const int factor = block.factor[s / kHalfSteps][factor_slot(output)];
+    for (int64_t i = 0; i < kStep; ++i) sum += factor * (block.q[s][output][i] - 64) * x[s * kStep + i];
+  }
+  return sum;
+}
+
 int32_t dot_q4(const Q4Block& block, int64_t output, int64_t steps, const int8_t* x) {
   int32_t sum = 0;
   for (int64_t s = 0; s < steps; ++s) {
@@ -59,6 +68,15 @@ void tile_q8_scalar(const TileArgs& args) {
         return dot_q8(block_at<Q8Block>(args, p), o, args.steps, x);
       },
       [&](int64_t p, int64_t o) { return block_at<Q8Block>(args, p).scale[o]; });
+}
+
+void tile_q7_scalar(const TileArgs& args) {
+  each_sum(
+      args,
+      [&](int64_t p, int64_t o, const int8_t* x) {
+        return dot_q7(block_at<Q7Block>(args, p), o, args.steps, x);
+      },
+      [&](int64_t p, int64_t o) { return block_at<Q7Block>(args, p).unit[o]; });
 }
 
 void tile_q4_scalar(const TileArgs& args) {

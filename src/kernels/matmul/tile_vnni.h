@@ -29,9 +29,8 @@ template <typename Lanes, int R, int P>
                                             const typename Lanes::Ints (&weights)[P], const int8_t* x) {
   unrolled<R>([&]<int i>() __attribute__((always_inline)) {
     const typename Lanes::Ints four = Lanes::broadcast(x + i * kGroup);
-    unrolled<P>([&]<int j>() __attribute__((always_inline)) {
-      Lanes::add_products(sums[i][j], weights[j], four);
-    });
+    unrolled<P>([&]<int j>()
+                    __attribute__((always_inline)) { Lanes::add_products(sums[i][j], weights[j], four); });
   });
 }
 
@@ -82,14 +81,21 @@ struct Nibbles {
 template <typename Lanes>
 struct Bytes {
   static void fetch_ahead(const uint8_t*, int64_t) {}
-  static typename Lanes::Ints step(const uint8_t* q, int64_t s) { return Lanes::load(q + s * kPanel * kStep); }
+  static typename Lanes::Ints step(const uint8_t* q, int64_t s) {
+    return Lanes::load(q + s * kPanel * kStep);
+  }
 };
 
-// R rows by P panels of four-bit weights, those of panel p + j at weights[p + j]. offsets: -8 times the sum
-// of each subgroup. [rows][kSubgroups]
+struct Q4Args {
+  const TileArgs& tile;
+  const uint8_t* weights[kTilePanels];  // of each panel, nibbles or bytes
+  const int32_t* offsets;               // [rows][kSubgroups]: -8 times the sum of each subgroup
+};
+
+// R rows by P panels of four-bit weights.
 template <typename Lanes, template <typename> typename Source, int R, int P>
-[[gnu::always_inline]] inline void multiply_q4(const TileArgs& args, const uint8_t* const* weights,
-                                               const int32_t* offsets, int64_t r, int64_t p) {
+[[gnu::always_inline]] inline void multiply_q4(const Q4Args& all, int64_t r, int64_t p) {
+  const TileArgs& args = all.tile;
   using Ints = typename Lanes::Ints;
   const int8_t* x = args.x + r * kGroup;
   Ints totals[R][P];
@@ -99,16 +105,15 @@ template <typename Lanes, template <typename> typename Source, int R, int P>
   for (int64_t g = 0; g < args.steps / kSubgroupSteps; ++g) {
     Ints sums[R][P];
     unrolled<R>([&]<int i>() __attribute__((always_inline)) {
-      const Ints offset = Lanes::broadcast(offsets + (r + i) * kSubgroups + g);
+      const Ints offset = Lanes::broadcast(all.offsets + (r + i) * kSubgroups + g);
       unrolled<P>([&]<int j>() __attribute__((always_inline)) { sums[i][j] = offset; });
     });
-    for (int j = 0; j < P; ++j) Source<Lanes>::fetch_ahead(weights[p + j], g);
+    for (int j = 0; j < P; ++j) Source<Lanes>::fetch_ahead(all.weights[p + j], g);
     unrolled<kSubgroupSteps>([&]<int k>() __attribute__((always_inline)) {
       const int64_t s = g * kSubgroupSteps + k;
       Ints w[P];
-      unrolled<P>([&]<int j>() __attribute__((always_inline)) {
-        w[j] = Source<Lanes>::step(weights[p + j], s);
-      });
+      unrolled<P>([&]<int j>()
+                      __attribute__((always_inline)) { w[j] = Source<Lanes>::step(all.weights[p + j], s); });
       add_step<Lanes, R, P>(sums, w, x + s * kStep);
     });
     unrolled<P>([&]<int j>() __attribute__((always_inline)) {
@@ -119,7 +124,7 @@ template <typename Lanes, template <typename> typename Source, int R, int P>
     });
   }
   unrolled<P>([&]<int j>() __attribute__((always_inline)) {
-    const auto units = Lanes::units(block_at<Q4Block>(args, p + j).unit);
+    const auto units = Lanes::scales(block_at<Q4Block>(args, p + j).unit);
     unrolled<R>([&]<int i>() __attribute__((always_inline)) {
       Lanes::accumulate(args.acc + (r + i) * kTileOutputs + (p + j) * kPanel, totals[i][j], units,
                         args.scales[r + i]);
@@ -149,59 +154,50 @@ template <int kRows, int kPanels, typename Body>
 template <typename Lanes>
 void tile_q8_vnni(const TileArgs& args) {
   if (args.rows <= Lanes::kFewRows) {
-    each_part<Lanes::kFewRows, 1>(
-        args, [&]<int R, int P>(int64_t r, int64_t p) { multiply_q8<Lanes, Fetch::ahead, R, P>(args, r, p); });
+    each_part<Lanes::kFewRows, 1>(args, [&]<int R, int P>(int64_t r, int64_t p) {
+      multiply_q8<Lanes, Fetch::ahead, R, P>(args, r, p);
+    });
   } else {
     each_part<Lanes::kQ8Rows, Lanes::kQ8Panels>(
         args, [&]<int R, int P>(int64_t r, int64_t p) { multiply_q8<Lanes, Fetch::no, R, P>(args, r, p); });
   }
 }
 
-// -8 times the sums of all subgroups of a row, from the two halves that are kept. [kSubgroups]
-inline void write_offsets(const int32_t* pairs, int32_t* out) {
-  for (int64_t g = 0; g < kSubgroups; ++g) out[g] = static_cast<int16_t>(pairs[g]) + (pairs[g] >> 16);
+// From the two halves of each that are kept.
+inline void write_offsets(const TileArgs& args, int32_t* out) {
+  for (int64_t i = 0; i < args.rows * kSubgroups; ++i) {
+    out[i] = static_cast<int16_t>(args.pairs[i]) + (args.pairs[i] >> 16);
+  }
 }
 
-// Rows [first, first + args.rows) of the caller's: so many that their offsets fit the stack.
+// Nibbles of all panels spread to bytes. [panels][kGroup * kPanel]
 template <typename Lanes>
-void tile_q4_part(const TileArgs& args, int32_t* offsets, uint8_t* bytes) {
-  for (int64_t r = 0; r < args.rows; ++r) write_offsets(args.pairs + r * kSubgroups, offsets + r * kSubgroups);
-  const uint8_t* weights[kTilePanels];
+void spread(const TileArgs& args, uint8_t* bytes) {
   for (int64_t p = 0; p < args.panels; ++p) {
     const uint8_t* q = &block_at<Q4Block>(args, p).q[0][0][0];
-    weights[p] = q;
-    if (bytes == nullptr) continue;
-    uint8_t* spread = bytes + p * kGroup * kPanel;
     for (int64_t s = 0; s < args.steps; ++s) {
-      Lanes::store(spread + s * kPanel * kStep, Nibbles<Lanes>::step(q, s));
+      Lanes::store(bytes + (p * kSteps + s) * (kPanel * kStep), Nibbles<Lanes>::step(q, s));
     }
-    weights[p] = spread;
-  }
-  if (bytes == nullptr) {
-    each_part<Lanes::kFewRows, 1>(args, [&]<int R, int P>(int64_t r, int64_t p) {
-      multiply_q4<Lanes, Nibbles, R, P>(args, weights, offsets, r, p);
-    });
-  } else {
-    each_part<Lanes::kQ4Rows, Lanes::kQ4Panels>(args, [&]<int R, int P>(int64_t r, int64_t p) {
-      multiply_q4<Lanes, Bytes, R, P>(args, weights, offsets, r, p);
-    });
   }
 }
 
 template <typename Lanes>
 void tile_q4_vnni(const TileArgs& args) {
-  constexpr int64_t kMostRows = 256;
-  int32_t offsets[kMostRows * kSubgroups];
-  if (args.rows <= kFewRows) return tile_q4_part<Lanes>(args, offsets, nullptr);
+  int32_t offsets[kMostTileRows * kSubgroups];
   alignas(64) uint8_t bytes[kTilePanels * kGroup * kPanel];
-  TileArgs part = args;
-  for (int64_t r = 0; r < args.rows; r += kMostRows) {
-    part.rows = args.rows - r < kMostRows ? args.rows - r : kMostRows;
-    part.x = args.x + r * kGroup;
-    part.scales = args.scales + r;
-    part.pairs = args.pairs + r * kSubgroups;
-    part.acc = args.acc + r * kTileOutputs;
-    tile_q4_part<Lanes>(part, offsets, bytes);
+  write_offsets(args, offsets);
+  Q4Args all = {args, {}, offsets};
+  const bool few = args.rows <= kFewRows;
+  if (!few) spread<Lanes>(args, bytes);
+  for (int64_t p = 0; p < args.panels; ++p) {
+    all.weights[p] = few ? &block_at<Q4Block>(args, p).q[0][0][0] : bytes + p * kGroup * kPanel;
+  }
+  if (few) {
+    each_part<Lanes::kFewRows, 1>(
+        args, [&]<int R, int P>(int64_t r, int64_t p) { multiply_q4<Lanes, Nibbles, R, P>(all, r, p); });
+  } else {
+    each_part<Lanes::kQ4Rows, Lanes::kQ4Panels>(
+        args, [&]<int R, int P>(int64_t r, int64_t p) { multiply_q4<Lanes, Bytes, R, P>(all, r, p); });
   }
 }
 

@@ -7,7 +7,7 @@
 namespace qvl {
 
 /// Writes row `row` of `out`. x: [out.inputs]. The scale of a group is the least that keeps the bounds of
-/// QuantisedPlane. A group with a value that is not finite gets the scale NaN.
+/// its values (SumBound). A group with a value that is not finite gets the scale NaN.
 ///
 /// A group is outlying where the squares of its integers sum to less than length * 127^2 / 6^2, that is,
 /// where its largest value is more than six times the root of the mean square. The rest of each value is kept

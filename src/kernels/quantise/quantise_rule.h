@@ -10,6 +10,8 @@ namespace qvl {
 constexpr float kLargestInteger = 127.0f;
 // Half a unit below 128, so that two neighbours rounded up stay within it.
 constexpr float kLargestPair = 127.5f;
+// Two below 258: each of four may be rounded up by a half.
+constexpr float kLargestFour = 256.0f;
 // Below this a scale would be a denormal number: such a group counts as zeros.
 constexpr float kSmallestScale = 1e-36f;
 constexpr float kRestSteps = 128.0f;  // steps of the rest in a step of the main plane

@@ -11,19 +11,30 @@ namespace qvl {
 namespace {
 
 struct Extremes {
-  float single = 0, pair = 0;
+  float single = 0, pair = 0, four = 0;
   bool finite = true;
 };
 
 Extremes extremes_of(const float* x, int64_t length) {
   Extremes found;
+  const auto at = [&](int64_t i) { return i < length ? x[i] : 0.0f; };
   for (int64_t i = 0; i < length; ++i) {
-    const float neighbour = (i ^ 1) < length ? x[i ^ 1] : 0.0f;
     found.finite = found.finite && std::isfinite(x[i]);
     found.single = std::max(found.single, std::abs(x[i]));
-    found.pair = std::max(found.pair, std::abs(x[i] + neighbour));
+    found.pair = std::max(found.pair, std::abs(x[i] + at(i ^ 1)));
+    // Those of one sign sum to half of what all and their magnitudes sum to.
+    const float sum = (x[i] + at(i ^ 4)) + (at(i ^ 1) + at(i ^ 5));
+    const float size = (std::abs(x[i]) + std::abs(at(i ^ 4))) + (std::abs(at(i ^ 1)) + std::abs(at(i ^ 5)));
+    found.four = std::max(found.four, std::abs(sum) + size);
   }
   return found;
+}
+
+float scale_for(const Extremes& found, SumBound bound) {
+  const float single = found.single * (1 / kLargestInteger);
+  if (bound == SumBound::pairs) return std::max(single, found.pair * (1 / kLargestPair));
+  if (bound == SumBound::fours) return std::max(single, found.four * (0.5f / kLargestFour));
+  return single;
 }
 
 int8_t rounded(float value, float limit) {
@@ -31,14 +42,14 @@ int8_t rounded(float value, float limit) {
 }
 
 // The sums that the products need to take offsets of weights back.
-void write_sums(const QuantisedPlane& plane, int64_t at) {
+void write_sums(const QuantisedPlane& plane, int64_t at, SumBound bound) {
   const int8_t* q = plane.values + at * kGroup;
   int32_t total = 0;
   for (int64_t s = 0; s < kGroup / kSubgroup; ++s) {
     int32_t low = 0, high = 0;
-    for (int64_t i = 0; i < kSubgroup; i += 4) {
-      low += q[s * kSubgroup + i] + q[s * kSubgroup + i + 1];
-      high += q[s * kSubgroup + i + 2] + q[s * kSubgroup + i + 3];
+    for (int64_t i = 0; i < kSubgroup; ++i) {
+      const bool in_low = bound == SumBound::fours ? i < kSubgroup / 2 : i % 4 < 2;
+      (in_low ? low : high) += q[s * kSubgroup + i];
     }
     total += low + high;
     const int16_t halves[2] = {static_cast<int16_t>(-8 * low), static_cast<int16_t>(-8 * high)};
@@ -55,12 +66,12 @@ void write_rest(const float* x, int64_t length, int64_t at, const QuantisedRows&
   std::fill_n(rest, kGroup, int8_t{0});
   for (int64_t i = 0; i < length; ++i) rest[i] = rounded(std::fma(-scale, q[i], x[i]) * inverse, 64);
   out.rest.scales[at] = scale * (1 / kRestSteps);
-  write_sums(out.rest, at);
+  write_sums(out.rest, at, out.sum_bound);
 }
 
 void quantise_group(const float* x, int64_t length, int64_t at, const QuantisedRows& out) {
   const Extremes found = extremes_of(x, length);
-  const float scale = std::max(found.single * (1 / kLargestInteger), found.pair * (1 / kLargestPair));
+  const float scale = scale_for(found, out.sum_bound);
   int8_t* q = out.main.values + at * kGroup;
   std::fill_n(q, kGroup, int8_t{0});
   out.has_rest[at] = 0;
@@ -75,7 +86,7 @@ void quantise_group(const float* x, int64_t length, int64_t at, const QuantisedR
       squares += q[i] * q[i];
     }
   }
-  write_sums(out.main, at);
+  write_sums(out.main, at, out.sum_bound);
   if (overflows || zero || !wants_rest(out.rest_rule, squares, length)) return;
   out.has_rest[at] = 1;
   write_rest(x, length, at, out);

@@ -12,14 +12,23 @@ constexpr int64_t groups_of(int64_t inputs) { return (inputs + kGroup - 1) / kGr
 
 /// Integers of rows, group by group, so that neighbouring rows of a group are neighbours in memory. Borrowed.
 ///
-/// Values are in [-127, 127], and of two neighbours (2 i, 2 i + 1) of one sign the sum is in [-128, 128]:
-/// then products with unsigned bytes, added in pairs, fit 16 bits (AVX2's VPMADDUBSW saturates there).
+/// Values are in [-127, 127] and keep to a SumBound.
 struct QuantisedPlane {
   int8_t* values;  // [groups][rows][kGroup], zero beyond the inputs
   float* scales;   // [groups][rows]: value = scale * integer
   int32_t* sums;   // [groups][rows]: -128 * sum of the integers
-  int32_t* pairs;  // [groups][rows][kGroup / kSubgroup]: two int16, -8 * sum over the integers at 4 j, 4 j +
-                   // 1 (low) and at 4 j + 2, 4 j + 3 (high) of a subgroup
+  int32_t* pairs;  // [groups][rows][kGroup / kSubgroup]: two int16, -8 * sum over one half of a subgroup
+                   // (low) and the other (high). SumBound::fours: over its first 16 integers and the others;
+                   // else over those at 4 j, 4 j + 1 and those at 4 j + 2, 4 j + 3
+};
+
+/// What values keep to beside their own limit, so that products with unsigned weights, added in 16 bits, fit
+/// (AVX2's VPMADDUBSW adds two and saturates).
+enum class SumBound : uint8_t {
+  singles,  ///< nothing more: weights of 4 bits
+  pairs,    ///< of two neighbours (2 i, 2 i + 1) of one sign the sum is in [-128, 128]: weights of 8 bits
+  fours,    ///< of (8 i, 8 i + 1, 8 i + 4, 8 i + 5) and (8 i + 2, ...) those of one sign sum to [-258, 258]:
+            ///< weights of 7 bits, two steps added
 };
 
 /// What the second plane holds.
@@ -35,6 +44,7 @@ struct QuantisedRows {
   QuantisedPlane main, rest;
   uint8_t* has_rest;  // [groups][rows]
   RestRule rest_rule = RestRule::outlying;
+  SumBound sum_bound = SumBound::pairs;
 };
 
 /// Where one row of one group lies.
