@@ -13,8 +13,8 @@ namespace qvl {
 /// `bytes`, or over 64 MiB of our own where those are fewer and a cache might hold them.
 double measure_read_bytes_per_second(ThreadPool& pool, std::span<const std::byte> bytes);
 
-/// 8-bit multiplications and additions in a second by all threads together, from the first cache: of the faster
-/// of the integer products that `isa` has.
+/// 8-bit multiplications and additions in a second by all threads together, from the first cache: of the
+/// faster of the integer products that `isa` has.
 double measure_int8_ops_per_second(ThreadPool& pool, Isa isa);
 
 }  // namespace qvl
