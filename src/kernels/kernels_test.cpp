@@ -181,6 +181,36 @@ TEST(BlockedAttention, a_row_does_not_depend_on_the_rows_beside_it) {
   }
 }
 
+// Causal rows before a key or value that is no number do not see it, all others are no numbers.
+TEST(BlockedAttention, lets_what_is_not_a_number_through_where_it_is_seen) {
+  std::mt19937 random(5);
+  const int64_t width = 64, keys = 140, bad = 90, bytes = KvBlockLayout{width}.bytes();
+  const std::vector<float> good = random_values(random, keys * width);
+  for (const float poison : {NAN, INFINITY}) {
+    std::vector<float> wrong = good;
+    wrong[bad * width + 33] = poison;
+    for (const std::vector<float>* k : {&good, static_cast<const std::vector<float>*>(&wrong)}) {
+      const std::vector<float>* v = k == &good ? &wrong : &good;
+      std::vector<std::byte> memory(static_cast<size_t>(3 * bytes));
+      const KvBlocks kv{memory.data(), 3 * bytes, width};
+      for (int64_t t = 0; t < keys; ++t) {
+        const int64_t at = t * width;
+        write_kv_entry(kv, {.head = 0, .token = t, .key = k->data() + at, .value = v->data() + at});
+      }
+      for (Isa isa : all_isas()) {
+        if (!supported(isa)) continue;
+        std::vector<float> out(good.size());
+        blocked_attention(isa)(
+            {good.data(), kv, out.data(), keys, keys, 0, 1, 1, width, AttentionArgs::Mask::causal},
+            {.kv_head = 0, .begin = 0, .end = keys});
+        for (size_t i = 0; i < out.size(); ++i) {
+          ASSERT_EQ(std::isnan(out[i]), static_cast<int64_t>(i) >= bad * width) << name_of(isa);
+        }
+      }
+    }
+  }
+}
+
 TEST(Norm, equals_its_formula) {
   std::mt19937 random(2);
   for (Isa isa : all_isas()) {

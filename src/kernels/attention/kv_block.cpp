@@ -35,11 +35,14 @@ void write_kv_entry(const KvBlocks& blocks, const KvEntry& entry) {
   const KvBlockLayout layout{width};
   std::byte* block = blocks.block(entry.head, entry.token / kBlockKeys);
   int16_t q[kMaxBlockedWidth];
-  store_scale(block + layout.key_scales(), key, quantise(entry.key, width, q));
+  const float key_scale = quantise(entry.key, width, q);
   std::byte* panel = block + layout.key_panel(key / kKvPanel) + key % kKvPanel * 4;
   for (int64_t i = 0; i < width; i += 2) std::memcpy(panel + i / 2 * kKvPanel * 4, q + i, 4);
 
-  store_scale(block + layout.value_scales(), key, quantise(entry.value, width, q));
+  const float value_scale = quantise(entry.value, width, q);
+  store_scale(block + layout.value_scales(), key, value_scale);
+  // A value that is no number makes its key none: integer weights cannot carry it to the rows that see it.
+  store_scale(block + layout.key_scales(), key, key_scale + (value_scale - value_scale));
   const int64_t at = key / 2 * kKvPanel * 4 + key % 2 * 2;
   for (int64_t i = 0; i < width; ++i) {
     std::memcpy(block + layout.value_panel(i / kKvPanel) + at + i % kKvPanel * 4, q + i, 2);
