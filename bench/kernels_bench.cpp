@@ -64,11 +64,17 @@ void matmul(benchmark::State& state, const MatmulKernel& kernel, int64_t rows) {
   count_rate(state, "B/s", static_cast<double>(weight.bytes()));
 }
 
-void attention(benchmark::State& state, Isa isa, int64_t width, int64_t keys, int64_t rows) {
+struct AttentionSize {
+  KvInteger integer;
+  int64_t width, keys, rows;
+};
+
+void attention(benchmark::State& state, Isa isa, const AttentionSize& size) {
+  const auto [integer, width, keys, rows] = size;
   const auto values = random_values(std::max(keys, rows) * width);
   std::vector<std::byte> memory(
-      static_cast<size_t>((keys + kBlockKeys - 1) / kBlockKeys * KvBlockLayout{width}.bytes()));
-  const KvBlocks kv{memory.data(), static_cast<int64_t>(memory.size()), width};
+      static_cast<size_t>((keys + kBlockKeys - 1) / kBlockKeys * KvBlockLayout{width, integer}.bytes()));
+  const KvBlocks kv{memory.data(), static_cast<int64_t>(memory.size()), width, integer};
   for (int64_t t = 0; t < keys; ++t) {
     const float* row = values.data() + t * width;
     write_kv_entry(kv, {.head = 0, .token = t, .key = row, .value = row});
@@ -114,6 +120,11 @@ void add_rowwise(Isa isa, const std::string& name) {
   });
 }
 
+void add_attention(Isa isa, const std::string& name, const std::string& ending, const AttentionSize& size) {
+  benchmark::RegisterBenchmark(("attention/" + name + ending).c_str(),
+                               [isa, size](benchmark::State& state) { attention(state, isa, size); });
+}
+
 const bool registered = [] {
   for (const MatmulKernel& kernel : matmul_kernels()) {
     if (!supported(kernel.isa)) continue;
@@ -126,10 +137,14 @@ const bool registered = [] {
   for (Isa isa : all_isas()) {
     if (!supported(isa)) continue;
     const std::string name(name_of(isa));
-    benchmark::RegisterBenchmark(("attention/" + name + "/width:64/keys:1024/rows:64").c_str(),
-                                 [isa](benchmark::State& state) { attention(state, isa, 64, 1024, 64); });
-    benchmark::RegisterBenchmark(("attention/" + name + "/width:128/keys:1024/rows:1").c_str(),
-                                 [isa](benchmark::State& state) { attention(state, isa, 128, 1024, 1); });
+    add_attention(isa, name, "/width:64/keys:1024/rows:64", {KvInteger::i16, 64, 1024, 64});
+    add_attention(isa, name, "/width:128/keys:1024/rows:1", {KvInteger::i16, 128, 1024, 1});
+    // Two and 32 rows: an answer and a prompt of 2B, over more keys than caches hold.
+    for (int64_t rows : {2, 32}) {
+      const std::string ending = "/width:128/keys:131072/rows:" + std::to_string(rows);
+      add_attention(isa, name, ending, {KvInteger::i16, 128, 131'072, rows});
+      add_attention(isa, name, ending + "/int8", {KvInteger::i8, 128, 131'072, rows});
+    }
     add_rowwise(isa, name);
   }
   return true;

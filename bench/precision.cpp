@@ -1,7 +1,9 @@
 // How far the numbers of a choice are from float32: vision features and logits of one question about one
 // picture.
 //
-//   qvl_precision MODEL PICTURE WEIGHTS VISION_WEIGHTS [QUESTION]      WEIGHTS: f32, bf16, q8, q4
+//   qvl_precision MODEL PICTURE WEIGHTS VISION_WEIGHTS [QUESTION [KV]]
+//
+// WEIGHTS: f32, bf16, q8, q4; KV: f32, 16 (default), int8.
 //
 // Prints the least and mean cosine over all visual tokens (merged and DeepStack features) and over the logits
 // of all positions, and how often the best token is the same.
@@ -25,6 +27,13 @@ WeightPrecision precision_of(const std::string& name) {
   if (name == "q8") return WeightPrecision::q8;
   if (name == "q4") return WeightPrecision::q4;
   throw Error(ErrorCode::usage, name + ": expected f32, bf16, q8 or q4");
+}
+
+KvPrecision kv_precision_of(const std::string& name) {
+  if (name == "f32") return KvPrecision::f32;
+  if (name == "16") return KvPrecision::bits16;
+  if (name == "int8") return KvPrecision::bits8;
+  throw Error(ErrorCode::usage, name + ": expected f32, 16 or int8");
 }
 
 struct Outputs {
@@ -82,7 +91,7 @@ Cosines compare(const Tensor& a, const Tensor& b) {
 
 int run(const std::vector<std::string>& args) {
   if (args.size() < 4) {
-    std::cerr << "usage: qvl_precision MODEL PICTURE WEIGHTS VISION_WEIGHTS [QUESTION]\n";
+    std::cerr << "usage: qvl_precision MODEL PICTURE WEIGHTS VISION_WEIGHTS [QUESTION [KV]]\n";
     return 2;
   }
   LoadOptions options;
@@ -94,7 +103,7 @@ int run(const std::vector<std::string>& args) {
   const Outputs exact = compute(options, args[1], question);
   options.weights = precision_of(args[2]);
   options.vision_weights = precision_of(args[3]);
-  options.kv = KvPrecision::bits16;
+  options.kv = kv_precision_of(args.size() > 5 ? args[5] : "16");
   const Outputs found = compute(options, args[1], question);
   compare(exact.features.merged, found.features.merged).print("merged features");
   for (size_t level = 0; level < exact.features.deepstack.size(); ++level) {

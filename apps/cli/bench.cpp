@@ -91,7 +91,7 @@ Json report_json(const BenchmarkReport& report, const Model& model, const Starts
     }
   }
   if (report.first_token_size > 0) {
-    json["first_token_" + std::to_string(report.first_token_size) + "_s"] = rounded(report.first_token_s, 3);
+    json["first_token_" + std::to_string(report.first_token_size) + "_s"] = rounded(report.first_token_s, 4);
   }
   json["peak_rss_gb"] = rounded(peak_rss_gb(), 3);
   if (starts.cold_s > 0) json["start_cold_s"] = rounded(starts.cold_s, 3);

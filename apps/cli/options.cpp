@@ -157,8 +157,10 @@ void add_model(CLI::App& command, ModelArgs& args) {
   add_choice(command, "--weights", args.weights, precisions, "numbers of the text decoder's weights");
   add_choice(command, "--vision-weights", args.vision_weights, precisions,
              "numbers of the vision tower's weights");
-  add_choice<KvPrecision>(command, "--kv", args.kv, {{"f32", KvPrecision::f32}, {"16", KvPrecision::bits16}},
-                          "numbers of kept keys and values");
+  add_choice<KvPrecision>(
+      command, "--kv", args.kv,
+      {{"f32", KvPrecision::f32}, {"16", KvPrecision::bits16}, {"int8", KvPrecision::bits8}},
+      "numbers of kept keys and values");
   add_text(command, "--isa", args.isa, "instruction set of the kernels: scalar or avx2")->type_name("NAME");
   command.add_option("--cache", args.cache, "folder that keeps packed weights, or off")->type_name("FOLDER");
 }

@@ -39,7 +39,11 @@ enum class WeightPrecision {
   q4,         ///< 4-bit integers, a scale for each 32 weights; activations in 8 bits
 };
 /// How keys and values of computed tokens are kept.
-enum class KvPrecision { f32, bits16 };
+enum class KvPrecision {
+  f32,
+  bits16,  ///< 16-bit integers, a scale for each token and head
+  bits8,   ///< 8-bit integers, a scale for each 32 numbers: half the memory of bits16
+};
 
 struct LoadOptions {
   std::filesystem::path path = {};                   ///< a Hugging Face folder or a text .gguf file

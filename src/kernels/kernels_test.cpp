@@ -8,6 +8,7 @@
 #include "kernels/activation/activation.h"
 #include "kernels/attention/attention.h"
 #include "kernels/attention/blocked_attention.h"
+#include "kernels/attention/kv_testing.h"
 #include "kernels/norm/norm.h"
 #include "kernels/rope/rope.h"
 
@@ -88,50 +89,59 @@ TEST(Attention, equals_its_formula_on_random_shapes) {
   }
 }
 
-// The integer attention over blocks: keys and values rounded to 13 bits, softmax weights to 12.
-TEST(BlockedAttention, equals_its_formula_on_random_shapes) {
+// One call over blocks; every head, its rows in two shares.
+std::vector<float> run_blocked(Isa isa, const std::vector<float>& q, BlockedAttentionArgs args) {
+  std::vector<float> out(static_cast<size_t>(args.queries * args.heads * args.kv.width), NAN);
+  args.q = q.data();
+  args.out = out.data();
+  const int64_t rows = args.queries * (args.heads / args.kv_heads), half = rows / 2;
+  for (int64_t h = 0; h < args.kv_heads; ++h) {
+    blocked_attention(isa)(args, {.kv_head = h, .begin = 0, .end = half});
+    blocked_attention(isa)(args, {.kv_head = h, .begin = half, .end = rows});
+  }
+  return out;
+}
+
+class BlockedAttentionIn : public testing::TestWithParam<KvInteger> {};
+INSTANTIATE_TEST_SUITE_P(, BlockedAttentionIn, testing::Values(KvInteger::i16, KvInteger::i8),
+                         [](const auto& kind) { return kind.param == KvInteger::i16 ? "words" : "bytes"; });
+
+// Against the formula with the numbers that the blocks hold: queries and softmax weights are rounded to 13
+// bits.
+TEST_P(BlockedAttentionIn, equals_its_formula_on_random_shapes) {
   std::mt19937 random(3);
-  for (Isa isa : all_isas()) {
-    if (!supported(isa)) continue;
-    for (int round = 0; round < 150; ++round) {
-      const int64_t kv_heads = 1 + random() % 3, heads = kv_heads * (1 + random() % 4);
-      const int64_t widths[] = {2, 8, 30, 32, 64, 72, 128}, width = widths[random() % 7];
-      const bool causal = random() % 2 == 0;
-      const int64_t queries = 1 + random() % 9, first = random() % 150;
-      const int64_t keys = causal ? first + queries : 1 + random() % 200;
-      const int64_t stride = heads * width + random() % 5;
-      const float scale = random() % 4 == 0 ? 6.0f : 1.0f;
-      const auto q = random_values(random, queries * stride, scale);
-      const auto k = random_values(random, keys * kv_heads * width, scale);
-      const auto v = random_values(random, keys * kv_heads * width);
-      const int64_t blocks = (keys + kBlockKeys - 1) / kBlockKeys, bytes = KvBlockLayout{width}.bytes();
-      std::vector<std::byte> memory(static_cast<size_t>(kv_heads * blocks * bytes));
-      const KvBlocks kv{memory.data(), blocks * bytes, width};
-      for (int64_t t = 0; t < keys; ++t) {
-        for (int64_t h = 0; h < kv_heads; ++h) {
-          const int64_t at = (t * kv_heads + h) * width;
-          write_kv_entry(kv, {.head = h, .token = t, .key = k.data() + at, .value = v.data() + at});
-        }
-      }
-      std::vector<float> out(static_cast<size_t>(queries * heads * width), NAN);
-      const auto mask = causal ? AttentionArgs::Mask::causal : AttentionArgs::Mask::none;
-      const BlockedAttentionArgs args = {q.data(), kv,    out.data(), queries, keys,
-                                         first,    heads, kv_heads,   stride,  mask};
-      const int64_t rows = queries * (heads / kv_heads), half = rows / 2;
+  for (int round = 0; round < 150; ++round) {
+    const int64_t kv_heads = 1 + random() % 3, heads = kv_heads * (1 + random() % 4);
+    const int64_t widths[] = {2, 8, 30, 32, 64, 72, 128}, width = widths[random() % 7];
+    const bool causal = random() % 2 == 0;
+    const int64_t queries = 1 + random() % 9, first = random() % 150;
+    const int64_t keys = causal ? first + queries : 1 + random() % 200;
+    const int64_t stride = heads * width + random() % 5;
+    const float scale = random() % 4 == 0 ? 6.0f : 1.0f;
+    const auto q = random_values(random, queries * stride, scale);
+    auto k = random_values(random, keys * kv_heads * width, scale);
+    auto v = random_values(random, keys * kv_heads * width);
+    OwnedKv blocks({.integer = GetParam(), .width = width, .tokens = keys, .heads = kv_heads}, k, v);
+    for (int64_t t = 0; t < keys; ++t) {
       for (int64_t h = 0; h < kv_heads; ++h) {
-        blocked_attention(isa)(args, {.kv_head = h, .begin = 0, .end = half});
-        blocked_attention(isa)(args, {.kv_head = h, .begin = half, .end = rows});
+        const StoredEntry stored = stored_entry(blocks.view(), h, t);
+        std::copy(stored.key.begin(), stored.key.end(), k.begin() + (t * kv_heads + h) * width);
+        std::copy(stored.value.begin(), stored.value.end(), v.begin() + (t * kv_heads + h) * width);
       }
-      const AttentionArgs plain = {q.data(), k.data(), v.data(), nullptr, queries,          keys, first,
-                                   heads,    kv_heads, width,    stride,  kv_heads * width, mask};
-      for (int64_t query = 0; query < queries; ++query) {
-        for (int64_t head = 0; head < heads; ++head) {
-          const auto expected = naive_attention(plain, query, head);
-          for (int64_t d = 0; d < width; ++d) {
-            ASSERT_NEAR(out[static_cast<size_t>((query * heads + head) * width + d)],
-                        expected[static_cast<size_t>(d)], scale > 1 ? 4e-2 : 2.5e-3)
-                << name_of(isa) << " width " << width << " keys " << keys;
-          }
+    }
+    const auto mask = causal ? AttentionArgs::Mask::causal : AttentionArgs::Mask::none;
+    const AttentionArgs plain = {q.data(), k.data(), v.data(), nullptr, queries,          keys, first,
+                                 heads,    kv_heads, width,    stride,  kv_heads * width, mask};
+    for (Isa isa : all_isas()) {
+      if (!supported(isa)) continue;
+      const auto out = run_blocked(
+          isa, q, {nullptr, blocks.view(), nullptr, queries, keys, first, heads, kv_heads, stride, mask});
+      for (int64_t row = 0; row < queries * heads; ++row) {
+        const auto expected = naive_attention(plain, row / heads, row % heads);
+        for (int64_t d = 0; d < width; ++d) {
+          ASSERT_NEAR(out[static_cast<size_t>(row * width + d)], expected[static_cast<size_t>(d)],
+                      scale > 1 ? 4e-2 : 2.5e-3)
+              << name_of(isa) << " width " << width << " keys " << keys;
         }
       }
     }
@@ -140,44 +150,137 @@ TEST(BlockedAttention, equals_its_formula_on_random_shapes) {
 
 // Heads that look at one key among many far away must not lose the many others where they matter: a block
 // keeps its precision however far it lies below the largest score.
-TEST(BlockedAttention, keeps_the_weight_of_many_small_scores) {
-  const int64_t width = 64, keys = 4096, bytes = KvBlockLayout{width}.bytes();
-  std::vector<std::byte> memory(static_cast<size_t>(keys / kBlockKeys * bytes));
-  const KvBlocks kv{memory.data(), keys / kBlockKeys * bytes, width};
-  std::vector<float> q(width, 1.0f), key(width), value(width), out(width);
+TEST_P(BlockedAttentionIn, keeps_the_weight_of_many_small_scores) {
+  const int64_t width = 64, keys = 4096;
   // Key 7 has score 8, all others 0: weights e^8 = 2981 and 4095 * 1.
-  for (int64_t t = 0; t < keys; ++t) {
-    std::fill(key.begin(), key.end(), t == 7 ? 1.0f : 0.0f);
-    std::fill(value.begin(), value.end(), t == 7 ? 0.0f : 1.0f);
-    write_kv_entry(kv, {.head = 0, .token = t, .key = key.data(), .value = value.data()});
-  }
+  std::vector<float> k(keys * width, 0.0f), v(keys * width, 1.0f);
+  std::fill_n(k.begin() + 7 * width, width, 1.0f);
+  std::fill_n(v.begin() + 7 * width, width, 0.0f);
+  OwnedKv blocks({.integer = GetParam(), .width = width, .tokens = keys}, k, v);
   for (Isa isa : all_isas()) {
     if (!supported(isa)) continue;
-    blocked_attention(isa)({q.data(), kv, out.data(), 1, keys, 0, 1, 1, width, AttentionArgs::Mask::none},
-                           {.kv_head = 0, .begin = 0, .end = 1});
+    const auto out =
+        run_blocked(isa, std::vector<float>(width, 1.0f),
+                    {nullptr, blocks.view(), nullptr, 1, keys, 0, 1, 1, width, AttentionArgs::Mask::none});
     for (float found : out) EXPECT_NEAR(found, 4095 / (4095 + std::exp(8.0)), 1e-3) << name_of(isa);
   }
 }
 
-TEST(BlockedAttention, a_row_does_not_depend_on_the_rows_beside_it) {
+TEST_P(BlockedAttentionIn, a_row_does_not_depend_on_the_rows_beside_it) {
   std::mt19937 random(4);
-  const int64_t width = 32, keys = 150, bytes = KvBlockLayout{width}.bytes();
+  const int64_t width = 32, keys = 150;
   const auto q = random_values(random, 10 * width), k = random_values(random, keys * width);
-  std::vector<std::byte> memory(static_cast<size_t>(3 * bytes));
-  const KvBlocks kv{memory.data(), 3 * bytes, width};
-  for (int64_t t = 0; t < keys; ++t) {
-    write_kv_entry(kv, {.head = 0, .token = t, .key = k.data() + t * width, .value = k.data() + t * width});
-  }
+  OwnedKv blocks({.integer = GetParam(), .width = width, .tokens = keys}, k, k);
   for (Isa isa : all_isas()) {
     if (!supported(isa)) continue;
     std::vector<float> together(10 * width), alone(10 * width);
-    const BlockedAttentionArgs args = {
-        q.data(), kv, together.data(), 10, keys, keys - 10, 1, 1, width, AttentionArgs::Mask::causal};
+    const BlockedAttentionArgs args = {q.data(),
+                                       blocks.view(),
+                                       together.data(),
+                                       10,
+                                       keys,
+                                       keys - 10,
+                                       1,
+                                       1,
+                                       width,
+                                       AttentionArgs::Mask::causal};
     blocked_attention(isa)(args, {.kv_head = 0, .begin = 0, .end = 10});
     BlockedAttentionArgs single = args;
     single.out = alone.data();
     for (int64_t r = 0; r < 10; ++r) blocked_attention(isa)(single, {.kv_head = 0, .begin = r, .end = r + 1});
     EXPECT_EQ(together, alone) << name_of(isa);
+  }
+}
+
+TEST_P(BlockedAttentionIn, of_zeros_is_the_mean_of_the_values) {
+  const int64_t width = 72, keys = 70;
+  const std::vector<float> zeros(keys * width, 0.0f);
+  std::vector<float> v(keys * width);
+  for (size_t i = 0; i < v.size(); ++i) v[i] = static_cast<float>(i / width % 2);  // a token's all 0 or all 1
+  for (Isa isa : all_isas()) {
+    if (!supported(isa)) continue;
+    const BlockedAttentionArgs args = {nullptr, {}, nullptr, 1,     keys,
+                                       0,       1,  1,       width, AttentionArgs::Mask::none};
+    OwnedKv half({.integer = GetParam(), .width = width, .tokens = keys}, zeros, v);
+    BlockedAttentionArgs of_half = args, of_zeros = args;
+    of_half.kv = half.view();
+    for (float found : run_blocked(isa, zeros, of_half)) EXPECT_NEAR(found, 0.5f, 1e-4) << name_of(isa);
+    OwnedKv nothing({.integer = GetParam(), .width = width, .tokens = keys}, zeros, zeros);
+    of_zeros.kv = nothing.view();
+    for (float found : run_blocked(isa, zeros, of_zeros)) EXPECT_EQ(found, 0.0f) << name_of(isa);
+  }
+}
+
+// Causal rows before a key or value that is no number do not see it, all others are no numbers.
+TEST_P(BlockedAttentionIn, lets_what_is_not_a_number_through_where_it_is_seen) {
+  std::mt19937 random(5);
+  const int64_t width = 64, keys = 140, bad = 90;
+  const auto q = random_values(random, keys * width), good = random_values(random, keys * width);
+  for (const float poison : {NAN, INFINITY, -INFINITY}) {
+    auto wrong = good;
+    wrong[bad * width + 33] = poison;
+    for (Isa isa : all_isas()) {
+      if (!supported(isa)) continue;
+      BlockedAttentionArgs args = {nullptr, {}, nullptr, keys,  keys,
+                                   0,       1,  1,       width, AttentionArgs::Mask::causal};
+      const KvShape shape = {.integer = GetParam(), .width = width, .tokens = keys};
+      OwnedKv clean(shape, good, good), key(shape, wrong, good), value(shape, good, wrong);
+      args.kv = clean.view();
+      const auto expected = run_blocked(isa, q, args);
+      for (OwnedKv* blocks : {&key, &value}) {
+        args.kv = blocks->view();
+        const auto found = run_blocked(isa, q, args);
+        for (size_t i = 0; i < found.size(); ++i) {
+          if (static_cast<int64_t>(i) < bad * width) {
+            ASSERT_EQ(found[i], expected[i]) << name_of(isa) << " row " << i / width;
+          } else {
+            ASSERT_TRUE(std::isnan(found[i])) << name_of(isa) << " row " << i / width << ", "
+                                              << (blocks == &key ? "key " : "value ") << poison;
+          }
+        }
+      }
+    }
+  }
+}
+
+// The mean of 1 - cosine over 64 rows that see all keys, from the formula.
+double mean_distance(Isa isa, const std::vector<float>& q, const std::vector<float>& k,
+                     const std::vector<float>& v) {
+  const int64_t width = 128, queries = std::ssize(q) / width, keys = std::ssize(k) / width;
+  OwnedKv blocks({.integer = KvInteger::i8, .width = width, .tokens = keys}, k, v);
+  const auto none = AttentionArgs::Mask::none;
+  const auto found =
+      run_blocked(isa, q, {nullptr, blocks.view(), nullptr, queries, keys, 0, 1, 1, width, none});
+  const AttentionArgs plain = {q.data(), k.data(), v.data(), nullptr, queries, keys, 0,
+                               1,        1,        width,    width,   width,   none};
+  double sum = 0;
+  for (int64_t row = 0; row < queries; ++row) {
+    const auto expected = naive_attention(plain, row, 0);
+    double ab = 0, aa = 0, bb = 0;
+    for (int64_t d = 0; d < width; ++d) {
+      const double a = expected[static_cast<size_t>(d)], b = found[static_cast<size_t>(row * width + d)];
+      ab += a * b, aa += a * a, bb += b * b;
+    }
+    sum += 1 - ab / std::sqrt(aa * bb);
+  }
+  return sum / static_cast<double>(queries);
+}
+
+// Simulated with float64 sums: 3e-5 for normal numbers. One channel of all keys thirty times as large as the
+// others: 6e-4, and 2e-3 where a key has a single scale.
+TEST(BlockedAttention, in_8_bits_stays_close_to_the_formula) {
+  std::mt19937 random(6);
+  const int64_t width = 128, keys = 512;
+  const auto q = random_values(random, 64 * width), v = random_values(random, keys * width);
+  auto k = random_values(random, keys * width);
+  for (Isa isa : all_isas()) {
+    if (!supported(isa)) continue;
+    EXPECT_LT(mean_distance(isa, q, k, v), 5e-5) << name_of(isa);
+  }
+  for (int64_t t = 0; t < keys; ++t) k[t * width + 50] = 30 + 3 * k[t * width + 50];
+  for (Isa isa : all_isas()) {
+    if (!supported(isa)) continue;
+    EXPECT_LT(mean_distance(isa, q, k, v), 1e-3) << name_of(isa);
   }
 }
 

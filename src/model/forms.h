@@ -16,7 +16,7 @@ enum class WeightChoice : uint8_t {
   q4,
 };
 
-enum class KvForm : uint8_t { f32, i16 };
+enum class KvForm : uint8_t { f32, i16, i8 };
 
 struct ModelForms {
   WeightChoice text = WeightChoice::f32;

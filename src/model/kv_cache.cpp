@@ -7,8 +7,9 @@
 namespace qvl {
 namespace {
 
-int64_t block_floats(int64_t head_dim) {
-  return KvBlockLayout{head_dim}.bytes() / static_cast<int64_t>(sizeof(float));
+KvBlockLayout layout_of(KvForm form, int64_t head_dim) {
+  QVL_CHECK(form != KvForm::f32);
+  return {head_dim, form == KvForm::i16 ? KvInteger::i16 : KvInteger::i8};
 }
 
 }  // namespace
@@ -18,7 +19,7 @@ KvCache::KvCache(const TextConfig& config, KvForm form)
   const auto layers = static_cast<size_t>(config.num_hidden_layers);
   keys_.resize(form == KvForm::f32 ? layers : 0);
   values_.resize(keys_.size());
-  blocks_.resize(form == KvForm::i16 ? layers : 0);
+  blocks_.resize(form == KvForm::f32 ? 0 : layers);
 }
 
 void KvCache::truncate(int64_t size) {
@@ -49,11 +50,12 @@ void KvCache::grow_floats(int64_t capacity) {
 }
 
 void KvCache::grow_blocks(int64_t capacity) {
-  const int64_t head_floats = capacity / kBlockKeys * block_floats(head_dim_);
+  const int64_t block_floats = layout_of(form_, head_dim_).bytes() / static_cast<int64_t>(sizeof(float));
+  const int64_t head_floats = capacity / kBlockKeys * block_floats;
   std::vector<Tensor> grown;
   for (const Tensor& layer : blocks_) {
     Tensor blocks(static_cast<uint64_t>(heads_), static_cast<uint64_t>(head_floats));
-    const int64_t held = (size_ + kBlockKeys - 1) / kBlockKeys * block_floats(head_dim_);
+    const int64_t held = (size_ + kBlockKeys - 1) / kBlockKeys * block_floats;
     for (int64_t head = 0; head < heads_ && held > 0; ++head) {
       std::copy_n(layer.row(static_cast<uint64_t>(head)), held, blocks.row(static_cast<uint64_t>(head)));
     }
@@ -74,17 +76,18 @@ KvBlocks KvCache::blocks(int64_t layer) {
   Tensor& blocks = blocks_[static_cast<size_t>(layer)];
   return {.data = std::as_writable_bytes(blocks.values()).data(),
           .head_stride = static_cast<int64_t>(blocks.columns() * sizeof(float)),
-          .width = head_dim_};
+          .width = head_dim_,
+          .integer = layout_of(form_, head_dim_).integer};
 }
 
 uint64_t KvCache::bytes_per_token(const TextConfig& config, KvForm form) {
-  if (form == KvForm::i16) {
-    // Rounded up: a block holds scales and padding besides the integers.
-    const int64_t heads = config.num_hidden_layers * config.num_key_value_heads;
-    return static_cast<uint64_t>((heads * KvBlockLayout{config.head_dim}.bytes() + kBlockKeys - 1) /
-                                 kBlockKeys);
+  if (form == KvForm::f32) {
+    return static_cast<uint64_t>(2 * config.num_hidden_layers * config.kv_width()) * sizeof(float);
   }
-  return static_cast<uint64_t>(2 * config.num_hidden_layers * config.kv_width()) * sizeof(float);
+  // Rounded up: a block holds factors, scales and padding besides the integers.
+  const int64_t heads = config.num_hidden_layers * config.num_key_value_heads;
+  return static_cast<uint64_t>((heads * layout_of(form, config.head_dim).bytes() + kBlockKeys - 1) /
+                               kBlockKeys);
 }
 
 }  // namespace qvl

@@ -11,8 +11,8 @@
 
 namespace qvl {
 
-/// Keys (already rotated) and values per decoder layer, for one sequence, in float32 or as blocks of 16-bit
-/// integers. Grows in steps by copying; thread-compatible.
+/// Keys (already rotated) and values per decoder layer, for one sequence, in float32 or as blocks of 16- or
+/// 8-bit integers. Grows in steps by copying; thread-compatible.
 class KvCache {
  public:
   KvCache(const TextConfig& config, KvForm form);
@@ -28,7 +28,7 @@ class KvCache {
 
   float* keys(int64_t layer);      ///< KvForm::f32: [capacity, kv_heads, head_dim]
   float* values(int64_t layer);    ///< as keys
-  KvBlocks blocks(int64_t layer);  ///< KvForm::i16: of all kv heads
+  KvBlocks blocks(int64_t layer);  ///< of all kv heads, where the form is not f32
 
   static uint64_t bytes_per_token(const TextConfig& config, KvForm form);
 
@@ -39,7 +39,7 @@ class KvCache {
   KvForm form_;
   int64_t heads_, head_dim_, size_ = 0, capacity_ = 0;
   std::vector<Tensor> keys_, values_;  // f32: per layer [capacity, kv_heads * head_dim]
-  std::vector<Tensor> blocks_;         // i16: per layer [kv_heads, floats of the blocks of a head]
+  std::vector<Tensor> blocks_;         // else: per layer [kv_heads, floats of the blocks of a head]
 };
 
 }  // namespace qvl

@@ -32,18 +32,21 @@ TEST(KvCache, keeps_what_it_holds_while_it_grows) {
 TEST(KvCache, keeps_blocks_of_every_head_while_it_grows) {
   TextConfig config = small_config();
   config.num_key_value_heads = 2;
-  KvCache cache(config, KvForm::i16);
-  cache.reserve(3);
-  const std::vector<float> key = {1, 2, 3, 4};
-  for (int64_t head = 0; head < 2; ++head) {
-    write_kv_entry(cache.blocks(1), {.head = head, .token = 2, .key = key.data(), .value = key.data()});
+  for (KvForm form : {KvForm::i16, KvForm::i8}) {
+    KvCache cache(config, form);
+    cache.reserve(3);
+    const KvBlocks blocks = cache.blocks(1);
+    EXPECT_EQ(blocks.integer, form == KvForm::i16 ? KvInteger::i16 : KvInteger::i8);
+    const std::vector<float> key = {1, 2, 3, 4};
+    for (int64_t head = 0; head < 2; ++head) {
+      write_kv_entry(blocks, {.head = head, .token = 2, .key = key.data(), .value = key.data()});
+    }
+    const std::vector<std::byte> before(blocks.block(1, 0), blocks.block(1, 0) + blocks.layout().bytes());
+    cache.commit(3);
+    cache.reserve(500);
+    const KvBlocks grown = cache.blocks(1);
+    EXPECT_TRUE(std::equal(before.begin(), before.end(), grown.block(1, 0)));
   }
-  const auto bytes = static_cast<size_t>(KvBlockLayout{4}.bytes());
-  const std::vector<std::byte> before(cache.blocks(1).block(1, 0), cache.blocks(1).block(1, 0) + bytes);
-  cache.commit(3);
-  cache.reserve(500);
-  const KvBlocks grown = cache.blocks(1);
-  EXPECT_TRUE(std::equal(before.begin(), before.end(), grown.block(1, 0)));
 }
 
 TEST(KvCache, forgets_the_end) {
@@ -59,6 +62,19 @@ TEST(KvCache, counts_keys_and_values_of_all_layers) {
   // Two layers of one head: 64 keys of 4 and 64 values padded to 16, 2 bytes each, and 64 pairs of scales.
   EXPECT_EQ(KvCache::bytes_per_token(small_config(), KvForm::i16),
             2u * (64 * 4 * 2 + 64 * 16 * 2 + 512) / 64);
+  // The same in bytes, with a factor for the key and one for the value.
+  EXPECT_EQ(KvCache::bytes_per_token(small_config(), KvForm::i8),
+            2u * (64 * 4 + 64 * 16 + 2 * 64 + 512) / 64);
+}
+
+TEST(KvCache, of_8_bits_takes_52_percent_of_16_bits) {
+  TextConfig config;  // of 2B
+  config.num_hidden_layers = 28;
+  config.num_key_value_heads = 8;
+  config.head_dim = 128;
+  EXPECT_EQ(KvCache::bytes_per_token(config, KvForm::f32), 28u * 8 * 2 * 128 * 4);
+  EXPECT_EQ(KvCache::bytes_per_token(config, KvForm::i16), 28u * 8 * 2 * (128 * 2 + 4));
+  EXPECT_EQ(KvCache::bytes_per_token(config, KvForm::i8), 28u * 8 * 2 * (128 + 4 + 4));
 }
 
 }  // namespace

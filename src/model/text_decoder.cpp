@@ -176,7 +176,7 @@ void TextDecoder::attend(int64_t index, const SequenceStep& step, float* qkv, fl
   const int64_t tokens = std::ssize(step.chunk.ids), held = cache.size();
   const float* k = qkv + q_width;
   const float* v = k + kv_width;
-  if (cache.form() == KvForm::i16) {
+  if (cache.form() != KvForm::f32) {
     const KvBlocks blocks = cache.blocks(index);
     ops.write_kv(blocks, {.k = k,
                           .v = v,

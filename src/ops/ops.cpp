@@ -239,7 +239,7 @@ void Ops::write_kv(const KvBlocks& blocks, const KvRows& rows) {
   const int64_t end_block = (rows.first + rows.tokens + kBlockKeys - 1) / kBlockKeys;
   for (int64_t head = 0; head < rows.kv_heads; ++head) {
     for (int64_t block = first_block; block < end_block; ++block) {
-      std::fill_n(blocks.block(head, block), KvBlockLayout{blocks.width}.bytes(), std::byte{0});
+      std::fill_n(blocks.block(head, block), blocks.layout().bytes(), std::byte{0});
     }
   }
   each_row(rows.tokens, 8 * rows.kv_heads * blocks.width, [&](int64_t token, int) {

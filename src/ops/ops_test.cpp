@@ -75,13 +75,13 @@ std::vector<float> attention_with(int threads) {
   return out;
 }
 
-std::vector<float> blocked_attention_with(int threads, Isa isa) {
+std::vector<float> blocked_attention_with(int threads, Isa isa, KvInteger integer) {
   const auto q = random_values(70 * 4 * 16, 1), k = random_values(70 * 2 * 16, 2),
              v = random_values(70 * 2 * 16, 3);
   std::vector<float> out(70 * 4 * 16);
-  const int64_t bytes = 2 * KvBlockLayout{16}.bytes();
-  std::vector<std::byte> memory(static_cast<size_t>(2 * bytes));
-  const KvBlocks blocks{memory.data(), bytes, 16};
+  const int64_t bytes = 2 * KvBlockLayout{16, integer}.bytes();
+  std::vector<std::byte> memory(static_cast<size_t>(2 * bytes), std::byte{0xFF});  // scales would be NaN
+  const KvBlocks blocks{memory.data(), bytes, 16, integer};
   ThreadPool pool(threads);
   Ops ops(pool, isa);
   ops.write_kv(blocks, {.k = k.data(), .v = v.data(), .tokens = 70, .first = 0, .kv_heads = 2, .stride = 32});
@@ -102,9 +102,12 @@ TEST(Ops, attention_does_not_depend_on_threads) {
   EXPECT_EQ(attention_with(1), attention_with(3));
   for (Isa isa : all_isas()) {
     if (!supported(isa)) continue;
-    const auto one = blocked_attention_with(1, isa), plain = attention_with(1);
-    EXPECT_EQ(one, blocked_attention_with(3, isa));
-    for (size_t i = 0; i < one.size(); ++i) ASSERT_NEAR(one[i], plain[i], 2e-3);
+    for (KvInteger integer : {KvInteger::i16, KvInteger::i8}) {
+      const auto one = blocked_attention_with(1, isa, integer), plain = attention_with(1);
+      EXPECT_EQ(one, blocked_attention_with(3, isa, integer));
+      const float near = integer == KvInteger::i16 ? 2e-3f : 3e-2f;
+      for (size_t i = 0; i < one.size(); ++i) ASSERT_NEAR(one[i], plain[i], near);
+    }
   }
 }
 

@@ -35,6 +35,18 @@ WeightChoice choice_of(WeightPrecision precision) {
   return WeightChoice::automatic;
 }
 
+KvForm form_of(KvPrecision precision) {
+  switch (precision) {
+    case KvPrecision::f32:
+      return KvForm::f32;
+    case KvPrecision::bits8:
+      return KvForm::i8;
+    case KvPrecision::bits16:
+      break;
+  }
+  return KvForm::i16;
+}
+
 std::string_view name_of_choice(WeightChoice choice) {
   constexpr std::string_view names[] = {"auto", "f32", "bf16", "q8", "q4"};
   return names[static_cast<size_t>(choice)];
@@ -79,7 +91,7 @@ Isa chosen_isa(const LoadOptions& options) {
 ModelForms chosen_forms(const LoadOptions& options) {
   return {.text = choice_of(options.weights),
           .vision = choice_of(options.vision_weights),
-          .kv = options.kv == KvPrecision::f32 ? KvForm::f32 : KvForm::i16,
+          .kv = form_of(options.kv),
           .isa = chosen_isa(options)};
 }
 

@@ -30,10 +30,12 @@ class InstructionSets(ProgramTest):
     def test_the_one_asked_for_runs_and_all_agree(self):
         isas = self.supported()
         self.assertIn("scalar", isas)
-        logits = {isa: read_npy(self.logits("--image", IMAGE, "--prompt", "Q", "--isa", isa))[1] for isa in isas}
-        for isa, values in logits.items():
-            # Integer products agree bit for bit; attention rounds its weights, and 8 bits enlarge that.
-            self.assertGreater(cosine(values, logits["scalar"]), 0.999, isa)
+        for kv in ("16", "int8"):
+            logits = {isa: read_npy(self.logits("--image", IMAGE, "--prompt", "Q", "--isa", isa, "--kv", kv))[1]
+                      for isa in isas}
+            for isa, values in logits.items():
+                # Integer products agree bit for bit; attention rounds its weights, and 8 bits enlarge that.
+                self.assertGreater(cosine(values, logits["scalar"]), 0.999, (isa, kv))
 
     def test_the_option_goes_before_the_variable(self):
         environment = {**os.environ, "QVL_ISA": "sse9"}
@@ -54,13 +56,26 @@ class Precision(ProgramTest):
         self.assertLess(apart["bf16"], apart["q8"] + 1e-4)
         self.assertLess(apart["q8"], apart["q4"])
 
-    def test_results_do_not_depend_on_threads(self):
-        one = self.logits("--image", IMAGE, "--prompt", "Q", "--threads", 1).read_bytes()
-        self.assertEqual(self.logits("--image", IMAGE, "--prompt", "Q", "--threads", 2).read_bytes(), one)
+    def test_coarser_keys_and_values_are_further_from_the_exact_ones(self):
+        exact = read_npy(self.logits("--image", IMAGE, "--prompt", "Q", *EXACT))[1]
+        apart = {}
+        for kv in ("16", "int8"):
+            found = read_npy(self.logits("--image", IMAGE, "--prompt", "Q", *EXACT[:-1], kv))[1]
+            apart[kv] = 1 - cosine(exact, found)
+        self.assertLess(apart["16"], 1e-6)
+        self.assertLess(apart["int8"], 2e-4)
+        self.assertLess(apart["16"], apart["int8"])
+
+    def test_results_depend_neither_on_threads_nor_on_chunks(self):
+        for kv in ("16", "int8"):
+            prompt = ("--image", IMAGE, "--prompt", "Q", "--kv", kv)
+            one = self.logits(*prompt, "--threads", 1).read_bytes()
+            self.assertEqual(self.logits(*prompt, "--threads", 2).read_bytes(), one)
+            self.assertEqual(self.logits(*prompt, "--chunk", 5).read_bytes(), one)
 
     def test_unknown_names_are_refused(self):
         for option, known in (("--weights", "auto, f32, bf16, q8, q4"), ("--vision-weights", "auto, f32, bf16, q8, q4"),
-                              ("--kv", "f32, 16")):
+                              ("--kv", "f32, 16, int8")):
             self.refused(2, f'{option}: found "q7", expected one of {known}', *BENCH, option, "q7")
 
 

@@ -1,4 +1,4 @@
-// Scaled dot-product attention over blocks of 16-bit keys and values.
+// Scaled dot-product attention over blocks of keys and values in 16 or 8 bits.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,8 @@ using BlockedAttention = void (*)(const BlockedAttentionArgs& args, const Blocke
 
 /// Keys and values exact, everything else in float32: the reference.
 void blocked_attention_scalar(const BlockedAttentionArgs& args, const BlockedShare& share);
-/// Queries and softmax weights as integers too: weights keep 13 bits below the largest of each block.
+/// Queries and softmax weights as integers too: weights keep 13 bits below the largest of each block. Blocks
+/// of 8 bits are widened to 16 once for every 32 rows.
 void blocked_attention_avx2(const BlockedAttentionArgs& args, const BlockedShare& share);
 void blocked_attention_avx512(const BlockedAttentionArgs& args, const BlockedShare& share);
 

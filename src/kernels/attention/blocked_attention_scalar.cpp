@@ -20,25 +20,36 @@ struct Head {
   int64_t head;
 
   float key(int64_t token, int64_t i) const {
-    const KvBlockLayout layout{kv.width};
+    const KvBlockLayout layout = kv.layout();
     const std::byte* block = kv.block(head, token / kBlockKeys);
     const int64_t k = token % kBlockKeys;
-    const std::byte* panel = block + layout.key_panel(k / kKvPanel);
+    const int whole =
+        integer(block + layout.key_panel(k / kKvPanel), (i / 2 * kKvPanel + k % kKvPanel) * 2 + i % 2);
     return load<float>(block + layout.key_scales() + k * 4) *
-           static_cast<float>(load<int16_t>(panel + i / 2 * kKvPanel * 4 + k % kKvPanel * 4 + i % 2 * 2));
+           static_cast<float>(whole * factor(block + layout.key_factors(), k, i));
   }
   float value(int64_t token, int64_t i) const {
-    const KvBlockLayout layout{kv.width};
+    const KvBlockLayout layout = kv.layout();
     const std::byte* block = kv.block(head, token / kBlockKeys);
     const int64_t k = token % kBlockKeys;
-    const std::byte* panel = block + layout.value_panel(i / kKvPanel);
+    const int whole =
+        integer(block + layout.value_panel(i / kKvPanel), (k / 2 * kKvPanel + i % kKvPanel) * 2 + k % 2);
     return load<float>(block + layout.value_scales() + k * 4) *
-           static_cast<float>(load<int16_t>(panel + k / 2 * kKvPanel * 4 + i % kKvPanel * 4 + k % 2 * 2));
+           static_cast<float>(whole * factor(block + layout.value_factors(), k, i));
   }
   float score(const float* q, int64_t token) const {
     float sum = 0;
     for (int64_t i = 0; i < kv.width; ++i) sum += q[i] * key(token, i);
     return sum / std::sqrt(static_cast<float>(kv.width));
+  }
+
+ private:
+  int integer(const std::byte* panel, int64_t at) const {
+    return kv.integer == KvInteger::i16 ? load<int16_t>(panel + 2 * at) : load<int8_t>(panel + at);
+  }
+  // factors: [groups][kBlockKeys]
+  int factor(const std::byte* factors, int64_t k, int64_t i) const {
+    return kv.integer == KvInteger::i16 ? 1 : load<uint8_t>(factors + i / kKvGroup * kBlockKeys + k);
   }
 };
 

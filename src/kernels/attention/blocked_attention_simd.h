@@ -15,6 +15,7 @@
 #include <cstdint>
 
 #include "kernels/attention/blocked_attention.h"
+#include "kernels/attention/widen_block.h"
 #include "kernels/unrolled.h"
 
 namespace qvl {
@@ -249,6 +250,7 @@ template <typename V>
 void run_tiles(const BlockedAttentionArgs& args, int64_t kv_head, int64_t begin, int64_t end) {
   Tile tiles[kTiles];
   Work work;
+  WideBlock wide;
   int64_t count = 0, seen = 0, tile_seen[kTiles];
   for (int64_t row = begin; row < end; row += kRows, ++count) {
     tiles[count].first_row = row;
@@ -257,7 +259,8 @@ void run_tiles(const BlockedAttentionArgs& args, int64_t kv_head, int64_t begin,
     seen = tile_seen[count] > seen ? tile_seen[count] : seen;
   }
   for (int64_t first = 0; first < seen; first += kBlockKeys) {
-    const std::byte* block = args.kv.block(kv_head, first / kBlockKeys);
+    const std::byte* block = wide_block_avx2(
+        args.kv, {.head = kv_head, .index = first / kBlockKeys, .last = (seen - 1) / kBlockKeys}, wide);
     for (int64_t t = 0; t < count; ++t) {
       if (first < tile_seen[t]) add_block<V>(block, args.kv.width, first, tiles[t], work);
     }

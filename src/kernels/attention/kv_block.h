@@ -1,9 +1,13 @@
-// Keys and values of 64 tokens of one head as 16-bit integers, in the order attention consumes them.
+// Keys and values of 64 tokens of one head as integers, in the order attention consumes them.
 //
-// A key or value of `width` numbers is scale * integers, the largest integer kLargest. The layout of a block:
+// In 16 bits, a key or value of `width` numbers is scale * integers, the largest integer kLargestKvInteger.
+// In 8 bits it is scale * factor * integers, with a factor for every 32 dimensions: a channel far larger than
+// the others costs the precision of its group alone. factor * integer fits what 16-bit blocks hold
+// (widen_block.h). The layout of a block, `integer` being int16 or int8:
 //
-//   keys    int16 [4 panels of 16 keys][width / 2 pairs of dimensions][16 keys][2]
-//   values  int16 [padded(width) / 16 panels of 16 dimensions][32 pairs of keys][16 dimensions][2]
+//   keys    integer [4 panels of 16 keys][width / 2 pairs of dimensions][16 keys][2]
+//   values  integer [padded(width) / 16 panels of 16 dimensions][32 pairs of keys][16 dimensions][2]
+//   key_factors, value_factors  uint8 [groups of 32 dimensions][64], in 8-bit blocks alone
 //   key_scales, value_scales  float [64]
 //
 // Places of keys that are not there yet are zero.
@@ -20,19 +24,36 @@ constexpr int64_t kKvPanel = 16;
 constexpr float kLargestKvInteger = 4095.0f;
 constexpr int64_t kMaxBlockedWidth = 128;
 
+/// Dimensions of an 8-bit key or value that share a factor.
+constexpr int64_t kKvGroup = 32;
+constexpr float kLargestKvByte = 127.0f, kLargestKvFactor = 32.0f;
+static_assert(kLargestKvByte * kLargestKvFactor <= kLargestKvInteger);
+
+enum class KvInteger : uint8_t { i16, i8 };
+
 constexpr int64_t padded_width(int64_t width) { return (width + kKvPanel - 1) / kKvPanel * kKvPanel; }
+constexpr int64_t kv_groups(int64_t width) { return (width + kKvGroup - 1) / kKvGroup; }
 
 /// Offsets in bytes from the start of a block; `width` even.
 struct KvBlockLayout {
   int64_t width;
+  KvInteger integer = KvInteger::i16;
 
-  constexpr int64_t key_panel(int64_t panel) const { return panel * kKvPanel * width * 2; }
+  constexpr int64_t integer_bytes() const { return integer == KvInteger::i16 ? 2 : 1; }
+  constexpr int64_t key_panel(int64_t panel) const { return panel * kKvPanel * width * integer_bytes(); }
   constexpr int64_t value_panel(int64_t panel) const {
-    return kBlockKeys * width * 2 + panel * kBlockKeys * kKvPanel * 2;
+    return (kBlockKeys * width + panel * kBlockKeys * kKvPanel) * integer_bytes();
   }
-  constexpr int64_t key_scales() const { return value_panel(padded_width(width) / kKvPanel); }
+  constexpr int64_t key_factors() const { return value_panel(padded_width(width) / kKvPanel); }
+  constexpr int64_t value_factors() const { return key_factors() + factor_bytes(); }
+  constexpr int64_t key_scales() const { return value_factors() + factor_bytes(); }
   constexpr int64_t value_scales() const { return key_scales() + kBlockKeys * 4; }
   constexpr int64_t bytes() const { return value_scales() + kBlockKeys * 4; }
+
+ private:
+  constexpr int64_t factor_bytes() const {
+    return integer == KvInteger::i16 ? 0 : kv_groups(width) * kBlockKeys;
+  }
 };
 
 /// Blocks of all heads: those of head h begin at data + h * head_stride, one after another. Borrowed.
@@ -40,9 +61,11 @@ struct KvBlocks {
   std::byte* data;
   int64_t head_stride;  // bytes
   int64_t width;
+  KvInteger integer = KvInteger::i16;
 
+  KvBlockLayout layout() const { return {width, integer}; }
   std::byte* block(int64_t head, int64_t index) const {
-    return data + head * head_stride + index * KvBlockLayout{width}.bytes();
+    return data + head * head_stride + index * layout().bytes();
   }
 };
 

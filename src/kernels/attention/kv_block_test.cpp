@@ -1,0 +1,71 @@
+#include "kernels/attention/kv_block.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "kernels/attention/kv_testing.h"
+
+namespace qvl {
+namespace {
+
+float largest_of(const std::vector<float>& x, size_t begin, size_t end) {
+  float largest = 0;
+  for (size_t i = begin; i < std::min(end, x.size()); ++i) largest = std::max(largest, std::abs(x[i]));
+  return largest;
+}
+
+// In 16 bits a step is the 4095th of the largest number. In 8 bits it is at most the 127th of the largest of
+// its 32, rounded up to a multiple of the 4064th of the largest of all.
+float half_step(KvInteger integer, const std::vector<float>& row, size_t i) {
+  const float all = largest_of(row, 0, row.size());
+  if (integer == KvInteger::i16) return 0.501f * all / 4095;
+  return 0.501f * (largest_of(row, i / 32 * 32, i / 32 * 32 + 32) / 127 + all / 4064);
+}
+
+TEST(KvBlock, keeps_every_number_within_half_a_step) {
+  for (KvInteger integer : {KvInteger::i16, KvInteger::i8}) {
+    for (int64_t width : {2, 30, 32, 40, 72, 128}) {
+      const int64_t tokens = 70, heads = 2;
+      auto k = random_rows(tokens * heads * width, 1), v = random_rows(tokens * heads * width, 2);
+      for (size_t i = 0; i < k.size(); i += 37) k[i] *= 50;  // some far larger than the others
+      OwnedKv blocks({.integer = integer, .width = width, .tokens = tokens, .heads = heads}, k, v);
+      for (int64_t row = 0; row < tokens * heads; ++row) {
+        const StoredEntry stored = stored_entry(blocks.view(), row % heads, row / heads);
+        const std::vector<float> key(k.begin() + row * width, k.begin() + (row + 1) * width),
+            value(v.begin() + row * width, v.begin() + (row + 1) * width);
+        for (size_t i = 0; i < key.size(); ++i) {
+          ASSERT_NEAR(stored.key[i], key[i], half_step(integer, key, i)) << "width " << width;
+          ASSERT_NEAR(stored.value[i], value[i], half_step(integer, value, i)) << "width " << width;
+        }
+      }
+    }
+  }
+}
+
+TEST(KvBlock, of_8_bits_is_about_half_as_large) {
+  // 128 numbers of 64 keys and values, four factors and a scale for each.
+  EXPECT_EQ((KvBlockLayout{128, KvInteger::i16}.bytes()), 2 * 64 * (128 * 2 + 4));
+  EXPECT_EQ((KvBlockLayout{128, KvInteger::i8}.bytes()), 2 * 64 * (128 + 4 + 4));
+  // Values are padded to 48 numbers.
+  EXPECT_EQ((KvBlockLayout{34, KvInteger::i8}.bytes()), 64 * (34 + 48 + 2 * 2 + 2 * 4));
+}
+
+TEST(KvBlock, keeps_zeros_as_zeros_and_marks_what_is_not_a_number) {
+  for (KvInteger integer : {KvInteger::i16, KvInteger::i8}) {
+    const int64_t width = 40;
+    std::vector<float> zeros(width, 0.0f), wrong(width, 1.0f), small(width, 1e-38f);
+    wrong[35] = -INFINITY;
+    const KvShape shape = {.integer = integer, .width = width, .tokens = 1};
+    OwnedKv of_zeros(shape, zeros, small), of_wrong(shape, wrong, zeros), wrong_value(shape, zeros, wrong);
+    EXPECT_EQ(stored_entry(of_zeros.view(), 0, 0).key, zeros);
+    EXPECT_EQ(stored_entry(of_zeros.view(), 0, 0).value, zeros);  // too small for a scale with an inverse
+    for (float found : stored_entry(of_wrong.view(), 0, 0).key) EXPECT_TRUE(std::isnan(found));
+    EXPECT_EQ(stored_entry(of_wrong.view(), 0, 0).value, zeros);
+    for (float found : stored_entry(wrong_value.view(), 0, 0).key) EXPECT_TRUE(std::isnan(found));
+    for (float found : stored_entry(wrong_value.view(), 0, 0).value) EXPECT_TRUE(std::isnan(found));
+  }
+}
+
+}  // namespace
+}  // namespace qvl
