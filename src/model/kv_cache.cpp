@@ -36,32 +36,30 @@ void KvCache::reserve(int64_t tokens) {
   capacity_ = capacity;
 }
 
+// Layer by layer, so that only one is held twice. What throws half way leaves larger layers behind: harmless,
+// since `capacity_` counts.
 void KvCache::grow_floats(int64_t capacity) {
   const int64_t width = heads_ * head_dim_;
-  std::vector<Tensor> keys, values;
-  for (size_t layer = 0; layer < keys_.size(); ++layer) {
-    keys.emplace_back(static_cast<uint64_t>(capacity), static_cast<uint64_t>(width));
-    values.emplace_back(static_cast<uint64_t>(capacity), static_cast<uint64_t>(width));
-    std::copy_n(keys_[layer].data(), size_ * width, keys.back().data());
-    std::copy_n(values_[layer].data(), size_ * width, values.back().data());
-  }
-  keys_ = std::move(keys);
-  values_ = std::move(values);
+  const auto grow = [&](Tensor& rows) {
+    Tensor grown(static_cast<uint64_t>(capacity), static_cast<uint64_t>(width));
+    std::copy_n(rows.data(), size_ * width, grown.data());
+    rows = std::move(grown);
+  };
+  for (Tensor& keys : keys_) grow(keys);
+  for (Tensor& values : values_) grow(values);
 }
 
 void KvCache::grow_blocks(int64_t capacity) {
   const int64_t block_floats = layout_of(form_, head_dim_).bytes() / static_cast<int64_t>(sizeof(float));
   const int64_t head_floats = capacity / kBlockKeys * block_floats;
-  std::vector<Tensor> grown;
-  for (const Tensor& layer : blocks_) {
-    Tensor blocks(static_cast<uint64_t>(heads_), static_cast<uint64_t>(head_floats));
-    const int64_t held = (size_ + kBlockKeys - 1) / kBlockKeys * block_floats;
+  const int64_t held = (size_ + kBlockKeys - 1) / kBlockKeys * block_floats;
+  for (Tensor& layer : blocks_) {
+    Tensor grown(static_cast<uint64_t>(heads_), static_cast<uint64_t>(head_floats));
     for (int64_t head = 0; head < heads_ && held > 0; ++head) {
-      std::copy_n(layer.row(static_cast<uint64_t>(head)), held, blocks.row(static_cast<uint64_t>(head)));
+      std::copy_n(layer.row(static_cast<uint64_t>(head)), held, grown.row(static_cast<uint64_t>(head)));
     }
-    grown.push_back(std::move(blocks));
+    layer = std::move(grown);
   }
-  blocks_ = std::move(grown);
 }
 
 void KvCache::commit(int64_t tokens) {

@@ -21,7 +21,8 @@ class KvCache {
   int64_t size() const { return size_; }
   /// Forgets all tokens from `size` on.
   void truncate(int64_t size);
-  /// Makes room for `tokens` more; may throw std::bad_alloc before anything is changed.
+  bool has_room(int64_t tokens) const { return size_ + tokens <= capacity_; }
+  /// Makes room for `tokens` more. May throw std::bad_alloc; what is held stays as it was.
   void reserve(int64_t tokens);
   /// Counts `tokens` rows, written by the layers, as held.
   void commit(int64_t tokens);

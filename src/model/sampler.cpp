@@ -11,7 +11,9 @@ Sampler::Sampler(const SamplingOptions& options, int64_t vocabulary)
     : options_(options),
       in_prompt_(static_cast<size_t>(vocabulary), 0),
       in_answer_(static_cast<size_t>(vocabulary), 0),
-      state_(options.seed) {}
+      state_(options.seed) {
+  seen_.reserve(static_cast<size_t>(vocabulary));  // so that choosing a token never allocates
+}
 
 void Sampler::observe_prompt(std::span<const int32_t> tokens) {
   for (int32_t token : tokens) {
@@ -66,7 +68,8 @@ int32_t Sampler::draw(std::span<const float> logits) {
   std::sort(candidates_.begin(), candidates_.end(), better);
 
   const double largest = logit(candidates_.front());
-  std::vector<double> weights(candidates_.size());
+  std::vector<double>& weights = weights_;
+  weights.resize(candidates_.size());
   double total = 0;
   for (size_t i = 0; i < weights.size(); ++i) {
     weights[i] = std::exp((logit(candidates_[i]) - largest) / options_.temperature);

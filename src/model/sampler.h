@@ -35,6 +35,7 @@ class Sampler {
   std::vector<uint8_t> in_prompt_, in_answer_;  // [vocabulary]
   std::vector<int32_t> seen_;                   // distinct tokens of prompt and answer
   std::vector<int32_t> candidates_;
+  std::vector<double> weights_;  // of the candidates
   uint64_t state_;
 };
 

@@ -155,6 +155,7 @@ class Benchmark {
 
   void prefill(int64_t tokens) {
     Stream stream(runtime_.network);
+    stream.cache.reserve(tokens);
     const SequenceStep step = stream.step(tokens, text_.vocab_size, random_);
     constexpr int64_t chunk = 512;
     for (int64_t first = 0; first < tokens; first += chunk) {
@@ -172,7 +173,9 @@ class Benchmark {
   // Every stream begins with one token, as llama-bench does.
   void decode(int64_t count) {
     std::vector<Stream> streams;
-    for (int64_t i = 0; i < count; ++i) streams.emplace_back(runtime_.network);
+    for (int64_t i = 0; i < count; ++i) {
+      streams.emplace_back(runtime_.network).cache.reserve(options_.decode_tokens);
+    }
     std::vector<SequenceStep> steps;
     for (int64_t token = 0; token < options_.decode_tokens; ++token) {
       steps.clear();

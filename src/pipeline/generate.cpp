@@ -139,6 +139,7 @@ Answer generate(const GenerateRequest& request, CachedSequence& cached, detail::
       positions_of(request.prompt, config.vision.spatial_merge_size, loop.counter);
   const int64_t ahead = std::min(request.options.max_tokens, kReservedAnswer);
   reserve_cache(cached.cache, request.prompt.size() - cached.held.size() + ahead, config.text);
+  cached.held.ids.reserve(static_cast<size_t>(request.prompt.size() + ahead));
 
   const Stopwatch prefill_watch;
   const PrefillRun run{.wanted = request.prompt,

@@ -36,6 +36,7 @@ void check_fits_context(const Sequence& sequence, int64_t answer_tokens, const T
 }
 
 void reserve_cache(KvCache& cache, int64_t tokens, const TextConfig& config) {
+  if (cache.has_room(tokens)) return;  // of every decoded token but a few: nothing is allocated
   const uint64_t mebibytes =
       static_cast<uint64_t>(cache.size() + tokens) * KvCache::bytes_per_token(config, cache.form()) >> 20;
   with_memory_for(

@@ -1,0 +1,94 @@
+// Decoding allocates nothing: counts every allocation of the process, whichever thread makes it.
+#include <gtest/gtest.h>
+
+#include <array>
+#include <atomic>
+#include <cstdlib>
+#include <new>
+#include <vector>
+
+#include "model/sampler.h"
+#include "pipeline/runtime.h"
+
+namespace {
+std::atomic<int64_t> allocations{0};
+}  // namespace
+
+// The standard lets a program replace these; all other forms call them.
+void* operator new(size_t size) {
+  ++allocations;
+  if (void* memory = std::malloc(size)) return memory;
+  throw std::bad_alloc();
+}
+void* operator new(size_t size, std::align_val_t alignment) {
+  ++allocations;
+  const auto step = static_cast<size_t>(alignment);
+  if (void* memory = std::aligned_alloc(step, (size + step - 1) / step * step)) return memory;
+  throw std::bad_alloc();
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, size_t, std::align_val_t) noexcept { std::free(memory); }
+
+namespace qvl::golden {
+namespace {
+
+struct Choice {
+  WeightPrecision weights;
+  KvPrecision kv;
+  double temperature;
+};
+
+// Allocations of 40 decoded tokens, after 8 that may warm up.
+int64_t allocations_of(const Choice& choice) {
+  LoadOptions options;
+  options.path = std::string(QVL_SOURCE_DIR) + "/models/shapes";
+  options.weights = choice.weights;
+  options.kv = choice.kv;
+  options.threads = 2;
+  detail::Runtime runtime(options);
+  const TextConfig& config = runtime.files.config.text;
+  KvCache cache = runtime.network.make_cache();
+  cache.reserve(64);
+  SamplingOptions sampling;
+  sampling.temperature = choice.temperature;
+  Sampler sampler(sampling, config.vocab_size);
+  PositionCounter counter;
+  std::vector<Position> position;
+  std::vector<float> logits(static_cast<size_t>(config.vocab_size));
+  std::array<int32_t, 1> id{0};
+  int64_t before = 0;
+  for (int token = 0; token < 48; ++token) {
+    if (token == 8) before = allocations;
+    position.clear();
+    counter.append_text(1, position);
+    const SequenceStep step{.chunk = {.ids = id, .positions = position, .visual = {}}, .cache = &cache};
+    runtime.network.forward({&step, 1}, runtime.pass, runtime.ops);
+    runtime.network.logits(runtime.pass.x.data(), 1, logits.data(), runtime.ops);
+    id[0] = sampler.sample(logits);
+  }
+  return allocations - before;
+}
+
+TEST(Decoding, allocates_nothing) {
+  for (const WeightPrecision weights : {WeightPrecision::f32, WeightPrecision::q8, WeightPrecision::q4}) {
+    for (const KvPrecision kv : {KvPrecision::f32, KvPrecision::bits16, KvPrecision::bits8}) {
+      EXPECT_EQ(allocations_of({weights, kv, 0}), 0)
+          << "weights " << static_cast<int>(weights) << " keys and values " << static_cast<int>(kv);
+    }
+  }
+}
+
+TEST(Decoding, allocates_nothing_while_it_samples) {
+  EXPECT_EQ(allocations_of({WeightPrecision::q4, KvPrecision::bits16, 0.7}), 0);
+}
+
+TEST(Decoding, is_counted) {
+  const int64_t before = allocations;
+  const std::vector<int> some(100);
+  EXPECT_EQ(allocations - before, 1) << some.size();
+}
+
+}  // namespace
+}  // namespace qvl::golden
