@@ -1,10 +1,11 @@
 // Tiles with AVX2: VPMADDUBSW multiplies unsigned weights by signed activations and adds neighbours in 16
 // bits, which the bounds of QuantisedPlane keep from saturating.
 //
-// 8 bits: the sums of each step are widened to 32 bits at once (VPMADDWD with ones). 4 bits: the eight steps
-// of a subgroup stay in 16 bits (at most 8 * 2 * 15 * 127 = 30,480), and the widening multiplies by the
-// subgroup's factor for nothing. The offsets of the weights, 128 and 8, are taken back by starting from
-// QuantisedPlane's sums and pairs instead of zero.
+// 8 bits: the sums of each step are widened to 32 bits at once (VPMADDWD with ones). 7 bits: those of two
+// steps are added before, and widened by their factors. 4 bits: the eight steps of a subgroup stay in 16 bits
+// (at most 8 * 2 * 15 * 127 = 30,480), and the widening multiplies by the subgroup's factor for nothing. The
+// offsets of the weights, 128 and 8, are taken back by starting from QuantisedPlane's sums and pairs instead
+// of zero.
 #include <immintrin.h>
 
 #include "kernels/matmul/tile.h"
