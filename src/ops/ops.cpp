@@ -15,9 +15,9 @@ namespace {
 constexpr int64_t share_values =
     16'384;  // values per claimed share of cheap work: above the cost of claiming it
 constexpr int64_t attention_rows = 32;  // query rows per claimed share
-// Outputs per claimed share of a product: 64 where many rows keep a share busy for long, more where a share
-// is over after reading its weights once.
-constexpr int64_t product_outputs = 64, product_outputs_few_rows = 256, few_rows = 8;
+// A product with many rows is claimed by 64 outputs, which keep a share busy for long; one with few rows by up to
+// 256 of them, whose weights are one long stream of memory, and by one panel towards its end.
+constexpr int64_t product_outputs = 64, streamed_outputs = 256, few_rows = 8;
 
 size_t unsign(int64_t count) {
   QVL_CHECK(count >= 0);
@@ -139,19 +139,16 @@ void Ops::multiply(const LinearInput& input, const Product& product) {
   QVL_CHECK((weight.form == WeightForm::stored ? input.x != nullptr : input.quantised_x != nullptr));
   const MatmulKernel& kernel = *weight.kernel;
   reserve_worker_scratch(kernel.scratch_floats(weight, input.rows));
-  // A fixed number of shares a thread at least, so that none waits long for the last.
-  const int64_t wanted = input.rows <= few_rows ? product_outputs_few_rows : product_outputs;
-  const int64_t fair = weight.outputs / (4 * pool_.size());
-  const int64_t share =
-      std::max(kernel.output_block, std::min(wanted, fair) / kernel.output_block * kernel.output_block);
-  pool_.parallel_for(unsign((weight.outputs + share - 1) / share), 1,
+  const int64_t unit = input.rows <= few_rows ? kernel.output_block : product_outputs;
+  const int64_t grain = input.rows <= few_rows ? streamed_outputs / unit : 1;
+  pool_.parallel_for(unsign((weight.outputs + unit - 1) / unit), unsign(grain),
                      [&](size_t begin, size_t end, int worker) {
                        kernel.run({.weight = &weight,
                                    .x = input.x,
                                    .quantised_x = input.quantised_x,
                                    .rows = input.rows,
-                                   .first = static_cast<int64_t>(begin) * share,
-                                   .last = std::min(static_cast<int64_t>(end) * share, weight.outputs),
+                                   .first = static_cast<int64_t>(begin) * unit,
+                                   .last = std::min(static_cast<int64_t>(end) * unit, weight.outputs),
                                    .bias = product.bias,
                                    .y = product.y,
                                    .y_stride = product.y_stride,

@@ -110,9 +110,10 @@ PackOptions pack_options(const LoadOptions& options, const ModelFiles& files) {
   if (error) return pack;
   const ModelForms forms = chosen_forms(options);
   const std::string vision = options.mmproj ? options.mmproj->string() : "";
-  pack.cache_file = folder / fmt::format("{}-{:016x}-{}-{}.packed", path.filename().string().substr(0, 80),
+  // Vision weights are packed as the instruction set wants them: each form keeps its own file.
+  pack.cache_file = folder / fmt::format("{}-{:016x}-{}-{}-{}.packed", path.filename().string().substr(0, 80),
                                          name_hash(path.string() + '\n' + vision), name_of_choice(forms.text),
-                                         name_of_choice(forms.vision));
+                                         name_of_choice(forms.vision), name_of(many_rows_form(forms.isa)));
   return pack;
 }
 

@@ -36,14 +36,22 @@ Value wait_for_change(const std::atomic<Value>& value, Value old) {
 struct ThreadPool::Loop {
   size_t count;
   size_t grain;
+  size_t threads;
   Body body;
   std::atomic<size_t> next{0};
 
+  // Blocks become smaller towards the end, so that the threads are done at about the same time.
+  size_t claim(size_t begin) const {
+    return std::clamp<size_t>((count - begin) / (2 * threads), 1, grain);
+  }
+
   void run(int worker) {
-    for (;;) {
-      size_t begin = next.fetch_add(grain, std::memory_order_relaxed);
-      if (begin >= count) return;
-      body(begin, std::min(begin + grain, count), worker);
+    size_t begin = next.load(std::memory_order_relaxed);
+    while (begin < count) {
+      const size_t end = begin + claim(begin);
+      if (!next.compare_exchange_weak(begin, end, std::memory_order_relaxed)) continue;
+      body(begin, end, worker);
+      begin = next.load(std::memory_order_relaxed);
     }
   }
 };
@@ -68,7 +76,7 @@ ThreadPool::~ThreadPool() {
 
 void ThreadPool::parallel_for(size_t count, size_t grain, Body body) {
   if (count == 0) return;
-  Loop loop{count, std::max<size_t>(grain, 1), body};
+  Loop loop{count, std::max<size_t>(grain, 1), static_cast<size_t>(size()), body};
   if (workers_.empty() || count <= loop.grain) {
     loop.run(0);
     return;

@@ -86,14 +86,15 @@ void add_gathered(const TileArgs& main, TileKernel tile, Gathered& rows) {
   rows.count = 0;
 }
 
-// Adds what rounding left, where it is kept: long runs of rows where they are, others gathered.
+// Adds what rounding left, where it is kept: long runs of rows, or all there are, where they lie, others
+// gathered.
 void add_rest(const QuantisedRows& x, int64_t at, const TileArgs& main, TileKernel tile) {
   Gathered few;
   int64_t run = 0;
   for (int64_t r = 0; r < main.rows; r += run + 1) {
     run = 0;
     while (r + run < main.rows && x.has_rest[at + r + run] != 0) ++run;
-    if (run >= Gathered::kRows) {
+    if (run >= Gathered::kRows || run == main.rows) {
       TileArgs rest = rest_args(x.rest, at + r, main);
       rest.rows = run;
       rest.acc = main.acc + r * kTileOutputs;
