@@ -52,7 +52,8 @@ struct LoadOptions {
   WeightPrecision weights = WeightPrecision::automatic;         ///< of the text decoder
   WeightPrecision vision_weights = WeightPrecision::automatic;  ///< of the vision tower
   KvPrecision kv = KvPrecision::bits16;
-  std::string isa = {};  ///< "scalar", "avx2", "avxvnni", "avx512"; empty: the variable QVL_ISA, or the best there is
+  std::string isa =
+      {};  ///< "scalar", "avx2", "avxvnni", "avx512"; empty: the variable QVL_ISA, or the best there is
   /// Folder for packed weights, so that they are packed once; empty: none. Unset: $XDG_CACHE_HOME/qvl or
   /// ~/.cache/qvl. Small models are packed at each start.
   std::optional<std::filesystem::path> cache_folder = {};

@@ -15,8 +15,8 @@ namespace {
 constexpr int64_t share_values =
     16'384;  // values per claimed share of cheap work: above the cost of claiming it
 constexpr int64_t attention_rows = 32;  // query rows per claimed share
-// A product with many rows is claimed by 64 outputs, which keep a share busy for long; one with few rows by up to
-// 256 of them, whose weights are one long stream of memory, and by one panel towards its end.
+// A product with many rows is claimed by 64 outputs, which keep a share busy for long; one with few rows by
+// up to 256 of them, whose weights are one long stream of memory, and by one panel towards its end.
 constexpr int64_t product_outputs = 64, streamed_outputs = 256, few_rows = 8;
 
 size_t unsign(int64_t count) {

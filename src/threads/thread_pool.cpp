@@ -41,9 +41,7 @@ struct ThreadPool::Loop {
   std::atomic<size_t> next{0};
 
   // Blocks become smaller towards the end, so that the threads are done at about the same time.
-  size_t claim(size_t begin) const {
-    return std::clamp<size_t>((count - begin) / (2 * threads), 1, grain);
-  }
+  size_t claim(size_t begin) const { return std::clamp<size_t>((count - begin) / (2 * threads), 1, grain); }
 
   void run(int worker) {
     size_t begin = next.load(std::memory_order_relaxed);
