@@ -161,6 +161,7 @@ int bench(const BenchArgs& args) {
     starts.cold_s = load_model(load).load_seconds();
   }
   const Model model = load_model(load);
+  if (!args.json) print_warnings(model);
   if (!args.cold_folder.empty() || model.from_cache()) {
     starts.warm_s = model.load_seconds();
   } else {
@@ -182,7 +183,7 @@ void add_integers(CLI::App& command, const std::string& name, std::vector<int64_
           name,
           [name, &target](const std::string& text) {
             target.clear();
-            for (int32_t value : parse_tokens(name, text)) target.push_back(value);
+            for (int32_t value : parse_list(name, text, "whole numbers, like 8,16")) target.push_back(value);
           },
           description)
       ->type_name("N,N");

@@ -99,20 +99,23 @@ void add_number(CLI::App& command, const std::string& name, std::optional<double
   add<double>(command, name, target, range);
 }
 
-std::vector<int32_t> parse_tokens(const std::string& name, const std::string& text) {
-  std::vector<int32_t> tokens;
+std::vector<int32_t> parse_list(const std::string& name, const std::string& text, std::string_view expected) {
+  std::vector<int32_t> values;
   for (size_t begin = 0; begin <= text.size();) {
     const size_t end = std::min(text.find(',', begin), text.size());
     const std::string item = text.substr(begin, end - begin);
     const auto id = parse<int64_t>(item, 0, std::numeric_limits<int32_t>::max());
     if (!id) {
-      throw Error(ErrorCode::usage,
-                  name + ": found " + quoted(item) + ", expected token ids of 0 or more, like 1,2,3");
+      throw Error(ErrorCode::usage, name + ": found " + quoted(item) + ", expected " + std::string(expected));
     }
-    tokens.push_back(static_cast<int32_t>(*id));
+    values.push_back(static_cast<int32_t>(*id));
     begin = end + 1;
   }
-  return tokens;
+  return values;
+}
+
+std::vector<int32_t> parse_tokens(const std::string& name, const std::string& text) {
+  return parse_list(name, text, "token ids of 0 or more, like 1,2,3");
 }
 
 LoadOptions ModelArgs::load_options() const {
@@ -161,7 +164,8 @@ void add_model(CLI::App& command, ModelArgs& args) {
       command, "--kv", args.kv,
       {{"f32", KvPrecision::f32}, {"16", KvPrecision::bits16}, {"int8", KvPrecision::bits8}},
       "numbers of kept keys and values");
-  add_text(command, "--isa", args.isa, "instruction set of the kernels: scalar or avx2")->type_name("NAME");
+  add_text(command, "--isa", args.isa, "instruction set of the kernels: scalar, avx2, avxvnni or avx512")
+      ->type_name("NAME");
   command.add_option("--cache", args.cache, "folder that keeps packed weights, or off")->type_name("FOLDER");
 }
 

@@ -31,6 +31,8 @@ void add_number(CLI::App& command, const std::string& name, std::optional<double
 
 /// "1,2,3". Throws Error{usage} that begins with `name`.
 std::vector<int32_t> parse_tokens(const std::string& name, const std::string& text);
+/// The same of other numbers of 0 or more, `expected` in the message.
+std::vector<int32_t> parse_list(const std::string& name, const std::string& text, std::string_view expected);
 
 struct ModelArgs {
   std::string path = {}, mmproj = {};

@@ -82,6 +82,10 @@ void print_error(std::string_view message) {
   (void)!::write(STDERR_FILENO, line.data(), line.size());
 }
 
+void print_warnings(const Model& model) {
+  for (const std::string& warning : model.warnings()) print_error("warning: " + warning);
+}
+
 std::string read_standard_input(uint64_t max_bytes) {
   return read_all(STDIN_FILENO, "standard input", max_bytes);
 }

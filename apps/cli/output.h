@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "qvl/qvl.h"
+
 namespace qvl::cli {
 
 /// Whoever read standard output is gone: there is nobody left to work for.
@@ -21,6 +23,9 @@ void print(std::string_view text);
 
 /// "qvl: MESSAGE" on standard error, as one line without control characters.
 void print_error(std::string_view message);
+
+/// What was noticed while `model` was loaded, each as "qvl: warning: ..." on standard error.
+void print_warnings(const Model& model);
 
 /// All of standard input. Throws Error{limit} beyond `max_bytes`.
 std::string read_standard_input(uint64_t max_bytes);

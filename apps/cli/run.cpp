@@ -26,6 +26,7 @@ int run(const RunArgs& args) {
   load.progress = activity.progress();
   const std::string text = args.prompt == "-" ? read_standard_input(kMaxTextBytes) : args.prompt;
   const Model model = load_model(load);
+  if (!args.json) print_warnings(model);
   Conversation conversation(model, {.system = args.system, .video_prompt = args.media.video_prompt});
   if (args.json) {
     const Answer answer = conversation.ask(args.media.turn(text), args.generation, activity.listeners());
