@@ -50,6 +50,7 @@ void matmul(benchmark::State& state, const MatmulKernel& kernel, int64_t rows) {
     kernel.run({.weight = &weight,
                 .x = x.data(),
                 .quantised_x = &quantised,
+                .first_row = 0,
                 .rows = rows,
                 .first = 0,
                 .last = outputs,
@@ -77,7 +78,7 @@ void attention(benchmark::State& state, Isa isa, const AttentionSize& size) {
   const KvBlocks kv{memory.data(), static_cast<int64_t>(memory.size()), width, integer};
   for (int64_t t = 0; t < keys; ++t) {
     const float* row = values.data() + t * width;
-    write_kv_entry(kv, {.head = 0, .token = t, .key = row, .value = row});
+    write_kv_entry(kv, {.head = 0, .token = t, .key = row, .value = row}, kv_rounding(isa));
   }
   std::vector<float> out(static_cast<size_t>(rows * width));
   const BlockedAttentionArgs args = {

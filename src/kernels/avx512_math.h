@@ -7,20 +7,17 @@
 
 namespace qvl::avx512 {
 
-/// 2^x for x <= 0 to 3e-6 relative, never below 2^-120; NaN for NaN.
+/// 2^x to 1e-4 relative, about what rounding to 13 bits does; exactly 1 at 0, 0 where it is too small; NaN
+/// for NaN.
 ///
-/// x = n + f with |f| <= 1/2; 2^f by the polynomial of degree 4 of least relative error.
+/// x = n + f with |f| <= 1/2; 2^f by the polynomial of degree 3 of least relative error that is 1 at 0.
 [[gnu::always_inline]] static inline __m512 exp2_for_weights(__m512 x) {
-  // The second operand is returned where one is NaN.
-  const __m512 t = _mm512_max_ps(_mm512_set1_ps(-120.0f), x);
-  const __m512 n = _mm512_roundscale_ps(t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  const __m512 f = _mm512_sub_ps(t, n);
-  __m512 y = _mm512_set1_ps(0.00957010170f);
-  y = _mm512_fmadd_ps(y, f, _mm512_set1_ps(0.0559178603f));
-  y = _mm512_fmadd_ps(y, f, _mm512_set1_ps(0.240247448f));
-  y = _mm512_fmadd_ps(y, f, _mm512_set1_ps(0.693121815f));
-  y = _mm512_fmadd_ps(y, f, _mm512_set1_ps(0.999999261f));
-  return _mm512_scalef_ps(y, n);
+  const __m512 f = _mm512_reduce_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  __m512 y = _mm512_set1_ps(0.0550089478f);
+  y = _mm512_fmadd_ps(y, f, _mm512_set1_ps(0.242210999f));
+  y = _mm512_fmadd_ps(y, f, _mm512_set1_ps(0.693282902f));
+  y = _mm512_fmadd_ps(y, f, _mm512_set1_ps(1.0f));
+  return _mm512_scalef_ps(y, _mm512_sub_ps(x, f));
 }
 
 /// Lanes below `count`; all from 16 on.

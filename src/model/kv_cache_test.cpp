@@ -39,7 +39,8 @@ TEST(KvCache, keeps_blocks_of_every_head_while_it_grows) {
     EXPECT_EQ(blocks.integer, form == KvForm::i16 ? KvInteger::i16 : KvInteger::i8);
     const std::vector<float> key = {1, 2, 3, 4};
     for (int64_t head = 0; head < 2; ++head) {
-      write_kv_entry(blocks, {.head = head, .token = 2, .key = key.data(), .value = key.data()});
+      write_kv_entry(blocks, {.head = head, .token = 2, .key = key.data(), .value = key.data()},
+                     kKvRoundingScalar);
     }
     const std::vector<std::byte> before(blocks.block(1, 0), blocks.block(1, 0) + blocks.layout().bytes());
     cache.commit(3);

@@ -51,6 +51,7 @@ struct Product {
     weight.kernel->run({.weight = &weight,
                         .x = nullptr,
                         .quantised_x = &x,
+                        .first_row = 0,
                         .rows = kProductRows,
                         .first = 0,
                         .last = kOutputs,

@@ -118,43 +118,78 @@ LinearInput Ops::silu_input(float* gate_up, int64_t rows, const PackedWeight& re
   return input(gate_up, rows, reader);
 }
 
-void Ops::linear(const LinearInput& input, const LinearArgs& args) {
-  int64_t outputs = 0;
-  for (const PackedWeight& weight : args.weights) outputs += weight.outputs;
-  QVL_CHECK(args.bias.empty() || args.bias.size() == unsign(outputs));
-  int64_t first = 0;
-  for (const PackedWeight& weight : args.weights) {
-    multiply(input, {.weight = weight,
-                     .bias = args.bias.empty() ? nullptr : args.bias.data() + first,
-                     .y = args.y + first,
-                     .y_stride = outputs,
-                     .epilogue = args.epilogue});
-    first += weight.outputs;
+// How a product is cut: into units of outputs, and rows.
+struct Ops::Cut {
+  int64_t rows, row_units, outputs;
+
+  static Cut of(const PackedWeight& weight, int64_t rows) {
+    const MatmulKernel& kernel = *weight.kernel;
+    const int64_t height = std::min(rows, kernel.row_block);
+    return {.rows = height,
+            .row_units = (rows + height - 1) / height,
+            .outputs = rows <= few_rows ? kernel.output_block : product_outputs};
   }
+  int64_t output_units(const PackedWeight& weight) const { return (weight.outputs + outputs - 1) / outputs; }
+  int64_t units(const PackedWeight& weight) const { return output_units(weight) * row_units; }
+};
+
+// All weights in one loop: their units follow each other, so that threads meet once.
+void Ops::linear(const LinearInput& input, const LinearArgs& args) {
+  int64_t units = 0, outputs = 0;
+  for (const PackedWeight& weight : args.weights) {
+    QVL_CHECK(input.inputs == weight.inputs);
+    QVL_CHECK((weight.form == WeightForm::stored ? input.x != nullptr : input.quantised_x != nullptr));
+    reserve_worker_scratch(weight.kernel->scratch_floats(weight, input.rows));
+    units += Cut::of(weight, input.rows).units(weight);
+    outputs += weight.outputs;
+  }
+  QVL_CHECK(args.bias.empty() || args.bias.size() == unsign(outputs));
+  if (units == 0) return;
+  const int64_t unit = Cut::of(args.weights.front(), input.rows).outputs;
+  const int64_t grain = input.rows <= few_rows ? streamed_outputs / unit : 1;
+  pool_.parallel_for(unsign(units), unsign(grain), [&](size_t begin, size_t end, int worker) {
+    int64_t first_unit = 0, first_output = 0;
+    for (const PackedWeight& weight : args.weights) {
+      const Product product = {.weight = weight,
+                               .bias = args.bias.empty() ? nullptr : args.bias.data() + first_output,
+                               .y = args.y + first_output,
+                               .y_stride = outputs,
+                               .epilogue = args.epilogue};
+      const int64_t count = Cut::of(weight, input.rows).units(weight);
+      const int64_t from = std::max<int64_t>(static_cast<int64_t>(begin) - first_unit, 0);
+      const int64_t to = std::min(static_cast<int64_t>(end) - first_unit, count);
+      if (from < to) multiply(input, product, {from, to}, worker_scratch(worker));
+      first_unit += count;
+      first_output += weight.outputs;
+    }
+  });
 }
 
-void Ops::multiply(const LinearInput& input, const Product& product) {
+// Units [begin, end): the rows of some outputs, then those of the next, so that weights are read from memory
+// once.
+void Ops::multiply(const LinearInput& input, const Product& product, const Units& units, float* scratch) {
   const PackedWeight& weight = product.weight;
-  QVL_CHECK(input.inputs == weight.inputs);
-  QVL_CHECK((weight.form == WeightForm::stored ? input.x != nullptr : input.quantised_x != nullptr));
-  const MatmulKernel& kernel = *weight.kernel;
-  reserve_worker_scratch(kernel.scratch_floats(weight, input.rows));
-  const int64_t unit = input.rows <= few_rows ? kernel.output_block : product_outputs;
-  const int64_t grain = input.rows <= few_rows ? streamed_outputs / unit : 1;
-  pool_.parallel_for(unsign((weight.outputs + unit - 1) / unit), unsign(grain),
-                     [&](size_t begin, size_t end, int worker) {
-                       kernel.run({.weight = &weight,
-                                   .x = input.x,
-                                   .quantised_x = input.quantised_x,
-                                   .rows = input.rows,
-                                   .first = static_cast<int64_t>(begin) * unit,
-                                   .last = std::min(static_cast<int64_t>(end) * unit, weight.outputs),
-                                   .bias = product.bias,
-                                   .y = product.y,
-                                   .y_stride = product.y_stride,
-                                   .epilogue = product.epilogue,
-                                   .scratch = worker_scratch(worker)});
-                     });
+  const Cut cut = Cut::of(weight, input.rows);
+  for (int64_t unit = units.begin; unit < units.end;) {
+    const int64_t column = unit / cut.row_units, row = unit % cut.row_units * cut.rows;
+    const int64_t left = units.end - unit;
+    // Several outputs with all their rows, or several rows of some outputs.
+    const int64_t columns = cut.row_units == 1 ? left : 1;
+    const int64_t windows = cut.row_units == 1 ? 1 : std::min(left, cut.row_units - unit % cut.row_units);
+    weight.kernel->run({.weight = &weight,
+                        .x = input.x,
+                        .quantised_x = input.quantised_x,
+                        .first_row = row,
+                        .rows = std::min(windows * cut.rows, input.rows - row),
+                        .first = column * cut.outputs,
+                        .last = std::min((column + columns) * cut.outputs, weight.outputs),
+                        .bias = product.bias,
+                        .y = product.y,
+                        .y_stride = product.y_stride,
+                        .epilogue = product.epilogue,
+                        .scratch = scratch});
+    unit += columns * windows;
+  }
 }
 
 void Ops::rms_norm(const RmsNormArgs& args) {
@@ -230,20 +265,20 @@ void Ops::attention(const BlockedAttentionArgs& args) {
 }
 
 void Ops::write_kv(const KvBlocks& blocks, const KvRows& rows) {
-  // A block begins as zeros: attention multiplies the places behind its last key by zero, and there must be
-  // no NaN by chance. Memory of blocks that never begin is not touched.
-  const int64_t first_block = (rows.first + kBlockKeys - 1) / kBlockKeys;
-  const int64_t end_block = (rows.first + rows.tokens + kBlockKeys - 1) / kBlockKeys;
-  for (int64_t head = 0; head < rows.kv_heads; ++head) {
-    for (int64_t block = first_block; block < end_block; ++block) {
-      std::fill_n(blocks.block(head, block), blocks.layout().bytes(), std::byte{0});
+  // A block that is not filled at once begins as zeros: attention multiplies the places behind its last key
+  // by zero, and there must be no NaN by chance. Memory of blocks that never begin is not touched.
+  const int64_t end = rows.first + rows.tokens, last_block = end / kBlockKeys;
+  if (end % kBlockKeys != 0 && last_block * kBlockKeys >= rows.first) {
+    for (int64_t head = 0; head < rows.kv_heads; ++head) {
+      std::fill_n(blocks.block(head, last_block), blocks.layout().bytes(), std::byte{0});
     }
   }
   each_row(rows.tokens, 8 * rows.kv_heads * blocks.width, [&](int64_t token, int) {
     for (int64_t head = 0; head < rows.kv_heads; ++head) {
       const int64_t at = token * rows.stride + head * blocks.width;
       write_kv_entry(blocks,
-                     {.head = head, .token = rows.first + token, .key = rows.k + at, .value = rows.v + at});
+                     {.head = head, .token = rows.first + token, .key = rows.k + at, .value = rows.v + at},
+                     kv_rounding(isa_));
     }
   });
 }

@@ -114,7 +114,11 @@ class Ops {
     int64_t y_stride;
     Epilogue epilogue;
   };
-  void multiply(const LinearInput& input, const Product& product);
+  struct Cut;
+  struct Units {
+    int64_t begin, end;
+  };
+  static void multiply(const LinearInput& input, const Product& product, const Units& units, float* scratch);
   void reserve_worker_scratch(int64_t floats);
   float* worker_scratch(int worker);
 

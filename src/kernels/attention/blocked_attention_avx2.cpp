@@ -23,9 +23,20 @@ struct V {
     const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
     _mm_storeu_si128(static_cast<__m128i*>(static_cast<void*>(at)), words);
   }
+  static void store_words(int16_t* at, const Floats (&x)[2]) {
+    const __m256i mixed = _mm256_packs_epi32(_mm256_cvtps_epi32(x[0]), _mm256_cvtps_epi32(x[1]));
+    _mm256_storeu_si256(static_cast<__m256i*>(static_cast<void*>(at)),
+                        _mm256_permute4x64_epi64(mixed, _MM_SHUFFLE(3, 1, 2, 0)));
+  }
   static Floats add(Floats a, Floats b) { return _mm256_add_ps(a, b); }
   static Floats sub(Floats a, Floats b) { return _mm256_sub_ps(a, b); }
   static Floats mul(Floats a, Floats b) { return _mm256_mul_ps(a, b); }
+  static Floats div(Floats a, Floats b) { return _mm256_div_ps(a, b); }
+  // Of a power of two.
+  static Floats exponent(Floats x) {
+    const __m256i biased = _mm256_srli_epi32(_mm256_castps_si256(x), 23);
+    return _mm256_cvtepi32_ps(_mm256_sub_epi32(biased, _mm256_set1_epi32(127)));
+  }
   static Floats multiply_add(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
   static Floats max(Floats a, Floats b) { return _mm256_max_ps(a, b); }
   static Floats magnitude(Floats x) {
@@ -43,15 +54,15 @@ struct V {
   static __m128 low(Floats x) { return _mm256_castps256_ps128(x); }
   static __m128 high(Floats x) { return _mm256_extractf128_ps(x, 1); }
 
-  // out: kRows rows of 16 sums, kBlockKeys apart.
-  template <int P>
-  static void pair_products(const PairProducts& in, float* out) {
+  // use<row, vector>(sums of the vector's columns)
+  template <int P, typename Use>
+  static void pair_products(const PairProducts& in, Use use) {
     static_assert(P == 1);
-    avx2::PairSums sums;
+    alignas(32) avx2::PairSums sums;
     avx2::pair_products(in.rows, in.panels, in.pairs, sums);
     unrolled<kRows>([&]<int r>() __attribute__((always_inline)) {
-      store(out + r * kBlockKeys, _mm256_cvtepi32_ps(sums[2 * r]));
-      store(out + r * kBlockKeys + kLanes, _mm256_cvtepi32_ps(sums[2 * r + 1]));
+      use.template operator()<r, 0>(_mm256_cvtepi32_ps(sums[2 * r]));
+      use.template operator()<r, 1>(_mm256_cvtepi32_ps(sums[2 * r + 1]));
     });
   }
 };

@@ -21,9 +21,13 @@ struct V {
     _mm256_storeu_si256(static_cast<__m256i*>(static_cast<void*>(at)),
                         _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(x)));
   }
+  static void store_words(int16_t* at, const Floats (&x)[1]) { store_words(at, x[0]); }
   static Floats add(Floats a, Floats b) { return _mm512_add_ps(a, b); }
   static Floats sub(Floats a, Floats b) { return _mm512_sub_ps(a, b); }
   static Floats mul(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
+  static Floats div(Floats a, Floats b) { return _mm512_div_ps(a, b); }
+  // Of a power of two.
+  static Floats exponent(Floats x) { return _mm512_getexp_ps(x); }
   static Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
   static Floats max(Floats a, Floats b) { return _mm512_max_ps(a, b); }
   static Floats magnitude(Floats x) { return _mm512_abs_ps(x); }
@@ -46,9 +50,9 @@ struct V {
     asm("vpdpwssd %[a], %[b], %[sum]" : [sum] "+v"(sum) : [a] "v"(a), [b] "v"(b));
   }
 
-  // out: kRows rows of 16 P sums, kBlockKeys apart.
-  template <int P>
-  static void pair_products(const PairProducts& in, float* out) {
+  // use<row, vector>(sums of the vector's columns)
+  template <int P, typename Use>
+  static void pair_products(const PairProducts& in, Use use) {
     __m512i sums[kRows][P];
     unrolled<kRows>([&]<int r>() __attribute__((always_inline)) {
       unrolled<P>([&]<int p>() __attribute__((always_inline)) { sums[r][p] = _mm512_setzero_si512(); });
@@ -68,7 +72,7 @@ struct V {
     }
     unrolled<kRows>([&]<int r>() __attribute__((always_inline)) {
       unrolled<P>([&]<int p>() __attribute__((always_inline)) {
-        store(out + r * kBlockKeys + p * kKvPanel, _mm512_cvtepi32_ps(sums[r][p]));
+        use.template operator()<r, p>(_mm512_cvtepi32_ps(sums[r][p]));
       });
     });
   }

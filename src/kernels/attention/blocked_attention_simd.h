@@ -3,9 +3,10 @@
 // several tiles pass. Only for blocked_attention_avx2.cpp and its like, which define `V`: vectors of floats
 // and products of pairs of 16-bit integers.
 //
-// The softmax weights of a block are integers scaled by that block's own largest one, so that a block far
-// below the running maximum keeps its precision; each value's scale is folded into its weight. Scores are in
-// units of ln 2, so that weights are powers of two.
+// Scores are in units of ln 2, so that weights are powers of two, and each has the binary logarithm of its
+// value's scale added: 2^score is then the weight of the value's integers themselves. Weights become integers
+// that are scaled by their block's own largest one, so that a block far below the running maximum keeps its
+// precision.
 #pragma once
 
 #include <immintrin.h>
@@ -22,10 +23,13 @@ namespace qvl {
 namespace {
 
 constexpr int kRows = 4;
-constexpr int kTiles = 8;                  // tiles that pass a block while it stays in the first cache
-constexpr float kMasked = -1e30f;          // finite, so that differences of two masked scores are
-constexpr float kLargestWeight = 8191.0f;  // 64 of them times the largest value fit 32 bits
+constexpr int kTiles = 8;          // tiles that pass a block while it stays in the first cache
+constexpr float kMasked = -1e30f;  // finite, so that differences of two masked scores are
+constexpr float kWeightBits = 13;  // 64 weights of 2^13 times the largest value fit 32 bits
 constexpr float kLog2E = 1.44269504f;
+// A value whose scale is further than this below the largest of its block counts as if it were not: 2^-60 of
+// what its neighbours hold cannot be seen beside them, and exponents stay in range.
+constexpr float kLeastShare = 0x1p-60f;
 
 const float* floats(const std::byte* at) { return static_cast<const float*>(static_cast<const void*>(at)); }
 
@@ -40,15 +44,20 @@ struct Tile {
   int64_t first_row, rows;
 };
 
+// The scales of a block's values, for all tiles that pass it: powers of two.
+struct ValueScales {
+  alignas(64) float exponents[kBlockKeys];
+  alignas(64) float inverses[kBlockKeys];
+};
+
 // What becomes of one tile and one block, before it is added to the sums.
 struct Work {
-  alignas(64) float scores[kRows][kBlockKeys];           // then weights
+  ValueScales values;
+  alignas(64) float scores[kRows][kBlockKeys];
   alignas(64) int16_t weights[kRows][kMaxBlockedWidth];  // kBlockKeys used
   alignas(16) float top[kRows];                          // largest score of the block
   alignas(16) float keep[kRows];                         // how much the sums so far count from here on
   alignas(16) float join[kRows];                         // how much this block counts
-  alignas(16) float join_scale[kRows];                   // the same for its integers
-  alignas(16) float inverse[kRows];                      // integers of a weight of 1
 };
 
 // Rows of integers kMaxBlockedWidth apart, and panels of 16 columns: [pairs][16][2] each, panel_bytes apart.
@@ -92,6 +101,21 @@ template <typename V>
   _mm_store_ps(work.join, V::high(factors));
 }
 
+template <typename V>
+void read_value_scales(const std::byte* block, int64_t width, ValueScales& out) {
+  const float* scales = floats(block + KvBlockLayout{width}.value_scales());
+  auto largest = V::set(0);
+  // The second operand is returned where one is NaN: such a value has marked its key, and no one else's.
+  for (int64_t key = 0; key < kBlockKeys; key += V::kLanes) largest = V::max(V::load(scales + key), largest);
+  const float top = V::largest_lane(largest);
+  const auto least = V::set(top > 0 ? top * kLeastShare : 1.0f);
+  for (int64_t key = 0; key < kBlockKeys; key += V::kLanes) {
+    const auto scale = V::max(V::load(scales + key), least);
+    V::store(out.exponents + key, V::exponent(scale));
+    V::store(out.inverses + key, V::div(V::set(1), scale));
+  }
+}
+
 // Scores of one block; the maxima joined.
 template <typename V, Seen S>
 void score_block(const std::byte* block, int64_t width, int64_t first_key, Tile& tile, Work& work) {
@@ -101,94 +125,77 @@ void score_block(const std::byte* block, int64_t width, int64_t first_key, Tile&
   Floats largest[kRows];
   for (Floats& row : largest) row = V::set(kMasked);
   for (int64_t first = 0; first < kBlockKeys; first += part) {
-    V::template pair_products<V::kPanels>({.rows = tile.q[0],
-                                           .panels = block + layout.key_panel(first / kKvPanel),
-                                           .panel_bytes = layout.key_panel(1),
-                                           .pairs = width / 2},
-                                          work.scores[0] + first);
-    for (int64_t key = first; key < first + part; key += V::kLanes) {
-      const Floats scale = V::load(floats(block + layout.key_scales()) + key);
-      unrolled<kRows>([&]<int r>() __attribute__((always_inline)) {
-        Floats score = V::mul(V::load(work.scores[r] + key), V::mul(scale, V::set(tile.q_scale[r])));
-        if constexpr (S == Seen::some) {
-          score = V::select(tile.visible[r] - first_key - key, score, V::set(kMasked));
-        }
-        V::store(work.scores[r] + key, score);
-        // The second operand is returned where one is NaN.
-        largest[r] = V::max(score, largest[r]);
-      });
-    }
+    const float* scales = floats(block + layout.key_scales()) + first;
+    V::template pair_products<V::kPanels>(
+        {.rows = tile.q[0],
+         .panels = block + layout.key_panel(first / kKvPanel),
+         .panel_bytes = layout.key_panel(1),
+         .pairs = width / 2},
+        [&]<int r, int i>(Floats sums) __attribute__((always_inline)) {
+          constexpr int64_t lane = i * V::kLanes;
+          const Floats exponents = V::load(work.values.exponents + first + lane);
+          Floats score =
+              V::multiply_add(V::mul(sums, V::load(scales + lane)), V::set(tile.q_scale[r]), exponents);
+          if constexpr (S == Seen::some) {
+            score = V::select(tile.visible[r] - first_key - first - lane, score, V::set(kMasked));
+          }
+          V::store(work.scores[r] + first + lane, score);
+          // The second operand is returned where one is NaN.
+          largest[r] = V::max(score, largest[r]);
+        });
   }
   join_maxima<V>(V::largest_lanes(largest), tile, work);
 }
 
-// Scores to weights: 2^(score - the block's largest) times the scale of the value. What is masked has none.
+// Scores to weights: 2^(score - the block's largest), in integers, and their totals, each over the scale of
+// its value. What is masked has none.
 template <typename V, Seen S>
-void weigh_block(const std::byte* block, int64_t width, int64_t first_key, Tile& tile, Work& work) {
+void weigh_block(int64_t first_key, Tile& tile, Work& work) {
   using Floats = typename V::Floats;
-  const float* value_scales = floats(block + KvBlockLayout{width}.value_scales());
-  Floats largest[kRows];
-  unrolled<kRows>([&]<int r>() __attribute__((always_inline)) {
-    const Floats top = V::set(work.top[r]);
+  for (int r = 0; r < kRows; ++r) {
+    const Floats top = V::set(work.top[r] - kWeightBits);
     Floats total = V::set(0);
-    largest[r] = total;
-    unrolled<kBlockKeys / V::kLanes>([&]<int i>() __attribute__((always_inline)) {
-      constexpr int64_t key = i * V::kLanes;
-      Floats weight = V::exp2_for_weights(V::sub(V::load(work.scores[r] + key), top));
-      Floats scaled = V::mul(weight, V::load(value_scales + key));
-      if constexpr (S == Seen::some) {
-        const int64_t left = tile.visible[r] - first_key - key;
-        weight = V::select(left, weight, V::set(0));
-        scaled = V::select(left, scaled, V::set(0));
-      }
-      total = V::add(total, weight);
-      V::store(work.scores[r] + key, scaled);
-      largest[r] = V::max(scaled, largest[r]);
-    });
+    for (int64_t key = 0; key < kBlockKeys; key += kKvPanel) {
+      Floats weights[kKvPanel / V::kLanes];
+      unrolled<kKvPanel / V::kLanes>([&]<int i>() __attribute__((always_inline)) {
+        constexpr int64_t lane = i * V::kLanes;
+        weights[i] = V::exp2_for_weights(V::sub(V::load(work.scores[r] + key + lane), top));
+        if constexpr (S == Seen::some) {
+          weights[i] = V::select(tile.visible[r] - first_key - key - lane, weights[i], V::set(0));
+        }
+        total = V::multiply_add(weights[i], V::load(work.values.inverses + key + lane), total);
+      });
+      V::store_words(work.weights[r] + key, weights);
+    }
     const Floats kept = V::mul(V::load(tile.totals[r]), V::set(work.keep[r]));
     V::store(tile.totals[r], V::multiply_add(total, V::set(work.join[r]), kept));
-  });
-  const __m128 scale = _mm_mul_ps(V::largest_lanes(largest), _mm_set1_ps(1 / kLargestWeight));
-  const __m128 usable = _mm_cmpgt_ps(scale, _mm_set1_ps(1e-36f));
-  _mm_store_ps(work.join_scale, _mm_mul_ps(_mm_load_ps(work.join), scale));
-  _mm_store_ps(work.inverse, _mm_and_ps(usable, _mm_div_ps(_mm_set1_ps(1.0f), scale)));
-  unrolled<kRows>([&]<int r>() __attribute__((always_inline)) {
-    const Floats inverse = V::set(work.inverse[r]);
-    unrolled<kBlockKeys / V::kLanes>([&]<int i>() __attribute__((always_inline)) {
-      constexpr int64_t key = i * V::kLanes;
-      V::store_words(work.weights[r] + key, V::mul(V::load(work.scores[r] + key), inverse));
-    });
-  });
+  }
 }
 
 // Adds the values of P panels of dimensions, weighted.
 template <typename V, int P>
 void add_values(const std::byte* block, const KvBlockLayout& layout, int64_t panel, Work& work, Tile& tile) {
   using Floats = typename V::Floats;
-  alignas(64) float products[kRows][kBlockKeys];
-  static_assert(P * kKvPanel <= kBlockKeys);
-  V::template pair_products<P>({.rows = work.weights[0],
-                                .panels = block + layout.value_panel(panel),
-                                .panel_bytes = kBlockKeys * kKvPanel * 2,
-                                .pairs = kBlockKeys / 2},
-                               products[0]);
-  unrolled<kRows>([&]<int r>() __attribute__((always_inline)) {
-    const Floats keep = V::set(work.keep[r]), join = V::set(work.join_scale[r]);
-    unrolled<P * kKvPanel / V::kLanes>([&]<int i>() __attribute__((always_inline)) {
-      float* at = tile.sums[r] + panel * kKvPanel + i * V::kLanes;
-      V::store(at, V::multiply_add(V::load(products[r] + i * V::kLanes), join, V::mul(V::load(at), keep)));
-    });
-  });
+  V::template pair_products<P>(
+      {.rows = work.weights[0],
+       .panels = block + layout.value_panel(panel),
+       .panel_bytes = kBlockKeys * kKvPanel * 2,
+       .pairs = kBlockKeys / 2},
+      [&]<int r, int i>(Floats sums) __attribute__((always_inline)) {
+        float* at = tile.sums[r] + panel * kKvPanel + i * V::kLanes;
+        const Floats kept = V::mul(V::load(at), V::set(work.keep[r]));
+        V::store(at, V::multiply_add(sums, V::set(work.join[r]), kept));
+      });
 }
 
 template <typename V>
 void add_block(const std::byte* block, int64_t width, int64_t first_key, Tile& tile, Work& work) {
   if (first_key + kBlockKeys <= tile.visible_to_all) {
     score_block<V, Seen::all>(block, width, first_key, tile, work);
-    weigh_block<V, Seen::all>(block, width, first_key, tile, work);
+    weigh_block<V, Seen::all>(first_key, tile, work);
   } else {
     score_block<V, Seen::some>(block, width, first_key, tile, work);
-    weigh_block<V, Seen::some>(block, width, first_key, tile, work);
+    weigh_block<V, Seen::some>(first_key, tile, work);
   }
   const KvBlockLayout layout{width};
   const int64_t panels = padded_width(width) / kKvPanel;
@@ -261,6 +268,7 @@ void run_tiles(const BlockedAttentionArgs& args, int64_t kv_head, int64_t begin,
   for (int64_t first = 0; first < seen; first += kBlockKeys) {
     const std::byte* block = wide_block_avx2(
         args.kv, {.head = kv_head, .index = first / kBlockKeys, .last = (seen - 1) / kBlockKeys}, wide);
+    read_value_scales<V>(block, args.kv.width, work.values);
     for (int64_t t = 0; t < count; ++t) {
       if (first < tile_seen[t]) add_block<V>(block, args.kv.width, first, tiles[t], work);
     }

@@ -7,27 +7,15 @@
 namespace qvl {
 namespace {
 
-constexpr float kSmallestScale = 1e-36f;  // its inverse is finite
+// What a scale may be: a power of two where attention adds its logarithm to a score.
+enum class ScaleKind { any, power_of_two };
 
-// NaN where a value is not finite.
-float largest_magnitude(const float* x, int64_t count) {
-  float largest = 0, poison = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    largest = std::max(largest, std::abs(x[i]));
-    poison += x[i] - x[i];
-  }
-  return largest + poison;
-}
-
-// x / scale as integers; zeros where the scale is too small, or NaN.
-template <typename Integer>
-void round_to_integers(const float* x, int64_t count, float scale, Integer* out) {
-  const float inverse = scale > kSmallestScale ? 1 / scale : 0.0f;
-  for (int64_t i = 0; i < count; ++i) {
-    // Half away from zero: a cast is one instruction, a call to round is not.
-    const float scaled = x[i] * inverse;
-    out[i] = inverse > 0 ? static_cast<Integer>(scaled + (scaled < 0 ? -0.5f : 0.5f)) : Integer{0};
-  }
+// Of that kind, no smaller; what is no normal number stays.
+float usable_scale(float scale, ScaleKind kind) {
+  if (kind == ScaleKind::any || !(scale > kSmallestKvScale) || !std::isfinite(scale)) return scale;
+  int exponent = 0;
+  const float part = std::frexp(scale, &exponent);  // in [1/2, 1)
+  return std::ldexp(1.0f, part > 0.5f ? exponent : exponent - 1);
 }
 
 // One key or value in integers: zeros and a scale of zero for zeros, zeros and NaN where a value is not
@@ -36,9 +24,9 @@ struct Words {
   int16_t integers[kMaxBlockedWidth];
   float scale;
 
-  void quantise(const float* x, int64_t width) {
-    scale = largest_magnitude(x, width) / kLargestKvInteger;
-    round_to_integers(x, width, scale, integers);
+  void quantise(const float* x, int64_t width, ScaleKind kind, const KvRounding& rounding) {
+    scale = usable_scale(rounding.largest_magnitude(x, width) / kLargestKvInteger, kind);
+    rounding.to_words(x, width, scale, integers);
   }
   void store_factors(std::byte*, int64_t, int64_t) const {}
 };
@@ -48,22 +36,22 @@ struct Bytes {
   uint8_t factors[kv_groups(kMaxBlockedWidth)];
   float scale;
 
-  void quantise(const float* x, int64_t width) {
+  void quantise(const float* x, int64_t width, ScaleKind kind, const KvRounding& rounding) {
     float largest[kv_groups(kMaxBlockedWidth)], largest_of_all = 0, poison = 0;
     for (int64_t g = 0; g < kv_groups(width); ++g) {
-      largest[g] = largest_magnitude(x + g * kKvGroup, std::min(kKvGroup, width - g * kKvGroup));
+      largest[g] = rounding.largest_magnitude(x + g * kKvGroup, std::min(kKvGroup, width - g * kKvGroup));
       largest_of_all = std::max(largest_of_all, largest[g]);
       poison += largest[g] - largest[g];
     }
-    scale = largest_of_all / (kLargestKvByte * kLargestKvFactor) + poison;
+    scale = usable_scale(largest_of_all / (kLargestKvByte * kLargestKvFactor) + poison, kind);
     for (int64_t g = 0; g < kv_groups(width); ++g) {
       // Rounded up, so that the group's largest integer is at most kLargestKvByte.
       const float factor =
-          scale > kSmallestScale
+          scale > kSmallestKvScale
               ? std::clamp(std::ceil(largest[g] / (scale * kLargestKvByte)), 1.0f, kLargestKvFactor)
               : 0.0f;
       factors[g] = static_cast<uint8_t>(factor);
-      round_to_integers(x + g * kKvGroup, std::min(kKvGroup, width - g * kKvGroup), scale * factor,
+      rounding.to_bytes(x + g * kKvGroup, std::min(kKvGroup, width - g * kKvGroup), scale * factor,
                         integers + g * kKvGroup);
     }
   }
@@ -78,13 +66,13 @@ void store_scale(std::byte* at, int64_t key, float scale) {
 }
 
 template <typename Numbers>
-void write_entry(const KvBlocks& blocks, const KvEntry& entry) {
+void write_entry(const KvBlocks& blocks, const KvEntry& entry, const KvRounding& rounding) {
   const int64_t width = blocks.width, key = entry.token % kBlockKeys;
   const KvBlockLayout layout = blocks.layout();
   const int64_t bytes = layout.integer_bytes(), pair_bytes = 2 * kKvPanel * bytes;
   std::byte* block = blocks.block(entry.head, entry.token / kBlockKeys);
   Numbers numbers;
-  numbers.quantise(entry.key, width);
+  numbers.quantise(entry.key, width, ScaleKind::any, rounding);
   const float key_scale = numbers.scale;
   numbers.store_factors(block + layout.key_factors(), width, key);
   std::byte* panel = block + layout.key_panel(key / kKvPanel) + key % kKvPanel * 2 * bytes;
@@ -92,7 +80,7 @@ void write_entry(const KvBlocks& blocks, const KvEntry& entry) {
     std::memcpy(panel + i / 2 * pair_bytes, numbers.integers + i, 2 * sizeof numbers.integers[0]);
   }
 
-  numbers.quantise(entry.value, width);
+  numbers.quantise(entry.value, width, ScaleKind::power_of_two, rounding);
   store_scale(block + layout.value_scales(), key, numbers.scale);
   // A value that is no number makes its key none: integer weights cannot carry it to the rows that see it.
   store_scale(block + layout.key_scales(), key, key_scale + (numbers.scale - numbers.scale));
@@ -106,8 +94,15 @@ void write_entry(const KvBlocks& blocks, const KvEntry& entry) {
 
 }  // namespace
 
-void write_kv_entry(const KvBlocks& blocks, const KvEntry& entry) {
-  blocks.integer == KvInteger::i16 ? write_entry<Words>(blocks, entry) : write_entry<Bytes>(blocks, entry);
+void write_kv_entry(const KvBlocks& blocks, const KvEntry& entry, const KvRounding& rounding) {
+  blocks.integer == KvInteger::i16 ? write_entry<Words>(blocks, entry, rounding)
+                                   : write_entry<Bytes>(blocks, entry, rounding);
+}
+
+const KvRounding& kv_rounding(Isa isa) {
+  static constexpr IsaRow<const KvRounding*> kList[] = {{Isa::scalar, &kKvRoundingScalar},
+                                                        {Isa::avx2, &kKvRoundingAvx2}};
+  return *entry_for(kList, isa);
 }
 
 }  // namespace qvl

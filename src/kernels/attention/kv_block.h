@@ -1,6 +1,7 @@
 // Keys and values of 64 tokens of one head as integers, in the order attention consumes them.
 //
-// In 16 bits, a key or value of `width` numbers is scale * integers, the largest integer kLargestKvInteger.
+// In 16 bits, a key or value of `width` numbers is scale * integers, the largest integer at most
+// kLargestKvInteger.
 // In 8 bits it is scale * factor * integers, with a factor for every 32 dimensions: a channel far larger than
 // the others costs the precision of its group alone. factor * integer fits what 16-bit blocks hold
 // (widen_block.h). The layout of a block, `integer` being int16 or int8:
@@ -10,11 +11,13 @@
 //   key_factors, value_factors  uint8 [groups of 32 dimensions][64], in 8-bit blocks alone
 //   key_scales, value_scales  float [64]
 //
-// Places of keys that are not there yet are zero.
+// Scales of values are zero or powers of two. Places of keys that are not there yet are zero.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+
+#include "kernels/isa.h"
 
 namespace qvl {
 
@@ -75,6 +78,20 @@ struct KvEntry {
   const float* key;
   const float* value;
 };
-void write_kv_entry(const KvBlocks& blocks, const KvEntry& entry);
+
+/// The arithmetic of writing an entry. Every instruction set gives the same bits.
+struct KvRounding {
+  /// NaN where a value is not finite.
+  float (*largest_magnitude)(const float* x, int64_t count);
+  /// x / scale, rounded half away from zero; zeros where the scale is too small for an inverse, or NaN.
+  void (*to_words)(const float* x, int64_t count, float scale, int16_t* out);
+  void (*to_bytes)(const float* x, int64_t count, float scale, int8_t* out);
+};
+extern const KvRounding kKvRoundingScalar, kKvRoundingAvx2;
+const KvRounding& kv_rounding(Isa isa);
+
+constexpr float kSmallestKvScale = 1e-36f;  ///< its inverse is finite
+
+void write_kv_entry(const KvBlocks& blocks, const KvEntry& entry, const KvRounding& rounding);
 
 }  // namespace qvl

@@ -16,9 +16,10 @@ float largest_of(const std::vector<float>& x, size_t begin, size_t end) {
 }
 
 // In 16 bits a step is the 4095th of the largest number. In 8 bits it is at most the 127th of the largest of
-// its 32, rounded up to a multiple of the 4064th of the largest of all.
-float half_step(KvInteger integer, const std::vector<float>& row, size_t i) {
-  const float all = largest_of(row, 0, row.size());
+// its 32, rounded up to a multiple of the 4064th of the largest of all. Those fractions of the largest number
+// may double for values, where they are rounded up to powers of two.
+float half_step(KvInteger integer, const std::vector<float>& row, size_t i, float rounding) {
+  const float all = rounding * largest_of(row, 0, row.size());
   if (integer == KvInteger::i16) return 0.501f * all / 4095;
   return 0.501f * (largest_of(row, i / 32 * 32, i / 32 * 32 + 32) / 127 + all / 4064);
 }
@@ -35,10 +36,56 @@ TEST(KvBlock, keeps_every_number_within_half_a_step) {
         const std::vector<float> key(k.begin() + row * width, k.begin() + (row + 1) * width),
             value(v.begin() + row * width, v.begin() + (row + 1) * width);
         for (size_t i = 0; i < key.size(); ++i) {
-          ASSERT_NEAR(stored.key[i], key[i], half_step(integer, key, i)) << "width " << width;
-          ASSERT_NEAR(stored.value[i], value[i], half_step(integer, value, i)) << "width " << width;
+          ASSERT_NEAR(stored.key[i], key[i], half_step(integer, key, i, 1)) << "width " << width;
+          ASSERT_NEAR(stored.value[i], value[i], half_step(integer, value, i, 2)) << "width " << width;
         }
       }
+    }
+  }
+}
+
+TEST(KvRounding, gives_the_same_bits_with_every_instruction_set) {
+  std::mt19937 random(9);
+  for (int round = 0; round < 3000; ++round) {
+    const int64_t count = 1 + random() % 128;
+    auto x = random_rows(count, random());
+    const float size = std::ldexp(1.0f, static_cast<int>(random() % 200) - 100);
+    for (float& value : x) value *= size;
+    if (random() % 4 == 0) x[random() % x.size()] = 0.5f * size;
+    if (random() % 16 == 0) x[random() % x.size()] = random() % 2 == 0 ? NAN : INFINITY;
+    const float largest = kKvRoundingScalar.largest_magnitude(x.data(), count);
+    for (Isa isa : all_isas()) {
+      if (!supported(isa)) continue;
+      const KvRounding& found = kv_rounding(isa);
+      const float same = found.largest_magnitude(x.data(), count);
+      ASSERT_TRUE(same == largest || (std::isnan(same) && std::isnan(largest))) << name_of(isa);
+      for (float scale : {largest / 4095, largest / 127, 0.0f, NAN}) {
+        std::vector<int16_t> words(x.size() + 1, 77), expected_words = words;
+        found.to_words(x.data(), count, scale, words.data());
+        kKvRoundingScalar.to_words(x.data(), count, scale, expected_words.data());
+        ASSERT_EQ(words, expected_words) << name_of(isa) << " count " << count;
+        if (scale == largest / 4095) continue;  // too small a scale for bytes
+        std::vector<int8_t> bytes(x.size() + 1, 77), expected_bytes = bytes;
+        found.to_bytes(x.data(), count, scale, bytes.data());
+        kKvRoundingScalar.to_bytes(x.data(), count, scale, expected_bytes.data());
+        ASSERT_EQ(bytes, expected_bytes) << name_of(isa) << " count " << count;
+      }
+    }
+  }
+}
+
+TEST(KvBlock, has_powers_of_two_for_scales_of_values) {
+  for (KvInteger integer : {KvInteger::i16, KvInteger::i8}) {
+    const int64_t width = 32, tokens = 64;
+    std::vector<float> rows(tokens * width, 0.25f);
+    for (int64_t t = 0; t < tokens; ++t) rows[t * width + 3] = std::pow(1.7f, static_cast<float>(t - 30));
+    OwnedKv blocks({.integer = integer, .width = width, .tokens = tokens}, rows, rows);
+    const std::byte* scales = blocks.memory.data() + KvBlockLayout{width, integer}.value_scales();
+    for (int64_t t = 0; t < tokens; ++t) {
+      float scale = 0;
+      std::memcpy(&scale, scales + t * 4, sizeof scale);
+      int exponent = 0;
+      EXPECT_EQ(std::frexp(scale, &exponent), 0.5f) << "token " << t;
     }
   }
 }

@@ -35,7 +35,8 @@ struct OwnedKv {
     for (int64_t token = 0; token < of.tokens; ++token) {
       for (int64_t head = 0; head < of.heads; ++head) {
         const int64_t at = (token * of.heads + head) * of.width;
-        write_kv_entry(view(), {.head = head, .token = token, .key = k.data() + at, .value = v.data() + at});
+        write_kv_entry(view(), {.head = head, .token = token, .key = k.data() + at, .value = v.data() + at},
+                       kKvRoundingScalar);
       }
     }
   }

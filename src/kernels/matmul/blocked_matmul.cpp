@@ -137,11 +137,12 @@ int64_t blocked_scratch_floats(const PackedWeight&, int64_t rows) {
 void run_blocked(const MatmulArgs& args, TileKernel tile) {
   const int64_t last_panel = panels_of(args.last);
   const int64_t panels = args.rows <= kFewRows ? 1 : kTilePanels;
-  for (int64_t row = 0; row < args.rows; row += kRowBlock) {
+  const int64_t last_row = args.first_row + args.rows;
+  for (int64_t row = args.first_row; row < last_row; row += kRowBlock) {
     for (int64_t panel = args.first / kPanel; panel < last_panel; panel += panels) {
       run_window(args,
                  {.first_row = row,
-                  .rows = std::min(kRowBlock, args.rows - row),
+                  .rows = std::min(kRowBlock, last_row - row),
                   .first_panel = panel,
                   .panels = std::min(panels, last_panel - panel)},
                  tile);

@@ -17,6 +17,7 @@ constexpr MatmulKernel blocked_kernel(std::string_view name, WeightForm form, Is
           .form = form,
           .isa = isa,
           .output_block = kPanel,
+          .row_block = kMostTileRows,
           .scratch_floats = blocked_scratch_floats,
           .run = [](const MatmulArgs& args) { run_blocked(args, tile); }};
 }

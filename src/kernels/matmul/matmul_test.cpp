@@ -157,6 +157,7 @@ struct Packed {
 struct Share {
   int64_t first, last;
   Epilogue epilogue = Epilogue::assign;
+  int64_t first_row = 0;  // to the last
 };
 
 std::vector<float> run(const Problem& p, const Packed& packed, const Quantised& x, Share share) {
@@ -166,7 +167,8 @@ std::vector<float> run(const Problem& p, const Packed& packed, const Quantised& 
   kernel.run({.weight = &packed.weight,
               .x = kernel.form == WeightForm::stored ? p.x.data() : nullptr,
               .quantised_x = kernel.form == WeightForm::stored ? nullptr : &x.view,
-              .rows = p.rows,
+              .first_row = share.first_row,
+              .rows = p.rows - share.first_row,
               .first = share.first,
               .last = share.last,
               .bias = p.bias.data(),
@@ -255,7 +257,7 @@ TEST_P(Matmul, does_not_saturate) {
   }
 }
 
-TEST_P(Matmul, a_row_does_not_depend_on_the_rows_beside_it_nor_on_the_split_of_outputs) {
+TEST_P(Matmul, a_row_does_not_depend_on_the_rows_beside_it_nor_on_the_split) {
   std::mt19937 random(4);
   for (int round = 0; round < 40; ++round) {
     const int64_t rows = 2 + random() % 12;
@@ -264,6 +266,8 @@ TEST_P(Matmul, a_row_does_not_depend_on_the_rows_beside_it_nor_on_the_split_of_o
     const Packed packed(p, kernel());
     const auto whole = run(p, packed, quantised(p), {0, p.outputs});
     const auto right = run(p, packed, quantised(p), {16, p.outputs});
+    const auto below = run(p, packed, quantised(p), {.first = 0, .last = p.outputs, .first_row = rows - 1});
+    ASSERT_TRUE(std::isnan(below[static_cast<size_t>((rows - 1) * p.outputs - 1)]));
     Problem last = p;
     last.rows = 1;
     last.x.assign(p.x.end() - p.inputs, p.x.end());
@@ -271,6 +275,7 @@ TEST_P(Matmul, a_row_does_not_depend_on_the_rows_beside_it_nor_on_the_split_of_o
     for (int64_t o = 0; o < p.outputs; ++o) {
       const auto at = static_cast<size_t>((rows - 1) * p.outputs + o);
       ASSERT_EQ(whole[at], alone[static_cast<size_t>(o)]);
+      ASSERT_EQ(whole[at], below[at]);
       if (o < 16) {
         ASSERT_TRUE(std::isnan(right[at]));
       } else {

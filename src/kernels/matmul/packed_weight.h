@@ -29,15 +29,15 @@ SumBound sum_bound(WeightForm form);
 /// What becomes of a product before it is written.
 enum class Epilogue : uint8_t { assign, add, gelu_tanh, gelu_erf };
 
-/// A share of y = epilogue(x * W^T + bias): outputs [first, last) of all rows.
+/// A share of y = epilogue(x * W^T + bias): outputs [first, last) of `rows` rows from `first_row` on.
 struct MatmulArgs {
   const PackedWeight* weight;
-  const float* x;                    // [rows, inputs]; read by kernels of stored weights
+  const float* x;                    // [all rows, inputs]; read by kernels of stored weights
   const QuantisedRows* quantised_x;  // read by kernels of quantised weights
-  int64_t rows;
+  int64_t first_row, rows;
   int64_t first, last;  // outputs, first a multiple of the kernel's output_block
   const float* bias;    // [outputs] or null
-  float* y;             // [rows, outputs], rows y_stride apart
+  float* y;             // [all rows, outputs], rows y_stride apart
   int64_t y_stride;
   Epilogue epilogue;
   float* scratch;  // at least kernel->scratch_floats(weight, rows)
@@ -49,6 +49,7 @@ struct MatmulKernel {
   WeightForm form;
   Isa isa;
   int64_t output_block;  ///< shares begin at multiples of this
+  int64_t row_block;     ///< rows of a share: with fewer, work is done again that they could have in common
   int64_t (*scratch_floats)(const PackedWeight& weight, int64_t rows);
   void (*run)(const MatmulArgs& args);
 };

@@ -37,8 +37,9 @@ void run_stored(const MatmulArgs& args, PanelKernel multiply) {
   for (int64_t first = args.first; first < args.last; first += kStoredPanel) {
     const int64_t count = std::min(kStoredPanel, args.last - first);
     decode_panel(weight, first, count, panel, row);
-    for (int64_t r = 0; r < args.rows; r += kPanelRows) {
-      const int64_t rows = std::min(kPanelRows, args.rows - r);
+    const int64_t last_row = args.first_row + args.rows;
+    for (int64_t r = args.first_row; r < last_row; r += kPanelRows) {
+      const int64_t rows = std::min(kPanelRows, last_row - r);
       multiply({.x = args.x + r * weight.inputs,
                 .rows = rows,
                 .inputs = weight.inputs,

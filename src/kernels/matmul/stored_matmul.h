@@ -1,6 +1,8 @@
 // Products in float32 over weights as they are stored: the loops around a panel.
 #pragma once
 
+#include <limits>
+
 #include "kernels/matmul/packed_weight.h"
 
 namespace qvl {
@@ -33,6 +35,7 @@ constexpr MatmulKernel stored_kernel(std::string_view name, Isa isa) {
           .form = WeightForm::stored,
           .isa = isa,
           .output_block = kStoredPanel,
+          .row_block = std::numeric_limits<int64_t>::max(),  // each share decodes its weights
           .scratch_floats = stored_scratch_floats,
           .run = [](const MatmulArgs& args) { run_stored(args, panel); }};
 }
