@@ -14,7 +14,7 @@ constexpr int64_t kTileOutputs = kTilePanels * kPanel;  ///< columns of the sums
 constexpr int64_t kMostTileRows = 256;                  ///< rows of a tile, at most
 /// Bytes between the weights in use and those asked for: few rows are done with a block before the next one
 /// would have come from memory.
-constexpr int64_t kFetchAhead = 4 * sizeof(Q4Block);
+constexpr int64_t kFetchAhead = 3 * sizeof(Q4Block);
 
 /// acc[r][16 p + o] += w_scale[p][o] * x_scale[r] * sum over the inputs of (w_integer * x_integer)
 ///
