@@ -60,10 +60,17 @@ LinearInput Ops::quantised_rows(int64_t rows, const PackedWeight& reader,
   reserve_worker_scratch(inputs);
   const QuantiseRow quantise = quantise_row(isa_);
   const auto multiply = activation_kernels(isa_).multiply;
+  // Most weights need no scaling; with few rows finding that out takes as long as scaling.
+  const bool scaling = rows <= few_rows || std::any_of(reader.input_scale, reader.input_scale + inputs,
+                                                       [](float scale) { return scale != 1.0f; });
   each_row(rows, inputs, [&](int64_t r, int worker) {
-    float* scaled = worker_scratch(worker);
-    multiply(row(r, scaled), reader.input_scale, inputs, scaled);
-    quantise(scaled, r, out);
+    float* scratch = worker_scratch(worker);
+    const float* x = row(r, scratch);
+    if (scaling) {
+      multiply(x, reader.input_scale, inputs, scratch);
+      x = scratch;
+    }
+    quantise(x, r, out);
   });
   return {.x = nullptr, .quantised_x = &out, .rows = rows, .inputs = inputs};
 }
@@ -273,12 +280,17 @@ void Ops::write_kv(const KvBlocks& blocks, const KvRows& rows) {
       std::fill_n(blocks.block(head, last_block), blocks.layout().bytes(), std::byte{0});
     }
   }
-  each_row(rows.tokens, 8 * rows.kv_heads * blocks.width, [&](int64_t token, int) {
+  // The tokens of a panel of keys, head by head: what they are scattered over stays in the first cache.
+  const int64_t first_panel = rows.first / kKvPanel, panels = (end + kKvPanel - 1) / kKvPanel - first_panel;
+  each_row(panels, 8 * kKvPanel * rows.kv_heads * blocks.width, [&](int64_t panel, int) {
+    const int64_t first = std::max((first_panel + panel) * kKvPanel, rows.first);
+    const int64_t last = std::min((first_panel + panel + 1) * kKvPanel, end);
     for (int64_t head = 0; head < rows.kv_heads; ++head) {
-      const int64_t at = token * rows.stride + head * blocks.width;
-      write_kv_entry(blocks,
-                     {.head = head, .token = rows.first + token, .key = rows.k + at, .value = rows.v + at},
-                     kv_rounding(isa_));
+      for (int64_t token = first; token < last; ++token) {
+        const int64_t at = (token - rows.first) * rows.stride + head * blocks.width;
+        write_kv_entry(blocks, {.head = head, .token = token, .key = rows.k + at, .value = rows.v + at},
+                       kv_rounding(isa_));
+      }
     }
   });
 }
