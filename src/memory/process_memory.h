@@ -18,16 +18,16 @@ struct ResidentMemory {
 struct ProcessMemory {
   uint64_t rss = 0;
   uint64_t vms = 0;
-  std::optional<uint64_t> peak_rss;   ///< the most rss has been
-  std::optional<uint64_t> rss_anon;   ///< pages no file stands behind: what the heap and the pool take
-  std::optional<uint64_t> rss_file;   ///< pages of mapped files, which the system can take back
-  std::optional<uint64_t> rss_shmem;  ///< shared memory
+  std::optional<uint64_t> peak_rss{};   ///< the most rss has been
+  std::optional<uint64_t> rss_anon{};   ///< pages no file stands behind: what the heap and the pool take
+  std::optional<uint64_t> rss_file{};   ///< pages of mapped files, which the system can take back
+  std::optional<uint64_t> rss_shmem{};  ///< shared memory
 };
 
 /// Memory of the machine. Bytes.
 struct MachineMemory {
   uint64_t total = 0;
-  std::optional<uint64_t> available;  ///< what a program can get without swapping; old kernels do not tell
+  std::optional<uint64_t> available{};  ///< what a program can get without swapping; old kernels do not tell
 };
 
 /// From /proc/self/statm: cheap enough for every sample. Nothing where it cannot be read or makes no sense.
