@@ -16,11 +16,14 @@
 namespace qvl {
 
 struct MemoryManagerOptions {
-  double memory_limit_ratio = 0.8;  ///< hard cap as a share of what the process may use: above 0, at most 1
-  std::optional<uint64_t>
-      memory_limit_bytes;  ///< in its place: the cap itself, lowered to what the process may use
-  uint64_t memory_pool_size = 268'435'456;  ///< most bytes the pool keeps for reuse
-  int64_t memory_cleanup_interval = 10;     ///< clean up at least every so many operations, 1 to 1,000,000
+  /// The hard cap as a share of what the process may use: above 0, at most 1.
+  double memory_limit_ratio = 0.8;
+  /// In its place the cap itself, lowered to what the process may use.
+  std::optional<uint64_t> memory_limit_bytes{};
+  /// Most bytes the pool keeps for reuse.
+  uint64_t memory_pool_size = 268'435'456;
+  /// Clean up at least every so many operations, 1 to 1,000,000.
+  int64_t memory_cleanup_interval = 10;
   HugePages huge_pages = HugePages::advised;
 };
 

@@ -13,27 +13,27 @@ namespace {
 
 TEST(SystemMemory, gives_aligned_memory_that_can_be_written_to_the_last_byte) {
   for (const HugePages huge_pages : {HugePages::off, HugePages::advised}) {
-    HeapAndPages system(huge_pages);
+    HeapAndPages memory(huge_pages);
     for (const uint64_t bytes :
          {uint64_t{1}, uint64_t{64}, uint64_t{4097}, HeapAndPages::kOwnPagesFrom - 1,
           HeapAndPages::kOwnPagesFrom, HeapAndPages::kHugePage, uint64_t{5 << 20} + 3}) {
-      std::byte* data = system.allocate(bytes);
+      std::byte* data = memory.allocate(bytes);
       ASSERT_NE(data, nullptr);
       EXPECT_EQ(reinterpret_cast<uintptr_t>(data) % SystemMemory::kAlignment, 0u);
       std::memset(data, 1, bytes);
-      system.release(data, bytes);
+      memory.release(data, bytes);
     }
   }
 }
 
 TEST(SystemMemory, begins_large_blocks_where_a_huge_page_may_begin) {
-  HeapAndPages system(HugePages::advised);
+  HeapAndPages memory(HugePages::advised);
   constexpr uint64_t bytes = 3 * HeapAndPages::kHugePage + 4096;
   for (int i = 0; i < 4; ++i) {
-    std::byte* const data = system.allocate(bytes);
+    std::byte* const data = memory.allocate(bytes);
     ASSERT_NE(data, nullptr);
     EXPECT_EQ(reinterpret_cast<uintptr_t>(data) % HeapAndPages::kHugePage, 0u);
-    system.release(data, bytes);
+    memory.release(data, bytes);
     // Nothing is left behind at the end, where more was taken for the alignment.
     unsigned char resident = 0;
     EXPECT_NE(::mincore(data + whole_pages(bytes) - page_size(), page_size(), &resident), 0);
