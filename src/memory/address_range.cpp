@@ -1,24 +1,15 @@
 #include "memory/address_range.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
+#include <cerrno>
 #include <cstring>
 #include <utility>
 
 #include "base/error.h"
 
 namespace qvl {
-namespace {
-
-uint64_t page_size() {
-  static const long size = ::sysconf(_SC_PAGESIZE);
-  return size > 0 ? static_cast<uint64_t>(size) : 4096;
-}
-
-}  // namespace
-
-uint64_t whole_pages(uint64_t bytes) { return (bytes + page_size() - 1) / page_size() * page_size(); }
 
 AddressRange::AddressRange(uint64_t bytes) : size_(whole_pages(bytes)) {
   if (size_ == 0) return;
@@ -30,15 +21,19 @@ AddressRange::AddressRange(uint64_t bytes) : size_(whole_pages(bytes)) {
 }
 
 AddressRange::~AddressRange() {
+  watch_ = FileWatch();  // a range is guarded while it is mapped, not longer
   if (data_ != nullptr) ::munmap(data_, size_);
 }
 
 AddressRange::AddressRange(AddressRange&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    : data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      watch_(std::move(other.watch_)) {}
 
 bool AddressRange::back_with_memory(uint64_t bytes) {
   QVL_CHECK(bytes <= size_);
   if (bytes == 0) return true;
+  watch_ = FileWatch();  // a file that was here goes
   void* address = ::mmap(data_, whole_pages(bytes), PROT_READ | PROT_WRITE,
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
   if (address == MAP_FAILED) return false;
@@ -48,8 +43,13 @@ bool AddressRange::back_with_memory(uint64_t bytes) {
 
 bool AddressRange::back_with_file(int fd, uint64_t bytes, Access access) {
   QVL_CHECK(bytes > 0 && bytes <= size_);
+  FileDescriptor watched(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  if (!watched) return false;
   const int protection = access == Access::write ? PROT_READ | PROT_WRITE : PROT_READ;
-  return ::mmap(data_, whole_pages(bytes), protection, MAP_SHARED | MAP_FIXED, fd, 0) != MAP_FAILED;
+  void* address = ::mmap(data_, whole_pages(bytes), protection, MAP_SHARED | MAP_FIXED, fd, 0);
+  if (address == MAP_FAILED) return false;
+  watch_ = FileWatch(std::move(watched), {data_, bytes}, access);
+  return true;
 }
 
 void AddressRange::make_read_only(uint64_t bytes) {

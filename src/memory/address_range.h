@@ -3,6 +3,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
+
+#include "memory/file_watch.h"
+#include "memory/page_size.h"
 
 namespace qvl {
 
@@ -22,18 +26,22 @@ class AddressRange {
   /// Memory of zeros behind the first `bytes`, in huge pages where the system has them. False where there is
   /// none.
   bool back_with_memory(uint64_t bytes);
-  /// The first `bytes` of an open file; writes go to it where `writable`. False where the system refuses.
-  enum class Access { read, write };
+  /// The first `bytes` of an open file; with Access::write writes go to it. False where the system refuses.
+  /// The file is watched from now on; it may be closed.
+  using Access = FaultGuard::Access;
   bool back_with_file(int fd, uint64_t bytes, Access access);
   /// From now on the first `bytes` can only be read.
   void make_read_only(uint64_t bytes);
+  /// Whether the file behind the range shrank, was written to by others or could not be read: its bytes must
+  /// not be used any more. Asked after each step, before a result leaves. Thread-safe.
+  bool damaged() const { return watch_.damaged(); }
+  /// Throws Error{model_file} that names the file by `path` where the range is damaged.
+  void check_undamaged(const std::filesystem::path& path) const { watch_.check(path); }
 
  private:
   std::byte* data_ = nullptr;
   uint64_t size_ = 0;
+  FileWatch watch_;
 };
-
-/// A multiple of the page size, at least `bytes`.
-uint64_t whole_pages(uint64_t bytes);
 
 }  // namespace qvl

@@ -3,13 +3,13 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <utility>
 
 #include "base/error.h"
+#include "memory/page_size.h"
 
 namespace qvl {
 namespace {
@@ -20,6 +20,13 @@ namespace {
 
 }  // namespace
 
+MappedFile::Identity MappedFile::identity_from(const struct stat& info) {
+  return {.device = info.st_dev,
+          .inode = info.st_ino,
+          .size = static_cast<uint64_t>(info.st_size),
+          .modified_ns = int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec};
+}
+
 MappedFile::Identity MappedFile::identity_of(const std::filesystem::path& path) {
   struct stat info {};
   if (::stat(path.c_str(), &info) != 0) refuse(path, "cannot open");
@@ -27,26 +34,25 @@ MappedFile::Identity MappedFile::identity_of(const std::filesystem::path& path) 
     fail(ErrorCode::model_file, "{}: found a {}, expected a regular file", path.string(),
          S_ISDIR(info.st_mode) ? "folder" : "special file");
   }
-  return {.device = info.st_dev,
-          .inode = info.st_ino,
-          .size = static_cast<uint64_t>(info.st_size),
-          .modified_ns = int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec};
+  return identity_from(info);
 }
 
 MappedFile::MappedFile(const std::filesystem::path& path) : path_(path), identity_(identity_of(path)) {
   if (identity_.size == 0) return;
-  int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) refuse(path, "cannot open");
-  void* address = ::mmap(nullptr, identity_.size, PROT_READ, MAP_PRIVATE, fd, 0);
-  int error = errno;
-  ::close(fd);
-  errno = error;
+  FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!file) refuse(path, "cannot open");
+  struct stat opened {};
+  if (::fstat(file.get(), &opened) != 0) refuse(path, "cannot open");
+  if (identity_from(opened) != identity_) refuse_as_changed();
+  void* address = ::mmap(nullptr, identity_.size, PROT_READ, MAP_PRIVATE, file.get(), 0);
   if (address == MAP_FAILED) refuse(path, "cannot map");
   data_ = static_cast<const std::byte*>(address);
   size_ = identity_.size;
+  watch_ = FileWatch(std::move(file), bytes(), FaultGuard::Access::read);
 }
 
 MappedFile::~MappedFile() {
+  watch_ = FileWatch();  // a mapping is guarded while it is there, not longer
   if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
 }
 
@@ -54,14 +60,31 @@ MappedFile::MappedFile(MappedFile&& other) noexcept
     : path_(std::move(other.path_)),
       identity_(other.identity_),
       data_(std::exchange(other.data_, nullptr)),
-      size_(std::exchange(other.size_, 0)) {}
+      size_(std::exchange(other.size_, 0)),
+      watch_(std::move(other.watch_)) {}
+
+void MappedFile::advise(std::span<const std::byte> part, Pages pages, int advice) const {
+  if (data_ == nullptr || part.data() < data_ || part.data() + part.size() > data_ + size_) return;
+  const uint64_t page = page_size();
+  const auto offset = static_cast<uint64_t>(part.data() - data_);
+  uint64_t begin = offset / page * page, end = offset + part.size();
+  if (pages == Pages::filled) {
+    begin = whole_pages(offset);
+    end = end / page * page;
+  }
+  if (begin < end) ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, advice);
+}
+
+void MappedFile::read_ahead(std::span<const std::byte> part) const {
+  advise(part, Pages::touched, MADV_WILLNEED);
+}
+
+void MappedFile::expect_sequential(std::span<const std::byte> part) const {
+  advise(part, Pages::touched, MADV_SEQUENTIAL);
+}
 
 void MappedFile::release(std::span<const std::byte> part) const {
-  if (data_ == nullptr || part.data() < data_ || part.data() + part.size() > data_ + size_) return;
-  const auto page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
-  const auto offset = static_cast<uint64_t>(part.data() - data_);
-  const uint64_t begin = (offset + page - 1) / page * page, end = (offset + part.size()) / page * page;
-  if (begin < end) ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED);
+  advise(part, Pages::filled, MADV_DONTNEED);
 }
 
 std::string MappedFile::fingerprint() const {
@@ -69,9 +92,11 @@ std::string MappedFile::fingerprint() const {
 }
 
 void MappedFile::check_unchanged() const {
-  if (identity_of(path_) != identity_) {
-    fail(ErrorCode::model_file, "{}: the file changed while loading", path_.string());
-  }
+  if (identity_of(path_) != identity_) refuse_as_changed();
+}
+
+void MappedFile::refuse_as_changed() const {
+  fail(ErrorCode::model_file, "{}: the file changed while loading", path_.string());
 }
 
 }  // namespace qvl

@@ -1,0 +1,59 @@
+#include "memory/memory_limit.h"
+
+#include <algorithm>
+#include <string_view>
+
+#include "base/error.h"
+#include "memory/process_memory.h"
+
+namespace qvl {
+namespace {
+
+void lower(std::optional<MemoryLimit>& least, std::optional<int64_t> bytes, std::string cause) {
+  // Version 1 writes "no limit" as a number above any memory, version 2 as a word.
+  if (!bytes || *bytes < 0) return;
+  const auto found = static_cast<uint64_t>(*bytes);
+  if (!least || found < least->bytes) least = MemoryLimit{.bytes = found, .cause = std::move(cause)};
+}
+
+// The value of a line "NAME 123" of memory.stat.
+std::optional<int64_t> stat_field(std::string_view text, std::string_view name) {
+  while (!text.empty()) {
+    std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
+    if (line.starts_with(name) && line.substr(name.size(), 1) == " ") {
+      return parse_whole(line.substr(name.size()));
+    }
+  }
+  return std::nullopt;
+}
+
+void lower_by_group(std::optional<MemoryLimit>& least, const SystemFiles& files, const Cgroup& group) {
+  const auto lower_by_file = [&](std::string_view name) {
+    lower(least, files.number(fmt::format("{}/{}", group.folder, name)),
+          fmt::format("cgroup {} {}", group.folder, name));
+  };
+  if (group.version == Cgroup::Version::v2) {
+    lower_by_file("memory.max");
+    lower_by_file("memory.high");
+    return;
+  }
+  lower_by_file("memory.limit_in_bytes");
+  if (const auto stat = files.read(group.folder + "/memory.stat")) {
+    lower(least, stat_field(*stat, "hierarchical_memory_limit"),
+          fmt::format("cgroup {} hierarchical_memory_limit", group.folder));
+  }
+}
+
+}  // namespace
+
+std::optional<MemoryLimit> memory_limit(const SystemFiles& files) {
+  std::optional<MemoryLimit> least;
+  if (const auto machine = machine_memory(files)) {
+    least = MemoryLimit{.bytes = machine->total, .cause = "physical memory"};
+  }
+  for (const Cgroup& group : enclosing_cgroups(files, "memory")) lower_by_group(least, files, group);
+  return least;
+}
+
+}  // namespace qvl

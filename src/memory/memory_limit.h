@@ -1,0 +1,22 @@
+// How much memory this process may use at most, and why no more.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/system_files.h"
+
+namespace qvl {
+
+struct MemoryLimit {
+  uint64_t bytes = 0;
+  std::string cause;  ///< "physical memory", "cgroup /sys/fs/cgroup/jobs memory.max"
+};
+
+/// The least of the physical memory and the limits of every enclosing cgroup: memory.limit_in_bytes and
+/// memory.stat's hierarchical_memory_limit (which tells of ancestors that a container hides) of version 1,
+/// memory.max and memory.high of version 2. Swap is not counted. Nothing where the kernel tells none of them.
+std::optional<MemoryLimit> memory_limit(const SystemFiles& files);
+
+}  // namespace qvl

@@ -1,0 +1,65 @@
+// A source of memory that counts, and that refuses when a test wants it to. Only for tests.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+
+#include "base/error.h"
+#include "memory/system_memory.h"
+
+namespace qvl {
+
+/// Heap memory with an account of what is out. Thread-safe.
+class CountedMemory final : public SystemMemory {
+ public:
+  ~CountedMemory() override { QVL_CHECK(blocks_.empty()); }
+
+  enum class Failing { once, from_then_on };
+  /// The `n`-th call from now on, counted from 1, gets nothing.
+  void fail_at(uint64_t n, Failing failing) {
+    const std::lock_guard lock(mutex_);
+    fail_at_ = calls_ + n;
+    failing_ = failing;
+  }
+  void fail_never() {
+    const std::lock_guard lock(mutex_);
+    fail_at_ = 0;
+  }
+
+  std::byte* allocate(uint64_t bytes) noexcept override {
+    const std::lock_guard lock(mutex_);
+    ++calls_;
+    const bool fails = fail_at_ != 0 && (failing_ == Failing::once ? calls_ == fail_at_ : calls_ >= fail_at_);
+    if (fails) return nullptr;
+    std::byte* data = source_.allocate(bytes);
+    blocks_[data] = bytes;
+    bytes_ += bytes;
+    return data;
+  }
+  void release(std::byte* data, uint64_t bytes) noexcept override {
+    const std::lock_guard lock(mutex_);
+    const auto found = blocks_.find(data);
+    QVL_CHECK(found != blocks_.end() && found->second == bytes);
+    blocks_.erase(found);
+    bytes_ -= bytes;
+    source_.release(data, bytes);
+  }
+
+  uint64_t calls() const { return locked(calls_); }
+  uint64_t bytes() const { return locked(bytes_); }  ///< not released yet
+
+ private:
+  uint64_t locked(const uint64_t& value) const {
+    const std::lock_guard lock(mutex_);
+    return value;
+  }
+
+  mutable std::mutex mutex_;
+  HeapAndPages source_{HugePages::off};
+  std::map<std::byte*, uint64_t> blocks_;
+  uint64_t calls_ = 0, bytes_ = 0, fail_at_ = 0;
+  Failing failing_ = Failing::once;
+};
+
+}  // namespace qvl
