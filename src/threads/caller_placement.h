@@ -25,8 +25,6 @@ class CallerPlacement {
   /// Where somebody else has put the thread since place(), which is then where it belongs in the end. Nothing
   /// where it is in its place.
   std::optional<CpuSet> moved_to() const;
-  /// Whether the calling thread is the one this was made for.
-  bool is_this_thread() const { return this_thread_id() == thread_; }
   /// From now on the thread goes to `cpus` (not empty) when this ends.
   void return_to(const CpuSet& cpus) { affinity_ = cpus; }
 

@@ -14,7 +14,6 @@ TEST(CallerPlacement, puts_the_thread_back) {
     const CpuSet one{*own.begin()};
     {
       CallerPlacement placement;
-      EXPECT_TRUE(placement.is_this_thread());
       EXPECT_TRUE(placement.place(one));
       EXPECT_TRUE(placement.prioritise({.nice = priority.nice, .os_class = OsPriority::Class::batch}));
       EXPECT_EQ(this_thread_affinity(), one);

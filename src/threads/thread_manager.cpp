@@ -98,7 +98,8 @@ std::optional<std::string> ThreadManager::refresh_budget() {
   CpuBudget now = read_budget(permitted);
   std::optional<std::string> change;
   if (now != budget_) change = fmt::format("CPU budget: {} -> {}", budget_.cause, now.cause);
-  if (!change && !moved) return std::nullopt;
+  const bool has_all = compute_.size() == plan_.compute_threads;  // a refusal may have been for a moment
+  if (!change && !moved && has_all) return std::nullopt;
   budget_ = std::move(now);
   apply();
   return change;
@@ -135,9 +136,11 @@ void ThreadManager::prioritise() {
   const OsPriority compute{.nice = priority_.compute_nice,
                            .os_class = background ? OsPriority::Class::batch : own_priority_.os_class};
   const OsPriority task{.nice = priority_.task_nice, .os_class = own_priority_.os_class};
-  int refused = compute_.prioritise(compute) + io_.prioritise(task) + preprocess_.prioritise(task);
-  if (caller_ && !caller_->prioritise(compute)) ++refused;
+  const int refused = compute_.prioritise(compute) + io_.prioritise(task) + preprocess_.prioritise(task);
   note_refused(problems_, refused, "prioritise");
+  if (caller_ && !caller_->prioritise(compute)) {
+    problems_.push_back(fmt::format("the calling thread was not set to nice level {}", compute.nice));
+  }
 }
 
 ThreadStatus ThreadManager::status() const {

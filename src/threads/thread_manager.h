@@ -76,8 +76,9 @@ class ThreadManager {
   void adjust(const ThreadTarget& target);
 
   /// Reads affinity, cpuset, quota and online processors again and adapts to them; cheap enough for twice a
-  /// second. Returns "CPU budget: BEFORE -> NOW" where it has changed. Where nothing of the mask is left the
-  /// mask is ignored, as the kernel does, and `budget().cause` says so.
+  /// second. Compute threads that were refused are asked for again. Returns "CPU budget: BEFORE -> NOW" where
+  /// it has changed. Where nothing of the mask is left the mask is ignored, as the kernel does, and
+  /// `budget().cause` says so.
   std::optional<std::string> refresh_budget();
 
   /// Of the two task pools; afterwards they take no task.

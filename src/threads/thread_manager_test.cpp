@@ -288,6 +288,17 @@ TEST_F(ThreadManagerOnTwo, raises_compute_where_it_may_and_puts_the_caller_back)
   EXPECT_EQ(thread_priority(this_thread_id()), own);
 }
 
+TEST_F(ThreadManagerOnTwo, does_not_lower_a_caller_that_it_could_not_raise_again) {
+  without_right_to_raise([] {
+    const int own = thread_priority(this_thread_id()).nice;
+    ThreadManager manager({.num_compute_threads = 2, .policy = SchedulerPolicy::power_save});
+    const ThreadManager::CallerGuard guard(manager);
+    EXPECT_EQ(thread_priority(this_thread_id()).nice, own);
+    EXPECT_THAT(manager.status().problems,
+                ElementsAre(fmt::format("the calling thread was not set to nice level {}", own + 5)));
+  });
+}
+
 TEST_F(ThreadManagerOnTwo, lets_others_go_first_for_background_work_and_comes_back) {
   without_right_to_raise([] {
     ThreadManager manager({.num_compute_threads = 2});
@@ -334,6 +345,25 @@ TEST_F(ThreadManagerOnTwo, starts_with_what_threads_it_gets) {
   EXPECT_THAT(make(3).problems, ElementsAre(refused("io"), refused("preprocess")));
   EXPECT_THAT(make(4).problems, ElementsAre(refused("preprocess")));
   EXPECT_THAT(make(5).problems, IsEmpty());
+}
+
+TEST_F(ThreadManagerOnTwo, tries_again_to_start_compute_threads) {
+  FakeSystem system;
+  bool refuses = false;
+  const auto start = [&](std::function<void()> body) {
+    return (refuses ? refuse_after(0) : StartThread(start_thread))(std::move(body));
+  };
+  ThreadManager manager({.num_compute_threads = 2}, {.files = system.files(), .start = start});
+  manager.adjust({.most_compute_threads = 1});
+  refuses = true;
+  manager.adjust({});
+  EXPECT_EQ(manager.compute().size(), 1);
+  EXPECT_EQ(manager.refresh_budget(), std::nullopt);
+  EXPECT_EQ(manager.compute().size(), 1);
+  refuses = false;
+  EXPECT_EQ(manager.refresh_budget(), std::nullopt);
+  EXPECT_EQ(manager.compute().size(), 2);
+  EXPECT_THAT(manager.status().problems, IsEmpty());
 }
 
 TEST(ThreadManager, ends_its_task_pools_as_asked) {
