@@ -33,6 +33,8 @@ Ops::Ops(ThreadPool& pool, Isa isa) : pool_(pool), isa_(isa), worker_scratch_(un
 }
 
 void Ops::reserve_worker_scratch(int64_t floats) {
+  // The pool may have grown since the last step.
+  worker_scratch_.resize(std::max(worker_scratch_.size(), unsign(pool_.size())));
   for (Tensor& scratch : worker_scratch_) grow(scratch, floats);
 }
 

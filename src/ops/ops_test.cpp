@@ -133,6 +133,23 @@ TEST(Ops, norms_cover_every_row_and_feed_linear_layers) {
   }
 }
 
+TEST(Ops, follow_a_pool_that_grows) {
+  ThreadPool pool(1);
+  Ops ops(pool, best_isa());
+  const auto x = random_values(5000 * 8, 1);
+  const std::vector<float> weight(8, 1.0f);
+  const PackedWeight packed{.form = WeightForm::q8, .inputs = 8, .input_scale = weight.data()};
+  const auto quantised = [&] {
+    const LinearInput input =
+        ops.rms_norm_input({.x = x.data(), .rows = 5000, .weight = weight, .eps = 0, .y = nullptr}, packed);
+    return std::vector<int8_t>(input.quantised_x->main.values,
+                               input.quantised_x->main.values + 5000 * kGroup);
+  };
+  const auto alone = quantised();
+  ASSERT_EQ(pool.resize(4), 4);
+  EXPECT_EQ(quantised(), alone);
+}
+
 TEST(Ops, silu_joins_gate_and_up_of_every_row) {
   ThreadPool pool(2);
   Ops ops(pool, best_isa());

@@ -20,7 +20,7 @@ int granted_threads(int wanted) {
   if (wanted < 0 || wanted > kMaxThreads) {
     fail(ErrorCode::usage, "threads: found {}, expected 0 to {}", wanted, kMaxThreads);
   }
-  const int budget = std::min(cpu_budget(), kMaxThreads);
+  const int budget = std::min(cpu_budget().threads, kMaxThreads);
   return wanted == 0 ? budget : std::min(wanted, budget);
 }
 

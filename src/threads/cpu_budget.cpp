@@ -1,103 +1,123 @@
-// Affinity and cgroup quotas, read from the kernel.
 #include "threads/cpu_budget.h"
 
-#include <sched.h>
-
 #include <algorithm>
-#include <charconv>
 #include <cmath>
-#include <filesystem>
-#include <fstream>
-#include <optional>
-#include <sstream>
-#include <string>
+#include <map>
+#include <set>
+#include <tuple>
+#include <utility>
+
+#include "base/error.h"
+#include "threads/os_thread.h"
 
 namespace qvl {
 namespace {
 
-int affinity_count() {
-  // The set grows until the kernel's mask fits: machines with more than 1,024 processors exist.
-  for (int capacity = 1024; capacity <= 1 << 20; capacity *= 2) {
-    cpu_set_t* set = CPU_ALLOC(static_cast<size_t>(capacity));
-    if (set == nullptr) break;
-    size_t bytes = CPU_ALLOC_SIZE(static_cast<size_t>(capacity));
-    int count = ::sched_getaffinity(0, bytes, set) == 0 ? CPU_COUNT_S(bytes, set) : 0;
-    CPU_FREE(set);
-    if (count > 0) return count;
+std::optional<double> ratio(std::optional<int64_t> quota_us, std::optional<int64_t> period_us) {
+  if (!quota_us || !period_us || *quota_us <= 0 || *period_us <= 0) return std::nullopt;
+  return static_cast<double>(*quota_us) / static_cast<double>(*period_us);
+}
+
+// Version 2: "QUOTA PERIOD", or "max PERIOD" for none. Version 1: two files, the quota -1 for none.
+std::optional<double> group_quota(const SystemFiles& files, const Cgroup& group) {
+  if (group.version == Cgroup::Version::v1) {
+    return ratio(files.number(group.folder + "/cpu.cfs_quota_us"),
+                 files.number(group.folder + "/cpu.cfs_period_us"));
   }
-  return 1;
+  const std::string line = files.first_line(group.folder + "/cpu.max").value_or("");
+  const size_t space = line.find(' ');
+  if (space == std::string::npos) return std::nullopt;
+  return ratio(parse_whole(std::string_view(line).substr(0, space)),
+               parse_whole(std::string_view(line).substr(space)));
 }
 
-std::optional<std::string> first_line(const std::filesystem::path& path) {
-  std::ifstream file(path);
-  std::string line;
-  if (!std::getline(file, line)) return std::nullopt;
-  return line;
-}
+// Where a processor stands in the order of CpuBudget::cpus: the least tuple first.
+using Rank = std::tuple<int, int, int, int, int>;  // tier, -processors of the package, package, node, id
 
-// cgroup v2: cpu.max is "QUOTA PERIOD" or "max PERIOD".
-std::optional<double> quota_v2(const std::filesystem::path& folder) {
-  auto line = first_line(folder / "cpu.max");
-  if (!line) return std::nullopt;
-  std::istringstream fields(*line);
-  double quota = 0, period = 0;
-  if (!(fields >> quota >> period) || quota <= 0 || period <= 0) return std::nullopt;
-  return quota / period;
-}
-
-std::optional<double> positive_number(const std::string& text) {
-  double value = 0;
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (parsed.ec != std::errc() || value <= 0) return std::nullopt;
-  return value;
-}
-
-// cgroup v1: two files, -1 for no quota.
-std::optional<double> quota_v1(const std::filesystem::path& folder) {
-  auto quota = first_line(folder / "cpu.cfs_quota_us"), period = first_line(folder / "cpu.cfs_period_us");
-  if (!quota || !period) return std::nullopt;
-  const auto granted = positive_number(*quota), of = positive_number(*period);
-  if (!granted || !of) return std::nullopt;
-  return *granted / *of;
-}
-
-// The least quota of a group and all its ancestors below `root`.
-template <typename Read>
-double least_quota(const std::filesystem::path& root, std::filesystem::path group, Read read) {
-  double least = HUGE_VAL;
-  for (;;) {
-    if (auto quota = read(root / group.relative_path())) least = std::min(least, *quota);
-    if (!group.has_relative_path()) return least;
-    group = group.parent_path();
+std::vector<int> ordered(const std::vector<Cpu>& cpus) {
+  std::map<int, int> in_package;
+  for (const Cpu& cpu : cpus) ++in_package[cpu.package];
+  std::set<int> cores_taken;
+  std::vector<Rank> ranks;
+  for (const Cpu& cpu : cpus) {
+    const bool first_of_core = cores_taken.insert(cpu.core).second;
+    const int tier = !first_of_core ? 2 : cpu.kind == CpuKind::performance ? 0 : 1;
+    ranks.emplace_back(tier, -in_package[cpu.package], cpu.package, cpu.numa_node, cpu.id);
   }
+  std::sort(ranks.begin(), ranks.end());
+  std::vector<int> out;
+  for (const Rank& rank : ranks) out.push_back(std::get<4>(rank));
+  return out;
 }
 
-double cgroup_quota() {
-  double least = HUGE_VAL;
-  std::ifstream groups("/proc/self/cgroup");
-  for (std::string line; std::getline(groups, line);) {
-    size_t first = line.find(':'), second = line.find(':', first + 1);
-    if (second == std::string::npos) continue;
-    std::string controllers = line.substr(first + 1, second - first - 1);
-    std::filesystem::path group = line.substr(second + 1);
-    if (controllers.empty()) {
-      least = std::min(least, least_quota("/sys/fs/cgroup", group, quota_v2));
-    } else if (("," + controllers + ",").find(",cpu,") != std::string::npos) {
-      for (const char* root : {"/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct"}) {
-        least = std::min(least, least_quota(root, group, quota_v1));
-      }
-    }
-  }
-  return least;
+int threads_within(int cpus, const std::optional<CpuQuota>& quota) {
+  if (!quota || quota->cpus >= cpus) return cpus;
+  return std::max(1, static_cast<int>(std::floor(quota->cpus)));
+}
+
+std::string describe(const CpuBudget& budget, const CpuSet& permitted) {
+  std::string out =
+      fmt::format("{} {}: {} {} on {} {}", budget.threads, budget.threads == 1 ? "thread" : "threads",
+                  permitted.size() == 1 ? "CPU" : "CPUs", permitted.list(), budget.cores,
+                  budget.cores == 1 ? "core" : "cores");
+  if (budget.quota)
+    out += fmt::format(", quota {:.4g} of {}", budget.quota->cpus, printable(budget.quota->folder));
+  return out;
 }
 
 }  // namespace
 
-int cpu_budget() {
-  double quota = cgroup_quota();
-  int count = affinity_count();
-  if (quota < count) count = static_cast<int>(std::ceil(quota));
-  return std::max(count, 1);
+std::optional<CpuQuota> read_cpu_quota(const SystemFiles& files) {
+  std::optional<CpuQuota> least;
+  for (Cgroup& group : enclosing_cgroups(files, "cpu")) {
+    const auto quota = group_quota(files, group);
+    if (quota && (!least || *quota < least->cpus))
+      least = {.cpus = *quota, .folder = std::move(group.folder)};
+  }
+  return least;
+}
+
+std::optional<CpuSet> read_cpuset(const SystemFiles& files) {
+  for (const Cgroup& group : enclosing_cgroups(files, "cpuset")) {
+    const bool v1 = group.version == Cgroup::Version::v1;
+    const auto line =
+        files.first_line(group.folder + (v1 ? "/cpuset.effective_cpus" : "/cpuset.cpus.effective"));
+    auto cpus = line ? parse_cpu_list(*line) : std::nullopt;
+    if (cpus && !cpus->empty()) return cpus;
+  }
+  return std::nullopt;
+}
+
+CpuSet masked_affinity(const CpuSet& affinity, const std::optional<CpuSet>& mask) {
+  if (!mask) return affinity;
+  CpuSet out = affinity & *mask;
+  if (out.empty()) {
+    fail(ErrorCode::usage, "cpu_affinity_mask: found {}, expected at least one CPU of {} (CPUs {})",
+         mask->mask(), affinity.mask(), affinity.list());
+  }
+  return out;
+}
+
+CpuBudget make_cpu_budget(const Topology& topology, const CpuSet& permitted, std::optional<CpuQuota> quota) {
+  QVL_CHECK(!permitted.empty());
+  std::vector<Cpu> cpus;
+  std::set<int> cores;
+  for (int id : permitted) {
+    cpus.push_back(topology.find(id).value_or(Cpu{.id = id, .core = id}));
+    cores.insert(cpus.back().core);
+  }
+  CpuBudget out{.cpus = ordered(cpus),
+                .cores = static_cast<int>(cores.size()),
+                .threads = threads_within(permitted.size(), quota),
+                .quota = std::move(quota),
+                .cause = ""};
+  out.cause = describe(out, permitted);
+  return out;
+}
+
+CpuBudget cpu_budget(const SystemFiles& files) {
+  const CpuSet affinity = this_thread_affinity();
+  return make_cpu_budget(read_topology(files, affinity), affinity, read_cpu_quota(files));
 }
 
 }  // namespace qvl

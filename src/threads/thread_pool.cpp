@@ -1,15 +1,13 @@
 #include "threads/thread_pool.h"
 
 #include <algorithm>
-#include <system_error>
+#include <thread>
+#include <utility>
 
 #include "base/error.h"
 
 namespace qvl {
 namespace {
-
-// About 20 microseconds: as long as the steps between two products of one token take.
-constexpr int kAwakeTurns = 1500;
 
 // The gate of a loop: open while blocks may be left; below this bit, how many workers are inside.
 constexpr uint32_t kOpen = 1U << 31;
@@ -18,17 +16,6 @@ void pause() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
 #endif
-}
-
-// Waits until `value` is no longer `old`: awake for a while, then asleep.
-template <typename Value>
-Value wait_for_change(const std::atomic<Value>& value, Value old) {
-  for (int turn = 0; turn < kAwakeTurns; ++turn) {
-    if (const Value now = value.load(std::memory_order_acquire); now != old) return now;
-    pause();
-  }
-  value.wait(old, std::memory_order_acquire);
-  return value.load(std::memory_order_acquire);
 }
 
 }  // namespace
@@ -54,39 +41,79 @@ struct ThreadPool::Loop {
   }
 };
 
-ThreadPool::ThreadPool(int threads) {
-  QVL_CHECK(threads >= 1);
-  workers_.reserve(static_cast<size_t>(threads) - 1);
-  for (int worker = 1; worker < threads; ++worker) {
-    try {
-      workers_.emplace_back([this, worker] { work(worker); });
-    } catch (const std::system_error&) {
-      break;  // fewer threads compute the same result
-    }
+// Waits until `value` is no longer `old`: awake for a while, then asleep.
+template <typename Value>
+Value ThreadPool::wait_for_change(const std::atomic<Value>& value, Value old) const {
+  for (int turn = awake_turns(); turn > 0; --turn) {
+    if (const Value now = value.load(std::memory_order_acquire); now != old) return now;
+    pause();
   }
+  value.wait(old, std::memory_order_acquire);
+  return value.load(std::memory_order_acquire);
 }
 
-ThreadPool::~ThreadPool() {
-  generation_.fetch_or(1, std::memory_order_release);
-  generation_.notify_all();
-  for (auto& worker : workers_) worker.join();
+ThreadPool::ThreadPool(int threads, StartThread start) : group_("compute", std::move(start)) {
+  resize(threads);
+}
+
+ThreadPool::~ThreadPool() { resize(1); }
+
+int ThreadPool::resize(int threads) {
+  QVL_CHECK(threads >= 1);
+  const bool shrinks = threads < size();
+  workers_.store(threads, std::memory_order_relaxed);
+  if (shrinks) {
+    announce();
+    group_.join_from(threads - 1);
+  }
+  while (size() < threads) {
+    auto body = [this, worker = size(), seen = generation_.load(std::memory_order_relaxed)] {
+      work(worker, seen);
+    };
+    if (!group_.start(std::move(body))) break;  // fewer threads compute the same result
+  }
+  return size();
+}
+
+void ThreadPool::set_awake_turns(int turns) {
+  QVL_CHECK(turns >= 0);
+  awake_turns_.store(turns, std::memory_order_relaxed);
+}
+
+int ThreadPool::place(std::span<const CpuSet> places) {
+  if (places.empty()) return group_.place({});
+  return group_.place(std::vector<CpuSet>(places.begin() + 1, places.end()));
 }
 
 void ThreadPool::parallel_for(size_t count, size_t grain, Body body) {
   if (count == 0) return;
+  if (duty_.never_rests()) return run(count, grain, body);
+  const auto begin = std::chrono::steady_clock::now();
+  run(count, grain, body);
+  const auto rest = duty_.rest_after(std::chrono::steady_clock::now() - begin);
+  if (rest.count() == 0) return;
+  std::this_thread::sleep_for(rest);
+  rested_ += rest;
+}
+
+void ThreadPool::run(size_t count, size_t grain, Body body) {
   Loop loop{count, std::max<size_t>(grain, 1), static_cast<size_t>(size()), body};
-  if (workers_.empty() || count <= loop.grain) {
+  if (size() == 1 || count <= loop.grain) {
     loop.run(0);
     return;
   }
   loop_ = &loop;
   gate_.store(kOpen, std::memory_order_release);
-  generation_.fetch_add(2, std::memory_order_release);
-  generation_.notify_all();
+  announce();
   loop.run(0);
   // Every block is claimed. Workers that did not come (another program has their core) are not waited for.
   uint32_t inside = gate_.fetch_and(~kOpen, std::memory_order_acq_rel) & ~kOpen;
   while (inside != 0) inside = wait_for_change(gate_, inside);
+}
+
+void ThreadPool::announce() {
+  generation_.fetch_add(1, std::memory_order_release);
+  generation_.notify_all();
 }
 
 bool ThreadPool::enter() {
@@ -103,12 +130,11 @@ void ThreadPool::leave() {
   if (gate_.fetch_sub(1, std::memory_order_acq_rel) == 1) gate_.notify_one();
 }
 
-void ThreadPool::work(int worker) {
-  uint32_t seen = 0;
+void ThreadPool::work(int worker, uint32_t seen) {
   for (;;) {
     // A worker that starts late finds the generation moved on already, perhaps the gate closed again.
     seen = wait_for_change(generation_, seen);
-    if ((seen & 1) != 0) return;
+    if (worker >= workers_.load(std::memory_order_relaxed)) return;
     if (!enter()) continue;
     loop_->run(worker);
     leave();
