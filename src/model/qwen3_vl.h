@@ -9,7 +9,7 @@
 
 #include "files/model_files.h"
 #include "media/image.h"
-#include "model/forms.h"
+#include "optimizer/forms.h"
 #include "model/kv_cache.h"
 #include "model/positions.h"
 #include "model/text_decoder.h"

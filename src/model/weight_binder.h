@@ -8,7 +8,7 @@
 
 #include "files/model_files.h"
 #include "kernels/matmul/packed_weight.h"
-#include "model/forms.h"
+#include "optimizer/forms.h"
 #include "ops/weight_packer.h"
 
 namespace qvl {

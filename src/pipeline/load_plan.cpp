@@ -47,11 +47,6 @@ KvForm form_of(KvPrecision precision) {
   return KvForm::i16;
 }
 
-std::string_view name_of_choice(WeightChoice choice) {
-  constexpr std::string_view names[] = {"auto", "f32", "bf16", "q8", "q4"};
-  return names[static_cast<size_t>(choice)];
-}
-
 // The user's folder for caches: XDG Base Directory Specification 0.8.
 std::optional<std::filesystem::path> user_cache_folder() {
   if (auto folder = environment_variable("XDG_CACHE_HOME"); folder && folder->starts_with('/')) {
@@ -112,8 +107,8 @@ PackOptions pack_options(const LoadOptions& options, const ModelFiles& files) {
   const std::string vision = options.mmproj ? options.mmproj->string() : "";
   // Vision weights are packed as the instruction set wants them: each form keeps its own file.
   pack.cache_file = folder / fmt::format("{}-{:016x}-{}-{}-{}.packed", path.filename().string().substr(0, 80),
-                                         name_hash(path.string() + '\n' + vision), name_of_choice(forms.text),
-                                         name_of_choice(forms.vision), name_of(many_rows_form(forms.isa)));
+                                         name_hash(path.string() + '\n' + vision), name_of(forms.text),
+                                         name_of(forms.vision), name_of(many_rows_form(forms.isa)));
   return pack;
 }
 

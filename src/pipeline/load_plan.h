@@ -6,7 +6,7 @@
 
 #include "files/model_files.h"
 #include "kernels/isa.h"
-#include "model/forms.h"
+#include "optimizer/forms.h"
 #include "ops/weight_packer.h"
 #include "qvl/qvl.h"
 
