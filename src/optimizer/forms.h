@@ -28,6 +28,8 @@ struct ModelForms {
   WeightChoice vision = WeightChoice::f32;  ///< automatic: q8
   KvForm kv = KvForm::f32;
   Isa isa = Isa::scalar;
+
+  bool operator==(const ModelForms&) const = default;
 };
 
 /// Which of the two choices a weight follows.

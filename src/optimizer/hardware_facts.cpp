@@ -1,5 +1,8 @@
 #include "optimizer/hardware_facts.h"
 
+#include <sched.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <charconv>
 #include <set>
@@ -55,10 +58,24 @@ std::vector<int> read_cpu_list(const SystemFiles& files, std::string_view path) 
   return line ? parse_cpu_list(*line).value_or(std::vector<int>{}) : std::vector<int>{};
 }
 
+// What the kernel says where its file is hidden; the first 1024 processors are enough then.
+std::vector<int> affinity() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  std::vector<int> cpus;
+  if (::sched_getaffinity(0, sizeof set, &set) == 0) {
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+      if (CPU_ISSET(static_cast<size_t>(cpu), &set)) cpus.push_back(cpu);
+    }
+  }
+  if (cpus.empty()) cpus.push_back(0);
+  return cpus;
+}
+
 std::vector<CpuFacts> read_cpus(const SystemFiles& files) {
   const auto list = field_of(files.read("/proc/self/status"), "Cpus_allowed_list");
   std::vector<int> allowed = list ? parse_cpu_list(*list).value_or(std::vector<int>{}) : std::vector<int>{};
-  if (allowed.empty()) allowed = {0};
+  if (allowed.empty()) allowed = affinity();
   const std::vector<int> efficient = read_cpu_list(files, "/sys/devices/cpu_atom/cpus");
   std::vector<CpuFacts> cpus;
   for (int cpu : allowed) {
@@ -115,11 +132,9 @@ uint64_t read_memory(const SystemFiles& files) {
                              : std::nullopt;
   const auto bytes = kibibytes && *kibibytes > 0 ? checked_mul(static_cast<uint64_t>(*kibibytes), 1024)
                                                  : std::optional<uint64_t>();
-  if (!bytes) {
-    fail(ErrorCode::environment, "/proc/meminfo: MemTotal: found {}, expected a number of kB",
-         value ? printable(*value) : "nothing");
-  }
-  return *bytes;
+  if (bytes) return *bytes;
+  const long pages = ::sysconf(_SC_PHYS_PAGES), page_bytes = ::sysconf(_SC_PAGESIZE);
+  return pages > 0 && page_bytes > 0 ? static_cast<uint64_t>(pages) * static_cast<uint64_t>(page_bytes) : 0;
 }
 
 HugePages read_huge_pages(const SystemFiles& files) {

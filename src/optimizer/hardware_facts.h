@@ -47,9 +47,9 @@ struct HardwareFacts {
   uint64_t usable_memory() const;
 };
 
-/// Reads everything but `cache_free_bytes` and `measured`. What a kernel or a container hides is left at what
-/// harms least: one core for each processor, no quota, no huge pages. Throws Error{environment} where
-/// not even the size of the memory is told.
+/// Reads everything but `cache_free_bytes` and `measured`. What a kernel or a container hides is asked of the
+/// system by other means (processors, memory) or left at what harms least: each processor a core of its own,
+/// no quota, no huge pages.
 HardwareFacts read_hardware(const SystemFiles& files);
 
 /// Tells machines apart for which other choices may be right: processor, cores, memory in GiB, instruction

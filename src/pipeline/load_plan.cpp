@@ -65,12 +65,11 @@ uint64_t name_hash(const std::string& text) {
   return hash;
 }
 
-}  // namespace
-
-Isa chosen_isa(const LoadOptions& options) {
+// The instruction set that was asked for; nothing where none was.
+std::optional<Isa> asked_isa(const LoadOptions& options) {
   const auto variable = environment_variable("QVL_ISA");
   const std::string name = !options.isa.empty() ? options.isa : variable.value_or("");
-  if (name.empty()) return best_isa();
+  if (name.empty()) return std::nullopt;
   const auto isa = isa_named(name);
   if (!isa) {
     fail(ErrorCode::usage, "{}: found {}, expected one of {}", options.isa.empty() ? "QVL_ISA" : "isa",
@@ -80,14 +79,34 @@ Isa chosen_isa(const LoadOptions& options) {
     fail(ErrorCode::environment, "isa: {} is not supported by this processor, which has {}", name,
          name_of(best_isa()));
   }
-  return *isa;
+  return isa;
 }
+
+}  // namespace
+
+Isa chosen_isa(const LoadOptions& options) { return asked_isa(options).value_or(best_isa()); }
 
 ModelForms chosen_forms(const LoadOptions& options) {
   return {.text = choice_of(options.weights),
           .vision = choice_of(options.vision_weights),
           .kv = form_of(options.kv),
           .isa = chosen_isa(options)};
+}
+
+PlanWishes plan_wishes(const LoadOptions& options) {
+  const auto fixed = [](WeightPrecision precision) {
+    return precision == WeightPrecision::automatic ? std::nullopt : std::optional(choice_of(precision));
+  };
+  // 16 bits are what nobody had to ask for.
+  const auto kv = options.kv == KvPrecision::bits16 ? std::nullopt : std::optional(form_of(options.kv));
+  return {.isa = asked_isa(options),
+          .text = fixed(options.weights),
+          .vision = fixed(options.vision_weights),
+          .kv = kv};
+}
+
+std::filesystem::path cache_folder(const LoadOptions& options) {
+  return options.cache_folder ? *options.cache_folder : user_cache_folder().value_or("");
 }
 
 PackOptions pack_options(const LoadOptions& options, const ModelFiles& files) {
@@ -98,7 +117,7 @@ PackOptions pack_options(const LoadOptions& options, const ModelFiles& files) {
       listener({.stage = "pack", .fraction = share});
     };
   }
-  const auto folder = options.cache_folder ? *options.cache_folder : user_cache_folder().value_or("");
+  const auto folder = cache_folder(options);
   if (folder.empty()) return pack;
   std::error_code error;
   const auto path = std::filesystem::weakly_canonical(options.path, error);
