@@ -19,5 +19,6 @@ void add_pixels(CLI::App& app, Action& action);
 void add_inspect(CLI::App& app, Action& action);
 void add_eval(CLI::App& app, Action& action);
 void add_bench(CLI::App& app, Action& action);
+void add_plan(CLI::App& app, Action& action);
 
 }  // namespace qvl::cli

@@ -23,6 +23,7 @@ void add_commands(CLI::App& app, Action& action) {
   add_inspect(app, action);
   add_eval(app, action);
   add_bench(app, action);
+  add_plan(app, action);
 }
 
 // The command the arguments chose, or qvl itself.

@@ -27,13 +27,6 @@ std::optional<Number> parse(const std::string& text, Number min, Number max) {
   return value;
 }
 
-// A control character in a value must not break the one line of the message.
-std::string quoted(const std::string& text) {
-  std::string out = "\"";
-  for (char c : text.substr(0, 80)) out += static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? '?' : c;
-  return out + (text.size() > 80 ? "...\"" : "\"");
-}
-
 template <typename Number, typename Target>
 void add(CLI::App& command, const std::string& name, Target& target, Range<Number> range) {
   const std::string kind = std::is_floating_point_v<Number> ? "a number" : "an integer";
@@ -79,6 +72,13 @@ void add_choice(CLI::App& command, const std::string& name, Value& target,
 
 }  // namespace
 
+std::string quoted(const std::string& text) {
+  // A control character in a value must not break the one line of the message.
+  std::string out = "\"";
+  for (char c : text.substr(0, 80)) out += static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? '?' : c;
+  return out + (text.size() > 80 ? "...\"" : "\"");
+}
+
 void add_integer(CLI::App& command, const std::string& name, int64_t& target, Range<int64_t> range) {
   add<int64_t>(command, name, target, range);
 }
@@ -122,7 +122,9 @@ LoadOptions ModelArgs::load_options() const {
   LoadOptions options;
   options.path = path;
   options.mmproj = mmproj_path();
-  options.threads = static_cast<int>(threads);
+  options.system = config.config();
+  if (threads > 0) options.system.num_compute_threads = threads;
+  options.threads = static_cast<int>(options.system.num_compute_threads);
   options.weights = weights;
   options.vision_weights = vision_weights;
   options.kv = kv;
@@ -167,6 +169,9 @@ void add_model(CLI::App& command, ModelArgs& args) {
   add_text(command, "--isa", args.isa, "instruction set of the kernels: scalar, avx2, avxvnni or avx512")
       ->type_name("NAME");
   command.add_option("--cache", args.cache, "folder that keeps packed weights, or off")->type_name("FOLDER");
+  add_config(command, args.config);
+  // Two names of one field.
+  command.get_option("--threads")->excludes("--num-compute-threads");
 }
 
 Turn MediaArgs::turn(std::string text) const {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "config_options.h"
 #include "qvl/qvl.h"
 
 namespace qvl::cli {
@@ -29,6 +30,9 @@ void add_seed(CLI::App& command, std::optional<uint64_t>& target);
 void add_number(CLI::App& command, const std::string& name, std::optional<double>& target,
                 Range<double> range);
 
+/// A value as messages show it: in quotes, cut where it is long, on one line.
+std::string quoted(const std::string& text);
+
 /// "1,2,3". Throws Error{usage} that begins with `name`.
 std::vector<int32_t> parse_tokens(const std::string& name, const std::string& text);
 /// The same of other numbers of 0 or more, `expected` in the message.
@@ -41,12 +45,15 @@ struct ModelArgs {
   KvPrecision kv = KvPrecision::bits16;
   std::string isa = {};
   std::optional<std::string> cache = {};
+  ConfigArgs config = {};
 
+  /// Throws Error{usage} for the file of --config.
   LoadOptions load_options() const;
   std::optional<std::filesystem::path> mmproj_path() const;
 };
 void add_model_files(CLI::App& command, ModelArgs& args);  ///< --model, --mmproj
-void add_model(CLI::App& command, ModelArgs& args);        ///< and --threads
+/// And how it is computed: --threads, --weights, ..., --config with an option for each of its fields.
+void add_model(CLI::App& command, ModelArgs& args);
 
 struct MediaArgs {
   std::vector<std::string> images = {}, videos = {};

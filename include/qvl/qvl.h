@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "qvl/error.h"
+#include "qvl/system_config.h"
 
 namespace qvl {
 
@@ -57,7 +58,8 @@ struct LoadOptions {
   /// Folder for packed weights, so that they are packed once; empty: none. Unset: $XDG_CACHE_HOME/qvl or
   /// ~/.cache/qvl. Small models are packed at each start.
   std::optional<std::filesystem::path> cache_folder = {};
-  ProgressListener progress = {};  ///< may be empty
+  SystemOptimizationConfig system = {};  ///< how the machine may be used
+  ProgressListener progress = {};        ///< may be empty
 };
 
 /// Unset fields take the checkpoint's generation_config.json.

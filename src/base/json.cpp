@@ -1,5 +1,6 @@
 #include "base/json.h"
 
+#include <algorithm>
 #include <optional>
 #include <set>
 #include <type_traits>
@@ -7,6 +8,16 @@
 
 namespace qvl {
 namespace {
+
+// Where the byte at `position`, counted from 0, is.
+std::string place_of(std::string_view text, size_t position, JsonPlace place) {
+  if (place == JsonPlace::byte) return fmt::format("byte {}", position);
+  const std::string_view before = text.substr(0, position);
+  const size_t line_end = before.rfind('\n');
+  const size_t line_begin = line_end == std::string_view::npos ? 0 : line_end + 1;
+  return fmt::format("line {}, column {}", 1 + std::count(before.begin(), before.end(), '\n'),
+                     before.size() - line_begin + 1);
+}
 
 // Builds a document while refusing what the library accepts by default: deep nesting, duplicate keys, and
 // more values than memory should hold. Entries of a stream are built one at a time.
@@ -18,8 +29,9 @@ class StrictReader {
  public:
   using String = typename Document::string_t;
 
-  StrictReader(Document& document, const JsonSource& source, std::span<const JsonStream> streams)
-      : source_(source), streams_(streams), builder_(document) {}
+  StrictReader(Document& document, std::string_view text, const JsonSource& source,
+               std::span<const JsonStream> streams)
+      : text_(text), source_(source), streams_(streams), builder_(document) {}
 
   bool null() {
     return add([](Builder& to) { return to.null(); });
@@ -75,7 +87,10 @@ class StrictReader {
 
   template <typename Exception>
   bool parse_error(size_t position, const std::string& token, const Exception& error) {
-    fail(source_.code, "{}: byte {}: {}", source_.name, position, json_problem(token, error));
+    // The library counts the byte it stopped at from 1.
+    const size_t shown = source_.place == JsonPlace::line && position > 0 ? position - 1 : position;
+    fail(source_.code, "{}: {}: {}", source_.name, place_of(text_, shown, source_.place),
+         json_problem(token, error));
   }
 
  private:
@@ -141,6 +156,7 @@ class StrictReader {
     return more;
   }
 
+  std::string_view text_;
   const JsonSource& source_;
   std::span<const JsonStream> streams_;
   Builder builder_;
@@ -162,10 +178,11 @@ template <typename Document>
 Document parse(std::string_view text, const JsonSource& source, std::span<const JsonStream> streams) {
   // The library takes a NUL byte for the end of the text.
   if (const size_t nul = text.find('\0'); nul != std::string_view::npos) {
-    fail(source.code, "{}: byte {}: a NUL byte, expected JSON text", source.name, nul);
+    fail(source.code, "{}: {}: a NUL byte, expected JSON text", source.name,
+         place_of(text, nul, source.place));
   }
   Document document;
-  StrictReader<Document> reader(document, source, streams);
+  StrictReader<Document> reader(document, text, source, streams);
   Document::sax_parse(text.begin(), text.end(), &reader);
   return document;
 }

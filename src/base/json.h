@@ -16,12 +16,19 @@ namespace qvl {
 using Json = nlohmann::json;
 using OrderedJson = nlohmann::ordered_json;  ///< keeps the order of keys, as the chat template needs
 
+/// How messages tell where malformed text is.
+enum class JsonPlace {
+  byte,  ///< "byte 36": of files that programs write
+  line,  ///< "line 2, column 5" (bytes of the line): of files that people write
+};
+
 /// What a parse refuses, and under whose name and code.
 struct JsonSource {
   std::string name;  ///< the file or field, for the message
   ErrorCode code = ErrorCode::model_file;
   int max_depth = 64;
   size_t max_values = 200'000;  ///< a value takes a hundred bytes of memory, but two in the text
+  JsonPlace place = JsonPlace::byte;
 };
 
 /// A large object or array of a document, handed out entry by entry while it is read instead of being kept.
@@ -33,7 +40,7 @@ struct JsonStream {
   std::function<void(const std::string& key, const Json& value)> entry;
 };
 
-/// Parses one JSON document. Throws Error "NAME: byte N: what" for malformed text, invalid UTF-8, duplicate
+/// Parses one JSON document. Throws Error "NAME: PLACE: what" for malformed text, invalid UTF-8, duplicate
 /// keys, trailing bytes other than white space, nesting beyond max_depth, and more than max_values values, in
 /// the document without its streams or in one entry of them. What is streamed is left empty in the document.
 Json parse_json(std::string_view text, const JsonSource& source, std::span<const JsonStream> streams = {});

@@ -46,6 +46,16 @@ TEST(ParseJson, names_the_byte_of_malformed_text) {
   EXPECT_EQ(parse_message("[1e400]"), "config.json: byte 6: the number 1e400 is too large");
 }
 
+TEST(ParseJson, names_line_and_column_where_people_write_the_file) {
+  const JsonSource by_line{.name = "config.json", .place = JsonPlace::line};
+  const auto message = [&](std::string_view text) { return message_of([&] { parse_json(text, by_line); }); };
+  EXPECT_THAT(message("{\n  \"a\": }"), StartsWith("config.json: line 2, column 8: syntax error"));
+  EXPECT_THAT(message("x"), StartsWith("config.json: line 1, column 1: syntax error"));
+  EXPECT_THAT(message("{\r\n\r\n  ]"), StartsWith("config.json: line 3, column 3: syntax error"));
+  EXPECT_EQ(message(std::string("{}\n\0", 4)),
+            "config.json: line 2, column 1: a NUL byte, expected JSON text");
+}
+
 TEST(ParseJson, refuses_duplicate_keys_at_any_level) {
   EXPECT_EQ(parse_message(R"({"a": {"k": 1, "k": 2}})"), "config.json: duplicate key \"k\"");
   EXPECT_NO_THROW(parse_json(R"([{"k": 1}, {"k": 2}])", source));

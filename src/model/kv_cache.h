@@ -6,7 +6,7 @@
 
 #include "files/model_config.h"
 #include "kernels/attention/kv_block.h"
-#include "model/forms.h"
+#include "optimizer/forms.h"
 #include "tensor/tensor.h"
 
 namespace qvl {

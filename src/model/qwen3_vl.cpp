@@ -20,8 +20,7 @@ uint64_t packed_addresses(const TensorSource& source) {
 
 // Blocks of keys hold heads of an even width up to their bound; other models keep float32.
 KvForm kv_form(const TextConfig& config, KvForm wanted) {
-  const bool fits = config.head_dim % 2 == 0 && config.head_dim <= kMaxBlockedWidth;
-  return fits ? wanted : KvForm::f32;
+  return fits_blocks(config.head_dim) ? wanted : KvForm::f32;
 }
 
 }  // namespace

@@ -9,7 +9,6 @@
 
 #include "files/model_files.h"
 #include "media/image.h"
-#include "model/forms.h"
 #include "model/kv_cache.h"
 #include "model/positions.h"
 #include "model/text_decoder.h"
@@ -17,6 +16,7 @@
 #include "model/vision_tower.h"
 #include "ops/ops.h"
 #include "ops/weight_packer.h"
+#include "optimizer/forms.h"
 #include "tensor/tensor.h"
 
 namespace qvl {

@@ -4,12 +4,10 @@
 
 #include "base/error.h"
 #include "model/vision_positions.h"
+#include "optimizer/forms.h"
 
 namespace qvl {
 namespace {
-
-constexpr int64_t mlp_rows =
-    1024;  // rows of the MLP computed together: bounds its scratch for large pictures
 
 uint64_t u(int64_t value) {
   QVL_CHECK(value >= 0);
@@ -25,7 +23,7 @@ VisionTower::VisionTower(const VisionConfig& config, WeightBinder& binder) : con
   for (int64_t i = 0; i < config.depth; ++i) blocks_.push_back(bind_block(i, binder));
   const bool quantised = !blocks_.empty() && !blocks_.front().qkv.parts.empty() &&
                          blocks_.front().qkv.reader().form != WeightForm::stored;
-  integer_attention_ = quantised && config.head_dim() % 2 == 0 && config.head_dim() <= kMaxBlockedWidth;
+  integer_attention_ = quantised && fits_blocks(config.head_dim());
   merger_ = bind_merger("model.visual.merger", u(config.hidden_size), binder);
   for (size_t i = 0; i < config.deepstack_visual_indexes.size(); ++i) {
     deepstack_.push_back(bind_merger(fmt::format("model.visual.deepstack_merger_list.{}", i),
@@ -189,11 +187,11 @@ void VisionTower::attend_blocked(const VisionRun& run, float* qkv, float* out, O
 // x += fc2(gelu(fc1(norm2(x))))
 void VisionTower::mlp(const Block& block, VisionRun& run, Ops& ops) const {
   const int64_t hidden = config_.hidden_size, rows = run.grid.patches();
-  const int64_t share = std::min(rows, mlp_rows);
+  const int64_t share = std::min(rows, kVisionMlpRows);
   float* normed = ops.scratch(Ops::Slot::rows, share * hidden);
   float* inner = ops.scratch(Ops::Slot::wide, share * config_.intermediate_size);
-  for (int64_t first = 0; first < rows; first += mlp_rows) {
-    const int64_t count = std::min(mlp_rows, rows - first);
+  for (int64_t first = 0; first < rows; first += kVisionMlpRows) {
+    const int64_t count = std::min(kVisionMlpRows, rows - first);
     float* x = run.x.row(u(first));
     const LinearInput input = ops.layer_norm_input({.x = x,
                                                     .rows = count,

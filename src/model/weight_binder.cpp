@@ -71,9 +71,8 @@ Linear WeightBinder::joined(const std::vector<LinearPart>& parts, uint64_t input
   if (views.size() < parts.size()) return {};
   Linear layer;
   if (choice == WeightChoice::q8 || choice == WeightChoice::q4) {
-    const WeightForm eight = is_vision(parts.front().name) ? many_rows_form(forms_.isa) : WeightForm::q8;
-    layer.parts.push_back(
-        packer_.add(std::move(views), choice == WeightChoice::q8 ? eight : WeightForm::q4, rest_rule));
+    const WeightPlace place = is_vision(parts.front().name) ? WeightPlace::vision : WeightPlace::text;
+    layer.parts.push_back(packer_.add(std::move(views), packed_form(choice, place, forms_.isa), rest_rule));
     return layer;
   }
   for (const TensorView& part : views) {
@@ -90,13 +89,8 @@ bool WeightBinder::wants_fine_inputs(const std::string& name, DType stored) cons
 }
 
 WeightChoice WeightBinder::choice_for(const std::string& name, DType stored) const {
-  const bool vision = is_vision(name);
-  const WeightChoice choice = vision ? forms_.vision : forms_.text;
-  if (choice != WeightChoice::automatic) return choice;
-  if (vision) return WeightChoice::q8;
-  // Finer block formats would lose what their files paid for; those with offsets do not fit q4's levels.
-  const bool finer = stored == DType::q8_0 || stored == DType::q6_k || stored == DType::q5_k;
-  return finer || stored == DType::q4_k ? WeightChoice::q8 : WeightChoice::q4;
+  return is_vision(name) ? resolved(forms_.vision, WeightPlace::vision, stored)
+                         : resolved(forms_.text, WeightPlace::text, stored);
 }
 
 Linear WeightBinder::linear_with_bias(const std::string& name, uint64_t outputs, uint64_t inputs) {

@@ -8,8 +8,8 @@
 
 #include "files/model_files.h"
 #include "kernels/matmul/packed_weight.h"
-#include "model/forms.h"
 #include "ops/weight_packer.h"
+#include "optimizer/forms.h"
 
 namespace qvl {
 

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "ops/machine_peaks.h"
+#include "optimizer/work.h"
 #include "pipeline/runtime.h"
 #include "pipeline/stopwatch.h"
 
@@ -64,26 +65,6 @@ PatchedMedia random_picture(int64_t size, const VisionConfig& config) {
   std::uniform_real_distribution<float> pixel(-1, 1);
   for (float& value : media.pixels.values()) value = pixel(random);
   return media;
-}
-
-// Multiplications and additions of one picture; norms and pointwise functions are not counted.
-double encode_ops(int64_t patches, const VisionConfig& config) {
-  const auto hidden = static_cast<double>(config.hidden_size), n = static_cast<double>(patches);
-  const double block = 4 * hidden * hidden + 2 * hidden * static_cast<double>(config.intermediate_size);
-  const auto merged = static_cast<double>(config.merged_width());
-  const double merger = merged * merged + merged * static_cast<double>(config.out_hidden_size);
-  const double mergers = 1 + static_cast<double>(config.deepstack_visual_indexes.size());
-  const auto depth = static_cast<double>(config.depth);
-  const double linear = static_cast<double>(config.patch_values()) * hidden + depth * block +
-                        mergers * merger * hidden / merged;
-  return 2 * n * linear + depth * 4 * hidden * n * n;
-}
-
-double layer_weights(const TextConfig& config) {
-  const auto hidden = static_cast<double>(config.hidden_size);
-  const auto attention = static_cast<double>(2 * config.query_width() + 2 * config.kv_width());
-  return hidden * (attention + 3 * static_cast<double>(config.intermediate_size)) *
-         static_cast<double>(config.num_hidden_layers);
 }
 
 // A sequence that grows by random tokens.
@@ -196,12 +177,13 @@ class Benchmark {
     const VisionConfig& vision = runtime_.files.config.vision;
     const PatchedMedia picture = random_picture(size, vision);
     const int64_t patches = picture.grid.patches();
+    const VisionWork work = vision_work(vision, patches);
     return {.size = size,
             .patches = patches,
             .seconds = measure(
                 options_.repeat, [&] { runtime_.network.encode(picture, runtime_.ops, {}); },
                 [](double seconds) { return seconds; }),
-            .gop = encode_ops(patches, vision) / 1e9};
+            .gop = (work.linear + work.attention) / 1e9};
   }
 
   void first_token(BenchmarkReport& report) {

@@ -47,11 +47,6 @@ KvForm form_of(KvPrecision precision) {
   return KvForm::i16;
 }
 
-std::string_view name_of_choice(WeightChoice choice) {
-  constexpr std::string_view names[] = {"auto", "f32", "bf16", "q8", "q4"};
-  return names[static_cast<size_t>(choice)];
-}
-
 // The user's folder for caches: XDG Base Directory Specification 0.8.
 std::optional<std::filesystem::path> user_cache_folder() {
   if (auto folder = environment_variable("XDG_CACHE_HOME"); folder && folder->starts_with('/')) {
@@ -70,12 +65,11 @@ uint64_t name_hash(const std::string& text) {
   return hash;
 }
 
-}  // namespace
-
-Isa chosen_isa(const LoadOptions& options) {
+// The instruction set that was asked for; nothing where none was.
+std::optional<Isa> asked_isa(const LoadOptions& options) {
   const auto variable = environment_variable("QVL_ISA");
   const std::string name = !options.isa.empty() ? options.isa : variable.value_or("");
-  if (name.empty()) return best_isa();
+  if (name.empty()) return std::nullopt;
   const auto isa = isa_named(name);
   if (!isa) {
     fail(ErrorCode::usage, "{}: found {}, expected one of {}", options.isa.empty() ? "QVL_ISA" : "isa",
@@ -85,14 +79,34 @@ Isa chosen_isa(const LoadOptions& options) {
     fail(ErrorCode::environment, "isa: {} is not supported by this processor, which has {}", name,
          name_of(best_isa()));
   }
-  return *isa;
+  return isa;
 }
+
+}  // namespace
+
+Isa chosen_isa(const LoadOptions& options) { return asked_isa(options).value_or(best_isa()); }
 
 ModelForms chosen_forms(const LoadOptions& options) {
   return {.text = choice_of(options.weights),
           .vision = choice_of(options.vision_weights),
           .kv = form_of(options.kv),
           .isa = chosen_isa(options)};
+}
+
+PlanWishes plan_wishes(const LoadOptions& options) {
+  const auto fixed = [](WeightPrecision precision) {
+    return precision == WeightPrecision::automatic ? std::nullopt : std::optional(choice_of(precision));
+  };
+  // 16 bits are what nobody had to ask for.
+  const auto kv = options.kv == KvPrecision::bits16 ? std::nullopt : std::optional(form_of(options.kv));
+  return {.isa = asked_isa(options),
+          .text = fixed(options.weights),
+          .vision = fixed(options.vision_weights),
+          .kv = kv};
+}
+
+std::filesystem::path cache_folder(const LoadOptions& options) {
+  return options.cache_folder ? *options.cache_folder : user_cache_folder().value_or("");
 }
 
 PackOptions pack_options(const LoadOptions& options, const ModelFiles& files) {
@@ -103,7 +117,7 @@ PackOptions pack_options(const LoadOptions& options, const ModelFiles& files) {
       listener({.stage = "pack", .fraction = share});
     };
   }
-  const auto folder = options.cache_folder ? *options.cache_folder : user_cache_folder().value_or("");
+  const auto folder = cache_folder(options);
   if (folder.empty()) return pack;
   std::error_code error;
   const auto path = std::filesystem::weakly_canonical(options.path, error);
@@ -112,8 +126,8 @@ PackOptions pack_options(const LoadOptions& options, const ModelFiles& files) {
   const std::string vision = options.mmproj ? options.mmproj->string() : "";
   // Vision weights are packed as the instruction set wants them: each form keeps its own file.
   pack.cache_file = folder / fmt::format("{}-{:016x}-{}-{}-{}.packed", path.filename().string().substr(0, 80),
-                                         name_hash(path.string() + '\n' + vision), name_of_choice(forms.text),
-                                         name_of_choice(forms.vision), name_of(many_rows_form(forms.isa)));
+                                         name_hash(path.string() + '\n' + vision), name_of(forms.text),
+                                         name_of(forms.vision), name_of(many_rows_form(forms.isa)));
   return pack;
 }
 

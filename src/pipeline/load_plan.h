@@ -6,8 +6,9 @@
 
 #include "files/model_files.h"
 #include "kernels/isa.h"
-#include "model/forms.h"
 #include "ops/weight_packer.h"
+#include "optimizer/forms.h"
+#include "optimizer/plan.h"
 #include "qvl/qvl.h"
 
 namespace qvl {
@@ -17,6 +18,12 @@ namespace qvl {
 Isa chosen_isa(const LoadOptions& options);
 
 ModelForms chosen_forms(const LoadOptions& options);
+
+/// What of `options` and QVL_ISA fixes a choice of the optimizer. Throws as chosen_isa().
+PlanWishes plan_wishes(const LoadOptions& options);
+
+/// Where packed weights and measurements are kept; empty: nowhere.
+std::filesystem::path cache_folder(const LoadOptions& options);
 
 /// Where the packed weights of the checkpoint are kept. Without a folder of the user's nothing is.
 PackOptions pack_options(const LoadOptions& options, const ModelFiles& files);

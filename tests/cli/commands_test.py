@@ -5,7 +5,7 @@ import unittest
 
 from program import IMAGE, MODEL, OTHER_IMAGE, VIDEO, ProgramTest, read_npy
 
-COMMANDS = ["run", "chat", "logits", "tokenize", "detokenize", "pixels", "inspect", "eval", "bench"]
+COMMANDS = ["run", "chat", "logits", "tokenize", "detokenize", "pixels", "inspect", "eval", "bench", "plan"]
 
 
 class Help(ProgramTest):

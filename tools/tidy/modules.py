@@ -7,7 +7,8 @@ from tree import Finding
 
 CALL = re.compile(r"qvl_module\s*\(([^)]*)\)")
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
-PUBLIC_FOR_ALL = "qvl/error.h"
+# Plain data that modules share with applications.
+PUBLIC_FOR_ALL = ("qvl/error.h", "qvl/system_config.h", "qvl/config_fields.h", "qvl/plan_report.h")
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ def why_not(source, target, modules, bracket):
     if module is not None:
         if owner == "qvl":
             last = list(modules)[-1]
-            if target != PUBLIC_FOR_ALL and module != last:
-                return f"only {last} implements the public headers; others may include {PUBLIC_FOR_ALL} alone"
+            if target not in PUBLIC_FOR_ALL and module != last:
+                return f"only {last} implements the public headers; others may include {', '.join(PUBLIC_FOR_ALL)} alone"
         elif owner in modules:
             if owner != module and owner not in modules[module].uses:
                 return f"{module} may not use {owner} (it uses: {', '.join(modules[module].uses) or 'nothing'})"

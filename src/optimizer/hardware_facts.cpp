@@ -1,0 +1,190 @@
+#include "optimizer/hardware_facts.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+#include <string_view>
+#include <utility>
+
+#include "base/checked.h"
+#include "base/error.h"
+
+namespace qvl {
+namespace {
+
+// Linux can have as many; a longer list is not believed.
+constexpr int64_t kMostCpus = 8192;
+// A cgroup of version 1 without a limit holds a number near the largest there is.
+constexpr int64_t kNoLimitBytes = int64_t{1} << 60;
+
+// The value of a line "NAME<blank or tab>: VALUE", without white space around it.
+std::optional<std::string> field_of(const std::optional<std::string>& text, std::string_view name) {
+  if (!text) return std::nullopt;
+  constexpr std::string_view blank = " \t";
+  for (std::string_view rest = *text; !rest.empty();) {
+    std::string_view line = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
+    if (!line.starts_with(name)) continue;
+    line.remove_prefix(name.size());
+    line.remove_prefix(std::min(line.find_first_not_of(blank), line.size()));
+    if (!line.starts_with(':')) continue;
+    line.remove_prefix(1);
+    line.remove_prefix(std::min(line.find_first_not_of(blank), line.size()));
+    return std::string(line.substr(0, line.find_last_not_of(blank) + 1));
+  }
+  return std::nullopt;
+}
+
+// A list of processors as the kernel writes it: "0-3,8". Nothing where it is none.
+std::optional<std::vector<int>> parse_cpu_list(std::string_view text) {
+  std::vector<int> cpus;
+  while (!text.empty()) {
+    const std::string_view item = text.substr(0, text.find(','));
+    text.remove_prefix(std::min(item.size() + 1, text.size()));
+    const size_t dash = item.find('-');
+    const auto first = parse_whole(item.substr(0, dash));
+    const auto last = dash == std::string_view::npos ? first : parse_whole(item.substr(dash + 1));
+    if (!first || !last || *first < 0 || *last < *first || *last >= kMostCpus) return std::nullopt;
+    for (int64_t cpu = *first; cpu <= *last; ++cpu) cpus.push_back(static_cast<int>(cpu));
+  }
+  return cpus;
+}
+
+std::vector<int> read_cpu_list(const SystemFiles& files, std::string_view path) {
+  const auto line = files.first_line(path);
+  return line ? parse_cpu_list(*line).value_or(std::vector<int>{}) : std::vector<int>{};
+}
+
+// What the kernel says where its file is hidden; the first 1024 processors are enough then.
+std::vector<int> affinity() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  std::vector<int> cpus;
+  if (::sched_getaffinity(0, sizeof set, &set) == 0) {
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+      if (CPU_ISSET(static_cast<size_t>(cpu), &set)) cpus.push_back(cpu);
+    }
+  }
+  if (cpus.empty()) cpus.push_back(0);
+  return cpus;
+}
+
+std::vector<CpuFacts> read_cpus(const SystemFiles& files) {
+  const auto list = field_of(files.read("/proc/self/status"), "Cpus_allowed_list");
+  std::vector<int> allowed = list ? parse_cpu_list(*list).value_or(std::vector<int>{}) : std::vector<int>{};
+  if (allowed.empty()) allowed = affinity();
+  const std::vector<int> efficient = read_cpu_list(files, "/sys/devices/cpu_atom/cpus");
+  std::vector<CpuFacts> cpus;
+  for (int cpu : allowed) {
+    const auto siblings =
+        read_cpu_list(files, fmt::format("/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list", cpu));
+    const bool slow = std::find(efficient.begin(), efficient.end(), cpu) != efficient.end();
+    cpus.push_back({.cpu = cpu,
+                    .core = siblings.empty() ? cpu : siblings.front(),
+                    .kind = slow ? CpuFacts::Kind::efficiency : CpuFacts::Kind::performance});
+  }
+  return cpus;
+}
+
+// Of version 1 two files, of version 2 one: "QUOTA PERIOD". A quota that is none ("max", -1) is no number
+// above 0.
+std::optional<double> quota_of(const SystemFiles& files, const Cgroup& group) {
+  std::optional<int64_t> quota, period;
+  if (group.version == Cgroup::Version::v1) {
+    quota = files.number(group.folder + "/cpu.cfs_quota_us");
+    period = files.number(group.folder + "/cpu.cfs_period_us");
+  } else if (const auto line = files.first_line(group.folder + "/cpu.max")) {
+    const size_t blank = std::min(line->find(' '), line->size());
+    quota = parse_whole(std::string_view(*line).substr(0, blank));
+    period = parse_whole(std::string_view(*line).substr(blank));
+  }
+  if (!quota || !period || *quota <= 0 || *period <= 0) return std::nullopt;
+  return static_cast<double>(*quota) / static_cast<double>(*period);
+}
+
+std::optional<double> read_quota(const SystemFiles& files) {
+  std::optional<double> least;
+  for (const Cgroup& group : enclosing_cgroups(files, "cpu")) {
+    if (const auto quota = quota_of(files, group)) least = std::min(least.value_or(*quota), *quota);
+  }
+  return least;
+}
+
+std::optional<uint64_t> read_memory_limit(const SystemFiles& files) {
+  std::optional<uint64_t> least;
+  for (const Cgroup& group : enclosing_cgroups(files, "memory")) {
+    const bool first = group.version == Cgroup::Version::v1;
+    const auto limit = files.number(group.folder + (first ? "/memory.limit_in_bytes" : "/memory.max"));
+    if (!limit || *limit <= 0 || *limit >= kNoLimitBytes) continue;
+    const auto bytes = static_cast<uint64_t>(*limit);
+    least = std::min(least.value_or(bytes), bytes);
+  }
+  return least;
+}
+
+uint64_t read_memory(const SystemFiles& files) {
+  const auto value = field_of(files.read("/proc/meminfo"), "MemTotal");
+  const auto kibibytes = value && value->ends_with(" kB")
+                             ? parse_whole(std::string_view(*value).substr(0, value->size() - 3))
+                             : std::nullopt;
+  const auto bytes = kibibytes && *kibibytes > 0 ? checked_mul(static_cast<uint64_t>(*kibibytes), 1024)
+                                                 : std::optional<uint64_t>();
+  if (bytes) return *bytes;
+  const long pages = ::sysconf(_SC_PHYS_PAGES), page_bytes = ::sysconf(_SC_PAGESIZE);
+  return pages > 0 && page_bytes > 0 ? static_cast<uint64_t>(pages) * static_cast<uint64_t>(page_bytes) : 0;
+}
+
+HugePages read_huge_pages(const SystemFiles& files) {
+  const auto line = files.first_line("/sys/kernel/mm/transparent_hugepage/enabled");
+  if (!line) return HugePages::never;
+  if (line->find("[always]") != std::string::npos) return HugePages::always;
+  return line->find("[madvise]") != std::string::npos ? HugePages::on_advice : HugePages::never;
+}
+
+// The mean of the last minute: this process has only just begun, so it is the load of others.
+double read_foreign_load(const SystemFiles& files) {
+  const auto line = files.first_line("/proc/loadavg");
+  if (!line) return 0;
+  double load = 0;
+  const auto result = std::from_chars(line->data(), line->data() + line->size(), load);
+  return result.ec == std::errc() && load >= 0 && load < static_cast<double>(kMostCpus) ? load : 0;
+}
+
+}  // namespace
+
+int HardwareFacts::cores() const {
+  std::set<int> seen;
+  for (const CpuFacts& cpu : cpus) seen.insert(cpu.core);
+  return static_cast<int>(seen.size());
+}
+
+uint64_t HardwareFacts::usable_memory() const {
+  return memory_limit_bytes ? std::min(memory_bytes, *memory_limit_bytes) : memory_bytes;
+}
+
+HardwareFacts read_hardware(const SystemFiles& files) {
+  HardwareFacts facts{.processor = field_of(files.read("/proc/cpuinfo"), "model name").value_or(""),
+                      .cpus = read_cpus(files),
+                      .cpu_quota = read_quota(files),
+                      .memory_bytes = read_memory(files),
+                      .memory_limit_bytes = read_memory_limit(files),
+                      .huge_pages = read_huge_pages(files),
+                      .foreign_load = read_foreign_load(files)};
+  for (Isa isa : all_isas()) {
+    if (supported(isa)) facts.isas.push_back(isa);
+  }
+  return facts;
+}
+
+std::string fingerprint(const HardwareFacts& hardware) {
+  std::string isas;
+  for (Isa isa : hardware.isas) isas += fmt::format("{}{}", isas.empty() ? "" : " ", name_of(isa));
+  constexpr uint64_t kGibibyte = uint64_t{1} << 30;
+  return fmt::format("{}; {} cores, {} threads; {} GiB; {}", hardware.processor, hardware.cores(),
+                     hardware.cpus.size(), (hardware.memory_bytes + kGibibyte / 2) / kGibibyte, isas);
+}
+
+}  // namespace qvl

@@ -1,0 +1,28 @@
+#include "optimizer/machine_config.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace qvl {
+
+SystemOptimizationConfig config_for(const HardwareFacts& hardware) {
+  // Of the usable memory; what is kept for reuse is missing elsewhere.
+  constexpr int64_t kPoolShare = 32;
+  SystemOptimizationConfig config;
+  const auto quota = hardware.cpu_quota ? static_cast<int64_t>(std::ceil(*hardware.cpu_quota)) : INT64_MAX;
+  const auto clamped = [&](int64_t wanted) {
+    return std::clamp<int64_t>(wanted, 1, std::min<int64_t>(quota, 1024));
+  };
+  config.num_compute_threads = clamped(hardware.cores());
+  config.num_preprocess_threads =
+      clamped(std::min(config.num_preprocess_threads, static_cast<int64_t>(hardware.cpus.size())));
+  config.memory_pool_size =
+      std::min(config.memory_pool_size, static_cast<int64_t>(hardware.usable_memory() / kPoolShare));
+  return config;
+}
+
+SystemOptimizationConfig SystemOptimizationConfig::for_this_machine() {
+  return config_for(read_hardware(SystemFiles()));
+}
+
+}  // namespace qvl
