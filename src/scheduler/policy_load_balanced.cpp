@@ -1,0 +1,40 @@
+#include "scheduler/policy_load_balanced.h"
+
+#include <algorithm>
+
+namespace qvl::scheduling {
+namespace {
+
+// The part of its remaining time that a request computes, in permille; the rest it decodes. No product
+// overflows: units are below 2^32 and costs at most 6e8 us.
+int64_t compute_share(const Work& left, const UnitCosts& costs) {
+  const int64_t compute_us =
+      left.vision_steps * costs.us(StepPart::vision) + left.prompt_tokens * costs.us(StepPart::prefill);
+  const int64_t all_us = compute_us + left.answer_tokens * costs.us(StepPart::decode);
+  return compute_us / (all_us / 1000 + 1);
+}
+
+int bandwidth_load(const Situation& situation) {
+  if (situation.decoders >= situation.max_decode_batch) return situation.moment.load.bandwidth_permille;
+  return static_cast<int>(1000 * uint64_t{situation.decoders} / situation.max_decode_batch);
+}
+
+}  // namespace
+
+bool LoadBalanced::before(const Job& a, const Job& b, Slot slot, const Situation& situation) const {
+  const bool overdue_a = a.overtaken >= kMostOvertaken, overdue_b = b.overtaken >= kMostOvertaken;
+  if (overdue_a != overdue_b) return overdue_a;
+  if (overdue_a || slot == Slot::decode) return a.order < b.order;
+
+  const Load& load = situation.moment.load;
+  if (slot == Slot::prepare && load.io_permille > load.compute_permille) {
+    if (a.left.prepare_units != b.left.prepare_units) return a.left.prepare_units < b.left.prepare_units;
+    return a.order < b.order;
+  }
+  const int64_t share_a = compute_share(a.left, situation.costs);
+  const int64_t share_b = compute_share(b.left, situation.costs);
+  if (share_a == share_b) return a.order < b.order;
+  return bandwidth_load(situation) < load.compute_permille ? share_a < share_b : share_a > share_b;
+}
+
+}  // namespace qvl::scheduling

@@ -1,0 +1,36 @@
+// The work whose bottleneck is least loaded now.
+#pragma once
+
+#include "scheduler/policy.h"
+
+namespace qvl::scheduling {
+
+/// Vision and prompts are bound by arithmetic, decoding by the memory's bandwidth, preparing by disks and the
+/// processors that decode pictures. A request needs these one after the other, so what a policy can choose is
+/// which requests are under way together.
+///
+/// Why a mixed load finishes sooner this way: a step that decodes reads all weights, for one sequence as for
+/// eight, and a chunk of a prompt in the same pass hides behind that read or hides the read. Both halves of a
+/// step are used only while there is a prompt to compute *and* a batch of decoders. In order of arrival, runs
+/// of requests with pictures and short answers leave the batch empty, runs of short questions with long
+/// answers leave the processors waiting for memory, and neither time comes back. This is Johnson's rule for
+/// two machines in a row (Johnson 1954), decided anew at each step from what is loaded: while the bandwidth
+/// is less loaded than the processors, requests go first that decode much for little computing; otherwise
+/// those that compute much and decode little, which keep the processors busy while the others decode.
+///
+/// A batch with free places is spare bandwidth, however busy the memory looks (one sequence reads as much as
+/// eight). So the bandwidth counts as loaded to the share of places that are taken, or as measured while the
+/// batch is full, since another program can take it all the same.
+///
+/// Preparing: while disks are busier than processors, the request that needs least of them goes first.
+///
+/// A request that kMostOvertaken later arrivals have passed goes before all others, in order of arrival,
+/// until it is served once: none starves. Counted, not timed, since under a backlog every request waits long.
+class LoadBalanced : public Policy {
+ public:
+  static constexpr uint32_t kMostOvertaken = 64;
+
+  bool before(const Job& a, const Job& b, Slot slot, const Situation& situation) const override;
+};
+
+}  // namespace qvl::scheduling
