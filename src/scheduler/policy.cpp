@@ -21,18 +21,16 @@ std::string_view to_string(Algorithm algorithm) {
 
 bool Policy::before(const Job& a, const Job& b, Slot, const Situation&) const { return a.order < b.order; }
 
-Mix Policy::mix(const Job&, const Job&, const Situation&) const { return Mix::both; }
-
 void Policy::taken(const Job&, Slot) {}
 
-std::unique_ptr<Policy> make_policy(Algorithm algorithm, int64_t ageing_us) {
+std::unique_ptr<Policy> make_policy(Algorithm algorithm, uint32_t ageing) {
   switch (algorithm) {
     case Algorithm::round_robin:
       return std::make_unique<RoundRobin>();
     case Algorithm::priority:
-      return std::make_unique<ClassPriority>(ageing_us);
+      return std::make_unique<ClassPriority>(ageing);
     case Algorithm::load_balanced:
-      return std::make_unique<LoadBalanced>();
+      return std::make_unique<LoadBalanced>(ageing);
   }
   QVL_CHECK(false);
 }

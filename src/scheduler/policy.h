@@ -1,6 +1,7 @@
 // Which request goes first: the part of the scheduler that an algorithm may decide.
 #pragma once
 
+#include <array>
 #include <memory>
 
 #include "scheduler/request.h"
@@ -22,14 +23,11 @@ enum class Slot : uint8_t {
 
 /// What a policy may look at beside the requests themselves.
 struct Situation {
-  Moment moment;
+  Load load;
   const UnitCosts& costs;
   uint32_t decoders = 0;          ///< granted requests that decode
   uint32_t max_decode_batch = 1;  ///< places in a step
 };
-
-/// Which halves of a step run where both could.
-enum class Mix : uint8_t { both, compute_only, decode_only };
 
 /// An order of requests. This one is the order of arrival. Thread-compatible.
 class Policy {
@@ -38,13 +36,31 @@ class Policy {
 
   /// Whether `a` is taken before `b`: a strict order of all jobs that compete for `slot`.
   virtual bool before(const Job& a, const Job& b, Slot slot, const Situation& situation) const;
-  /// For a step whose compute half would be `compute`'s while `decoder` leads the decoders.
-  virtual Mix mix(const Job& compute, const Job& decoder, const Situation& situation) const;
   /// `job` has got the slot.
   virtual void taken(const Job& job, Slot slot);
 };
 
-/// `ageing_us` >= 1: what ClassPriority says.
-std::unique_ptr<Policy> make_policy(Algorithm algorithm, int64_t ageing_us);
+/// Keeps an order that could starve some from doing so: one in `every` slots of a kind goes to the request
+/// that arrived first of those that want it. So a request gets its last slot of a kind at the latest when
+/// `every` times the slots that it and all earlier arrivals need were given. A share, not a time: where
+/// requests wait long, a time makes all of them old, and then nothing is left of the order.
+/// Thread-compatible.
+class Ageing {
+ public:
+  explicit Ageing(uint32_t every) : every_(every) {}
+  bool oldest_is_next(Slot slot) const { return passed_[static_cast<size_t>(slot)] + 1 >= every_; }
+  /// The slot was given, or kept from all that wanted it.
+  void pass(Slot slot) {
+    uint32_t& passed = passed_[static_cast<size_t>(slot)];
+    passed = oldest_is_next(slot) ? 0 : passed + 1;
+  }
+
+ private:
+  uint32_t every_;
+  std::array<uint32_t, 4> passed_{};
+};
+
+/// `ageing` >= 1: how many slots Ageing counts to one.
+std::unique_ptr<Policy> make_policy(Algorithm algorithm, uint32_t ageing);
 
 }  // namespace qvl::scheduling

@@ -15,18 +15,16 @@ int64_t compute_share(const Work& left, const UnitCosts& costs) {
 }
 
 int bandwidth_load(const Situation& situation) {
-  if (situation.decoders >= situation.max_decode_batch) return situation.moment.load.bandwidth_permille;
+  if (situation.decoders >= situation.max_decode_batch) return situation.load.bandwidth_permille;
   return static_cast<int>(1000 * uint64_t{situation.decoders} / situation.max_decode_batch);
 }
 
 }  // namespace
 
 bool LoadBalanced::before(const Job& a, const Job& b, Slot slot, const Situation& situation) const {
-  const bool overdue_a = a.overtaken >= kMostOvertaken, overdue_b = b.overtaken >= kMostOvertaken;
-  if (overdue_a != overdue_b) return overdue_a;
-  if (overdue_a || slot == Slot::decode) return a.order < b.order;
+  if (slot == Slot::decode || ageing_.oldest_is_next(slot)) return a.order < b.order;
 
-  const Load& load = situation.moment.load;
+  const Load& load = situation.load;
   if (slot == Slot::prepare && load.io_permille > load.compute_permille) {
     if (a.left.prepare_units != b.left.prepare_units) return a.left.prepare_units < b.left.prepare_units;
     return a.order < b.order;
@@ -36,5 +34,7 @@ bool LoadBalanced::before(const Job& a, const Job& b, Slot slot, const Situation
   if (share_a == share_b) return a.order < b.order;
   return bandwidth_load(situation) < load.compute_permille ? share_a < share_b : share_a > share_b;
 }
+
+void LoadBalanced::taken(const Job&, Slot slot) { ageing_.pass(slot); }
 
 }  // namespace qvl::scheduling

@@ -24,13 +24,16 @@ namespace qvl::scheduling {
 ///
 /// Preparing: while disks are busier than processors, the request that needs least of them goes first.
 ///
-/// A request that kMostOvertaken later arrivals have passed goes before all others, in order of arrival,
-/// until it is served once: none starves. Counted, not timed, since under a backlog every request waits long.
+/// Ageing keeps those that fit no moment from starving.
 class LoadBalanced : public Policy {
  public:
-  static constexpr uint32_t kMostOvertaken = 64;
+  explicit LoadBalanced(uint32_t ageing) : ageing_(ageing) {}
 
   bool before(const Job& a, const Job& b, Slot slot, const Situation& situation) const override;
+  void taken(const Job& job, Slot slot) override;
+
+ private:
+  Ageing ageing_;
 };
 
 }  // namespace qvl::scheduling

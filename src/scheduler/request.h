@@ -25,8 +25,8 @@ struct Request {
   RequestId id = 0;
   ClientId client = 0;
   RequestClass request_class = RequestClass::normal;
-  Amounts holds;  ///< from the grant to the end
-  Work work;      ///< an estimate until the request is prepared
+  Amounts holds{};  ///< from the grant to the end
+  Work work{};      ///< an estimate until the request is prepared
 };
 
 /// A request on its way through the scheduler.
@@ -40,11 +40,9 @@ struct Job {
   Request request;
   Work left;
   Phase phase = Phase::arrived;
-  uint64_t order = 0;            ///< of arrival: no two jobs have the same
-  int64_t waiting_since_us = 0;  ///< its arrival, or the end of the last step that served it
-  uint32_t bypassed = 0;         ///< grants to requests behind it in the policy's order, while it did not fit
-  uint32_t overtaken = 0;        ///< times a later arrival got a slot it wanted, since it got one itself
-  ResourceHold hold;
+  uint64_t order = 0;     ///< of arrival: no two jobs have the same
+  uint32_t bypassed = 0;  ///< grants to requests behind it in the policy's order, while it did not fit
+  ResourceHold hold{};
 
   bool wants_compute() const { return left.vision_steps > 0 || left.prompt_tokens > 0; }
 };
@@ -54,12 +52,6 @@ struct Load {
   int compute_permille = 0;    ///< of the processors' time
   int bandwidth_permille = 0;  ///< of what the memory can deliver
   int io_permille = 0;         ///< of the time disks or network could work
-};
-
-/// When and under which load a decision is taken.
-struct Moment {
-  int64_t now_us = 0;  ///< of a clock that does not jump
-  Load load;
 };
 
 }  // namespace qvl::scheduling

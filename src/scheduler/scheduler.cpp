@@ -13,26 +13,21 @@ void expect(std::string_view option, int64_t found, int64_t least, int64_t most)
 }
 
 const SchedulerOptions& checked(const SchedulerOptions& options) {
-  constexpr int64_t kMost = UINT32_MAX, kDayUs = 86'400'000'000;
+  constexpr int64_t kMost = UINT32_MAX;
   expect("waiting requests", options.max_waiting, 1, 1'000'000);
   expect("requests being prepared", options.max_preparing, 1, kMost);
   expect("decode batch", options.max_decode_batch, 1, kMost);
   expect("least prefill chunk", options.least_prefill_chunk, 1, kMost);
   expect("prefill chunk", options.prefill_chunk, options.least_prefill_chunk, kMost);
   expect("vision steps", options.vision_steps, 1, kMost);
-  expect("longest stall in us", options.max_stall_us, 0, kDayUs);
-  expect("ageing in us", options.ageing_us, 1, kDayUs);
+  expect("longest stall in us", options.max_stall_us, 0, kMost);
+  expect("ageing", options.ageing, 1, kMost);
   return options;
 }
 
 std::unique_ptr<Policy> policy_of(const SchedulerOptions& options) {
   if (options.scheduling == SchedulerOptions::Scheduling::disabled) return std::make_unique<Policy>();
-  return make_policy(options.algorithm, options.ageing_us);
-}
-
-// Counts, for all that arrived before the job of that order, that it got ahead of them.
-void note_overtaking(const std::vector<Job*>& left_out, uint64_t order) {
-  for (Job* job : left_out) job->overtaken += job->order < order ? 1 : 0;
+  return make_policy(options.algorithm, options.ageing);
 }
 
 // What `budget_us` is enough for, within [least, most].
@@ -50,7 +45,7 @@ Scheduler::Scheduler(const SchedulerOptions& options)
 
 bool Scheduler::reserves() const { return options_.scheduling == SchedulerOptions::Scheduling::enabled; }
 
-std::optional<ArrivalRefusal> Scheduler::arrive(const Request& request, int64_t now_us) {
+std::optional<ArrivalRefusal> Scheduler::arrive(const Request& request) {
   using Reason = ArrivalRefusal::Reason;
   const auto refuse = [&](Reason reason, std::string message) {
     ++totals_.refused;
@@ -66,7 +61,7 @@ std::optional<ArrivalRefusal> Scheduler::arrive(const Request& request, int64_t 
   if (reserves() && refusal && !refusal->can_ever_fit())
     return refuse(Reason::never_fits, refusal->message());
 
-  Job job{.request = request, .left = request.work, .order = arrivals_++, .waiting_since_us = now_us};
+  Job job{.request = request, .left = request.work, .order = arrivals_++};
   if (request.work.prepare_units == 0) {
     QVL_CHECK(request.work.prompt_tokens >= 1);
     job.phase = Job::Phase::prepared;
@@ -75,7 +70,7 @@ std::optional<ArrivalRefusal> Scheduler::arrive(const Request& request, int64_t 
   return std::nullopt;
 }
 
-const std::vector<RequestId>& Scheduler::to_prepare(const Moment& moment) {
+const std::vector<RequestId>& Scheduler::to_prepare(const Load& load) {
   to_prepare_.clear();
   candidates_.clear();
   size_t preparing = 0;
@@ -84,10 +79,8 @@ const std::vector<RequestId>& Scheduler::to_prepare(const Moment& moment) {
     if (job.phase == Job::Phase::preparing) ++preparing;
   }
   for (; preparing < options_.max_preparing && !candidates_.empty(); ++preparing) {
-    Job& job = take_best(candidates_, Slot::prepare, situation(moment));
+    Job& job = take_best(candidates_, Slot::prepare, situation(load));
     policy_->taken(job, Slot::prepare);
-    note_overtaking(candidates_, job.order);
-    job.overtaken = 0;
     job.phase = Job::Phase::preparing;
     to_prepare_.push_back(job.request.id);
   }
@@ -104,7 +97,7 @@ bool Scheduler::prepared(RequestId id, const Amounts& holds, const Work& work) {
   return true;
 }
 
-const Admission& Scheduler::admit(const Moment& moment) {
+const Admission& Scheduler::admit(const Load& load) {
   admission_.granted.clear();
   forget_impossible();
   candidates_.clear();
@@ -113,11 +106,9 @@ const Admission& Scheduler::admit(const Moment& moment) {
   }
   unfit_.clear();
   while (!candidates_.empty()) {
-    Job& job = take_best(candidates_, Slot::grant, situation(moment));
+    Job& job = take_best(candidates_, Slot::grant, situation(load));
     if (grant(job)) {
       for (Job* passed : unfit_) ++passed->bypassed;
-      note_overtaking(unfit_, job.order);
-      note_overtaking(candidates_, job.order);
     } else {
       unfit_.push_back(&job);
     }
@@ -155,12 +146,11 @@ bool Scheduler::grant(Job& job) {
   }
   policy_->taken(job, Slot::grant);
   job.phase = Job::Phase::granted;
-  job.overtaken = 0;
   admission_.granted.push_back(job.request.id);
   return true;
 }
 
-const StepPlan& Scheduler::next(const Moment& moment) {
+const StepPlan& Scheduler::next(const Load& load) {
   plan_.vision.reset();
   plan_.prefill.reset();
   plan_.decode.clear();
@@ -168,38 +158,22 @@ const StepPlan& Scheduler::next(const Moment& moment) {
   decoders_.clear();
   for (Job& job : granted_) (job.wants_compute() ? candidates_ : decoders_).push_back(&job);
 
-  const Situation at = situation(moment);
-  Job* compute = candidates_.empty() ? nullptr : &take_best(candidates_, Slot::compute, at);
-  if (compute != nullptr && !decoders_.empty()) {
-    switch (policy_->mix(*compute, **best(decoders_, Slot::decode, at), at)) {
-      case Mix::both:
-        break;
-      case Mix::compute_only:
-        decoders_.clear();
-        break;
-      case Mix::decode_only:
-        compute = nullptr;
-        break;
-    }
-  }
+  const Situation at = situation(load);
   plan_decode(at);
-  if (compute != nullptr) {
-    plan_compute(*compute);
-    policy_->taken(*compute, Slot::compute);
-    note_overtaking(candidates_, compute->order);
+  if (!candidates_.empty()) {
+    const Job& job = take_best(candidates_, Slot::compute, at);
+    policy_->taken(job, Slot::compute);
+    plan_compute(job);
   }
   return plan_;
 }
 
 void Scheduler::plan_decode(const Situation& at) {
-  uint64_t latest = 0;
   while (!decoders_.empty() && plan_.decode.size() < options_.max_decode_batch) {
     const Job& job = take_best(decoders_, Slot::decode, at);
     policy_->taken(job, Slot::decode);
-    latest = std::max(latest, job.order);
     plan_.decode.push_back(job.request.id);
   }
-  note_overtaking(decoders_, latest);
 }
 
 void Scheduler::plan_compute(const Job& job) {
@@ -221,14 +195,14 @@ void Scheduler::plan_compute(const Job& job) {
 const std::vector<RequestId>& Scheduler::commit(const StepPlan& plan, const StepOutcome& outcome) {
   if (plan.vision) {
     costs_.learn(StepPart::vision, plan.vision->steps, outcome.vision_us);
-    if (Job* job = serve(plan.vision->id, outcome.now_us)) {
+    if (Job* job = find(granted_, plan.vision->id)) {
       QVL_CHECK(plan.vision->steps <= job->left.vision_steps);
       job->left.vision_steps -= plan.vision->steps;
     }
   }
   if (plan.prefill) {
     costs_.learn(StepPart::prefill, plan.prefill->count, outcome.prefill_us);
-    if (Job* job = serve(plan.prefill->id, outcome.now_us)) {
+    if (Job* job = find(granted_, plan.prefill->id)) {
       QVL_CHECK(plan.prefill->from == job->request.work.prompt_tokens - job->left.prompt_tokens &&
                 plan.prefill->count <= job->left.prompt_tokens);
       job->left.prompt_tokens -= plan.prefill->count;
@@ -239,7 +213,7 @@ const std::vector<RequestId>& Scheduler::commit(const StepPlan& plan, const Step
     costs_.learn(StepPart::decode, static_cast<uint32_t>(plan.decode.size()), outcome.decode_us);
   }
   for (RequestId id : plan.decode) {
-    Job* job = serve(id, outcome.now_us);
+    Job* job = find(granted_, id);
     if (job == nullptr) continue;
     QVL_CHECK(!job->wants_compute() && job->left.answer_tokens > 0);
     --job->left.answer_tokens;
@@ -293,9 +267,9 @@ SchedulerStatus Scheduler::status() const {
   return status;
 }
 
-Situation Scheduler::situation(const Moment& moment) const {
+Situation Scheduler::situation(const Load& load) const {
   const auto decodes = [](const Job& job) { return !job.wants_compute(); };
-  return {.moment = moment,
+  return {.load = load,
           .costs = costs_,
           .decoders = static_cast<uint32_t>(std::count_if(granted_.begin(), granted_.end(), decodes)),
           .max_decode_batch = options_.max_decode_batch};
@@ -318,14 +292,6 @@ Job* Scheduler::find(std::vector<Job>& jobs, RequestId id) {
   const auto found =
       std::find_if(jobs.begin(), jobs.end(), [id](const Job& job) { return job.request.id == id; });
   return found == jobs.end() ? nullptr : &*found;
-}
-
-Job* Scheduler::serve(RequestId id, int64_t now_us) {
-  Job* job = find(granted_, id);
-  if (job == nullptr) return nullptr;
-  job->waiting_since_us = now_us;
-  job->overtaken = 0;
-  return job;
 }
 
 }  // namespace qvl::scheduling

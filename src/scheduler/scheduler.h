@@ -19,7 +19,7 @@ struct SchedulerOptions {
   enum class Scheduling : uint8_t { enabled, disabled };
   Scheduling scheduling = Scheduling::enabled;
   Algorithm algorithm = Algorithm::round_robin;
-  Amounts capacities;
+  Amounts capacities{};
   int reservation_permille = 700;  ///< of the capacities that requests hold together, 1 to 1000
   uint32_t max_waiting = 256;      ///< requests that arrived and hold nothing yet
   uint32_t max_preparing = 4;      ///< requests being prepared at a time
@@ -28,9 +28,9 @@ struct SchedulerOptions {
   uint32_t least_prefill_chunk = 16;  ///< fewer are not worth reading the weights for
   uint32_t vision_steps = 4;          ///< most vision steps in a step
   int64_t max_stall_us = 200'000;     ///< see Scheduler::next
-  int64_t ageing_us = 2'000'000;      ///< see ClassPriority
+  uint32_t ageing = 16;               ///< see Ageing
   uint32_t max_bypass = 8;            ///< see Scheduler::admit
-  CostGuess cost_guess;
+  CostGuess cost_guess{};
 };
 
 /// One step. The compute half is vision or prefill, never both: both are bound by arithmetic, so together
@@ -54,7 +54,6 @@ struct StepPlan {
 
 /// What a step took. A pass over prompt and decoders together is divided by the engine as it sees fit.
 struct StepOutcome {
-  int64_t now_us = 0;  ///< at the end of the step
   int64_t vision_us = 0;
   int64_t prefill_us = 0;
   int64_t decode_us = 0;
@@ -88,7 +87,8 @@ struct SchedulerStatus {
   Amounts held;
 };
 
-/// Continuous batching of requests with pictures. It sees integers only: times, costs and load are arguments.
+/// Continuous batching of requests with pictures. It sees integers only: costs and load are arguments, and it
+/// has no need of the time.
 ///
 ///   arrive -> to_prepare -> prepared -> admit -> next, commit, next, commit ... -> the last answer token
 ///
@@ -100,10 +100,10 @@ class Scheduler {
   explicit Scheduler(const SchedulerOptions& options);
 
   /// Takes a request into the queue, or says why not.
-  std::optional<ArrivalRefusal> arrive(const Request& request, int64_t now_us);
+  std::optional<ArrivalRefusal> arrive(const Request& request);
 
   /// Requests whose preparation is to begin now, in the policy's order; borrowed until it is called again.
-  const std::vector<RequestId>& to_prepare(const Moment& moment);
+  const std::vector<RequestId>& to_prepare(const Load& load);
   /// A request is prepared; now it is known for certain what it holds and how much work it is. False where it
   /// has ended meanwhile.
   bool prepared(RequestId id, const Amounts& holds, const Work& work);
@@ -111,12 +111,12 @@ class Scheduler {
   /// Grants what fits, in the policy's order. Requests behind one that does not fit may pass it, so that what
   /// is free is used, but only max_bypass times: then nothing behind it is granted until it fits. What it
   /// waits for comes free, since those granted end.
-  const Admission& admit(const Moment& moment);
+  const Admission& admit(const Load& load);
 
   /// What to compute next; empty only where no granted request is left. Borrowed until it is called again.
   /// While requests decode in a step, its compute half is cut to what took max_stall_us by the costs learned,
   /// but not below one vision step or least_prefill_chunk tokens: so much a token may come late.
-  const StepPlan& next(const Moment& moment);
+  const StepPlan& next(const Load& load);
   /// The plan was computed. Returns requests that made their last answer token and are forgotten; borrowed
   /// until it is called again. Requests of the plan that have ended meanwhile are passed over.
   const std::vector<RequestId>& commit(const StepPlan& plan, const StepOutcome& outcome);
@@ -138,7 +138,7 @@ class Scheduler {
 
   bool reserves() const;
   static Job* find(std::vector<Job>& jobs, RequestId id);
-  Situation situation(const Moment& moment) const;
+  Situation situation(const Load& load) const;
   // The one to be taken first; `from` is not empty.
   Candidates::iterator best(Candidates& from, Slot slot, const Situation& at) const;
   Job& take_best(Candidates& from, Slot slot, const Situation& at) const;
@@ -146,8 +146,6 @@ class Scheduler {
   void forget_impossible();
   void plan_decode(const Situation& at);
   void plan_compute(const Job& job);
-  // The granted request of that id as one that a step has served; nothing where it has ended.
-  Job* serve(RequestId id, int64_t now_us);
   const std::vector<RequestId>& forget_completed();
 
   SchedulerOptions options_;
