@@ -1,0 +1,305 @@
+#include "scheduler/scheduler.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace qvl::scheduling {
+namespace {
+
+void expect(std::string_view option, int64_t found, int64_t least, int64_t most) {
+  if (found >= least && found <= most) return;
+  fail(ErrorCode::usage, "{}: found {}, expected {} to {}", option, found, least, most);
+}
+
+const SchedulerOptions& checked(const SchedulerOptions& options) {
+  constexpr int64_t kMost = UINT32_MAX;
+  expect("waiting requests", options.max_waiting, 1, 1'000'000);
+  expect("requests being prepared", options.max_preparing, 1, kMost);
+  expect("decode batch", options.max_decode_batch, 1, 4096);
+  expect("least prefill chunk", options.least_prefill_chunk, 1, kMost);
+  expect("prefill chunk", options.prefill_chunk, options.least_prefill_chunk, kMost);
+  expect("vision steps", options.vision_steps, 1, kMost);
+  expect("longest stall in us", options.max_stall_us, 0, kMost);
+  expect("ageing", options.ageing, 1, kMost);
+  return options;
+}
+
+std::unique_ptr<Policy> policy_of(const SchedulerOptions& options) {
+  if (options.scheduling == Scheduling::disabled) return std::make_unique<Policy>();
+  return make_policy(options.algorithm, options.ageing);
+}
+
+// What `budget_us` is enough for, within [least, most].
+uint32_t units_within(int64_t budget_us, int64_t unit_us, uint32_t least, uint32_t most) {
+  return static_cast<uint32_t>(std::clamp<int64_t>(budget_us / unit_us, std::min(least, most), most));
+}
+
+}  // namespace
+
+Scheduler::Scheduler(const SchedulerOptions& options)
+    : options_(checked(options)),
+      resources_(options.capacities, options.reservation_permille),
+      costs_(options.cost_guess),
+      policy_(policy_of(options)) {
+  plan_.decode.reserve(options.max_decode_batch);
+  completed_.reserve(options.max_decode_batch + 1);
+}
+
+bool Scheduler::reserves() const { return options_.scheduling == Scheduling::enabled; }
+
+std::optional<ArrivalRefusal> Scheduler::arrive(const Request& request) {
+  using Reason = ArrivalRefusal::Reason;
+  const auto refuse = [&](Reason reason, std::string message) {
+    ++totals_.refused;
+    return ArrivalRefusal{reason, std::move(message)};
+  };
+  if (find(waiting_, request.id) != nullptr || find(granted_, request.id) != nullptr) {
+    return refuse(Reason::duplicate_id, fmt::format("request {} is under way already", request.id));
+  }
+  if (waiting_.size() >= options_.max_waiting) {
+    return refuse(Reason::queue_full, fmt::format("{} requests are waiting already", waiting_.size()));
+  }
+  const auto refusal = resources_.refusal_of(request.holds);
+  if (reserves() && refusal && !refusal->can_ever_fit())
+    return refuse(Reason::never_fits, refusal->message());
+
+  Job job{.request = request, .left = request.work, .order = arrivals_++};
+  if (request.work.prepare_units == 0) {
+    QVL_CHECK(request.work.prompt_tokens >= 1);
+    job.phase = Job::Phase::prepared;
+  }
+  waiting_.push_back(std::move(job));
+  return std::nullopt;
+}
+
+const std::vector<RequestId>& Scheduler::to_prepare(const Load& load) {
+  to_prepare_.clear();
+  candidates_.clear();
+  size_t preparing = 0;
+  for (Job& job : waiting_) {
+    if (job.phase == Job::Phase::arrived) candidates_.push_back(&job);
+    if (job.phase == Job::Phase::preparing) ++preparing;
+  }
+  const Situation at = situation(load);
+  for (; preparing < options_.max_preparing && !candidates_.empty(); ++preparing) {
+    Job& job = take_best(candidates_, Slot::prepare, at);
+    policy_->taken(job, Slot::prepare);
+    job.phase = Job::Phase::preparing;
+    to_prepare_.push_back(job.request.id);
+  }
+  return to_prepare_;
+}
+
+bool Scheduler::prepared(RequestId id, const Amounts& holds, const Work& work) {
+  Job* job = find(waiting_, id);
+  if (job == nullptr) return false;
+  QVL_CHECK(job->phase == Job::Phase::preparing && work.prompt_tokens >= 1);
+  job->request.holds = holds;
+  job->request.work = job->left = work;
+  job->phase = Job::Phase::prepared;
+  return true;
+}
+
+const Admission& Scheduler::admit(const Load& load) {
+  admission_.granted.clear();
+  forget_impossible();
+  candidates_.clear();
+  for (Job& job : waiting_) {
+    if (job.phase == Job::Phase::prepared) candidates_.push_back(&job);
+  }
+  unfit_.clear();
+  const Situation at = situation(load);
+  while (!candidates_.empty()) {
+    Job& job = take_best(candidates_, Slot::grant, at);
+    if (grant(job)) {
+      for (Job* passed : unfit_) ++passed->bypassed;
+    } else {
+      unfit_.push_back(&job);
+    }
+    const auto waited_enough = [this](const Job* unfit) { return unfit->bypassed >= options_.max_bypass; };
+    // Looking further would only find what may not be granted, or cost time for every request in the queue.
+    if (unfit_.size() > options_.max_bypass || std::any_of(unfit_.begin(), unfit_.end(), waited_enough))
+      break;
+  }
+  const auto is_granted = [](const Job& job) { return job.phase == Job::Phase::granted; };
+  std::copy_if(std::move_iterator(waiting_.begin()), std::move_iterator(waiting_.end()),
+               std::back_inserter(granted_), is_granted);
+  std::erase_if(waiting_, is_granted);
+  return admission_;
+}
+
+void Scheduler::forget_impossible() {
+  admission_.impossible.clear();
+  if (!reserves()) return;
+  std::erase_if(waiting_, [this](const Job& job) {
+    if (job.phase != Job::Phase::prepared) return false;
+    const auto refusal = resources_.refusal_of(job.request.holds);
+    if (!refusal || refusal->can_ever_fit()) return false;
+    admission_.impossible.push_back({.id = job.request.id, .refusal = *refusal});
+    ++totals_.refused;
+    return true;
+  });
+}
+
+bool Scheduler::grant(Job& job) {
+  if (reserves()) {
+    auto outcome = resources_.hold(job.request.holds);
+    auto* hold = std::get_if<ResourceHold>(&outcome);
+    if (hold == nullptr) return false;
+    job.hold = std::move(*hold);
+  }
+  policy_->taken(job, Slot::grant);
+  job.phase = Job::Phase::granted;
+  admission_.granted.push_back(job.request.id);
+  return true;
+}
+
+const StepPlan& Scheduler::next(const Load& load) {
+  plan_.vision.reset();
+  plan_.prefill.reset();
+  plan_.decode.clear();
+  candidates_.clear();
+  decoders_.clear();
+  for (Job& job : granted_) (job.wants_compute() ? candidates_ : decoders_).push_back(&job);
+
+  const Situation at = situation(load);
+  plan_decode(at);
+  if (!candidates_.empty()) {
+    const Job& job = take_best(candidates_, Slot::compute, at);
+    policy_->taken(job, Slot::compute);
+    plan_compute(job, at);
+  }
+  return plan_;
+}
+
+void Scheduler::plan_decode(const Situation& at) {
+  while (!decoders_.empty() && plan_.decode.size() < options_.max_decode_batch) {
+    const Job& job = take_best(decoders_, Slot::decode, at);
+    policy_->taken(job, Slot::decode);
+    plan_.decode.push_back(job.request.id);
+  }
+}
+
+void Scheduler::plan_compute(const Job& job, const Situation& at) {
+  const bool holds_up = !plan_.decode.empty();
+  const auto planned = [&](StepPart part, uint32_t least, uint32_t most, int64_t budget_us) {
+    return holds_up ? units_within(budget_us, costs_.us(part), least, most) : most;
+  };
+  const Work& left = job.left;
+  const RequestId id = job.request.id;
+  if (left.vision_steps > 0) {
+    const uint32_t most = std::min(left.vision_steps, options_.vision_steps);
+    plan_.vision = {id, planned(StepPart::vision, 1, most, options_.max_stall_us)};
+  } else {
+    const uint32_t most = std::min(left.prompt_tokens, options_.prefill_chunk);
+    const int64_t budget_us = policy_->prefill_budget_us(options_.max_stall_us, at);
+    plan_.prefill = {id, job.request.work.prompt_tokens - left.prompt_tokens,
+                     planned(StepPart::prefill, options_.least_prefill_chunk, most, budget_us)};
+  }
+}
+
+const std::vector<RequestId>& Scheduler::commit(const StepPlan& plan, const StepOutcome& outcome) {
+  if (plan.vision) {
+    costs_.learn(StepPart::vision, plan.vision->steps, outcome.vision_us);
+    if (Job* job = find(granted_, plan.vision->id)) {
+      QVL_CHECK(plan.vision->steps <= job->left.vision_steps);
+      job->left.vision_steps -= plan.vision->steps;
+    }
+  }
+  if (plan.prefill) {
+    costs_.learn(StepPart::prefill, plan.prefill->count, outcome.prefill_us);
+    if (Job* job = find(granted_, plan.prefill->id)) {
+      QVL_CHECK(plan.prefill->from == job->request.work.prompt_tokens - job->left.prompt_tokens &&
+                plan.prefill->count <= job->left.prompt_tokens);
+      job->left.prompt_tokens -= plan.prefill->count;
+      if (job->left.prompt_tokens == 0 && job->left.answer_tokens > 0) --job->left.answer_tokens;
+    }
+  }
+  if (!plan.decode.empty()) {
+    costs_.learn(StepPart::decode, static_cast<uint32_t>(plan.decode.size()), outcome.decode_us);
+  }
+  for (RequestId id : plan.decode) {
+    Job* job = find(granted_, id);
+    if (job == nullptr) continue;
+    QVL_CHECK(!job->wants_compute() && job->left.answer_tokens > 0);
+    --job->left.answer_tokens;
+  }
+  return forget_completed();
+}
+
+const std::vector<RequestId>& Scheduler::forget_completed() {
+  completed_.clear();
+  std::erase_if(granted_, [this](const Job& job) {
+    if (job.wants_compute() || job.left.answer_tokens > 0) return false;
+    completed_.push_back(job.request.id);
+    return true;
+  });
+  totals_.finished += completed_.size();
+  return completed_;
+}
+
+bool Scheduler::end(RequestId id, Ending ending) {
+  const auto has_id = [id](const Job& job) { return job.request.id == id; };
+  if (std::erase_if(waiting_, has_id) + std::erase_if(granted_, has_id) == 0) return false;
+  switch (ending) {
+    case Ending::finished:
+      ++totals_.finished;
+      break;
+    case Ending::cancelled:
+      ++totals_.cancelled;
+      break;
+    case Ending::failed:
+      ++totals_.failed;
+      break;
+  }
+  return true;
+}
+
+void Scheduler::set_capacities(const Amounts& capacities) { resources_.set_capacities(capacities); }
+
+void Scheduler::set_prefill_chunk(uint32_t tokens) {
+  options_.prefill_chunk = std::max(tokens, options_.least_prefill_chunk);
+}
+
+SchedulerStatus Scheduler::status() const {
+  SchedulerStatus status = totals_;
+  for (const Job& job : waiting_) {
+    if (job.phase == Job::Phase::arrived) ++status.arrived;
+    if (job.phase == Job::Phase::preparing) ++status.preparing;
+    if (job.phase == Job::Phase::prepared) ++status.prepared;
+  }
+  status.granted = granted_.size();
+  status.held = resources_.held();
+  return status;
+}
+
+Situation Scheduler::situation(const Load& load) const {
+  Situation at{.load = load, .costs = costs_, .max_decode_batch = options_.max_decode_batch};
+  for (const std::vector<Job>* jobs : {&waiting_, &granted_}) {
+    for (const Job& job : *jobs) {
+      at.prompt_tokens += job.left.prompt_tokens;
+      at.answer_tokens += job.left.answer_tokens;
+      if (job.phase == Job::Phase::granted && !job.wants_compute()) ++at.decoders;
+    }
+  }
+  return at;
+}
+
+Job& Scheduler::take_best(Candidates& from, Slot slot, const Situation& at) const {
+  const auto best = std::min_element(from.begin(), from.end(), [&](const Job* a, const Job* b) {
+    return policy_->before(*a, *b, slot, at);
+  });
+  Job& job = **best;
+  *best = from.back();
+  from.pop_back();
+  return job;
+}
+
+Job* Scheduler::find(std::vector<Job>& jobs, RequestId id) {
+  const auto found =
+      std::find_if(jobs.begin(), jobs.end(), [id](const Job& job) { return job.request.id == id; });
+  return found == jobs.end() ? nullptr : &*found;
+}
+
+}  // namespace qvl::scheduling
