@@ -1,0 +1,107 @@
+#include "base/atomic_file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+#include "base/fake_system.h"
+#include "base/file.h"
+
+namespace qvl {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+std::string message_of(const std::function<void()>& act) {
+  try {
+    act();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::environment);
+    return error.what();
+  }
+  return "no error";
+}
+
+class AtomicFiles : public testing::Test {
+ protected:
+  AtomicFiles() { folder_.write("/out/old", "old"); }
+  std::filesystem::path at(std::string_view name) const {
+    return folder_.files().at("/out/" + std::string(name));
+  }
+  std::vector<std::string> names() const { return folder_.files().names("/out"); }
+  std::string text_of(std::string_view name) const {
+    return *folder_.files().read("/out/" + std::string(name));
+  }
+
+  FakeSystem folder_;
+};
+
+TEST_F(AtomicFiles, appear_whole_at_commit) {
+  const std::string large(200'000, 'x');
+  AtomicFile file(at("new"), ErrorCode::environment);
+  file.write("begin ");
+  file.write(large);
+  EXPECT_EQ(std::count(names().begin(), names().end(), "new"), 0);
+  file.write(" end");
+  file.commit();
+  EXPECT_EQ(text_of("new"), "begin " + large + " end");
+  EXPECT_THAT(names(), ElementsAre("new", "old"));
+}
+
+TEST_F(AtomicFiles, replace_the_old_one) {
+  AtomicFile file(at("old"), ErrorCode::environment);
+  file.write("new");
+  EXPECT_EQ(text_of("old"), "old");
+  file.commit();
+  EXPECT_EQ(text_of("old"), "new");
+}
+
+TEST_F(AtomicFiles, leave_nothing_without_commit) {
+  { AtomicFile(at("new"), ErrorCode::environment).write("lost"); }
+  EXPECT_THAT(names(), ElementsAre("old"));
+}
+
+TEST_F(AtomicFiles, name_the_file_and_the_cause_where_there_is_no_folder) {
+  EXPECT_EQ(message_of([&] { AtomicFile(at("none/new"), ErrorCode::environment); }),
+            at("none/new").string() + ": cannot write: No such file or directory");
+}
+
+TEST_F(AtomicFiles, do_not_replace_a_folder) {
+  std::filesystem::create_directory(at("folder"));
+  EXPECT_EQ(message_of([&] { AtomicFile(at("folder"), ErrorCode::environment).commit(); }),
+            at("folder").string() + ": cannot write: Is a directory");
+  EXPECT_THAT(names(), ElementsAre("folder", "old"));
+}
+
+TEST_F(AtomicFiles, leave_the_old_one_where_there_is_no_room) {
+  struct Limit {
+    Limit() {
+      ::getrlimit(RLIMIT_FSIZE, &before);
+      handler = ::signal(SIGXFSZ, SIG_IGN);
+      const rlimit small{.rlim_cur = 100'000, .rlim_max = before.rlim_max};
+      ::setrlimit(RLIMIT_FSIZE, &small);
+    }
+    ~Limit() {
+      ::setrlimit(RLIMIT_FSIZE, &before);
+      ::signal(SIGXFSZ, handler);
+    }
+    rlimit before{};
+    sighandler_t handler;
+  };
+  const std::string message = [&] {
+    const Limit limit;
+    return message_of([&] {
+      AtomicFile file(at("old"), ErrorCode::environment);
+      for (int i = 0; i < 100; ++i) file.write(std::string(10'000, 'x'));
+      file.commit();
+    });
+  }();
+  EXPECT_EQ(message, at("old").string() + ": cannot write: File too large");
+  EXPECT_EQ(text_of("old"), "old");
+  EXPECT_THAT(names(), ElementsAre("old"));
+}
+
+}  // namespace
+}  // namespace qvl
