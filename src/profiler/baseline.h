@@ -11,10 +11,10 @@ namespace qvl {
 enum class Better { lower, higher };
 
 struct Metric {
-  std::string name;  ///< "decode_tokens_per_s"
-  std::string unit;  ///< "1/s"
+  std::string name{};  ///< "decode_tokens_per_s"
+  std::string unit{};  ///< "1/s"
   Better better = Better::lower;
-  std::vector<double> values;  ///< from 1e-100 to 1e100, in the order in which they were measured
+  std::vector<double> values{};  ///< from 1e-100 to 1e100, in the order in which they were measured
 };
 
 /// Whether a metric may have this value: ratios of two must be numbers.
@@ -22,9 +22,9 @@ inline bool is_measurement(double value) { return value >= 1e-100 && value <= 1e
 
 /// What was measured, where, and by which program.
 struct Baseline {
-  std::string hardware;  ///< fingerprint of the machine: figures of another one say nothing
-  std::string program;   ///< version
-  std::vector<Metric> metrics;
+  std::string hardware{};  ///< fingerprint of the machine: figures of another one say nothing
+  std::string program{};   ///< version
+  std::vector<Metric> metrics{};
 };
 
 /// Writes the file at once and whole. Throws Error{environment} where it cannot be written, Error{usage} for

@@ -19,18 +19,18 @@ struct MetricComparison {
     double ratio = 1;                        ///< median of the pairs' ratios
     double ratio_least = 1, ratio_most = 1;  ///< the noise band around it
   };
-  std::string name;
-  std::string unit;
+  std::string name{};
+  std::string unit{};
   size_t pairs = 0;
   Verdict verdict = Verdict::too_few;
-  std::optional<Measured> measured;  ///< empty where there are too few pairs
+  std::optional<Measured> measured{};  ///< empty where there are too few pairs
 };
 
 struct Comparison {
   bool same_hardware = true;
-  std::vector<MetricComparison> metrics;  ///< those of both, in the order of `before`
-  std::vector<std::string> unmatched;     ///< those of one alone
-  bool regression = false;                ///< any metric is slower
+  std::vector<MetricComparison> metrics{};  ///< those of both, in the order of `before`
+  std::vector<std::string> unmatched{};     ///< those of one alone
+  bool regression = false;                  ///< any metric is slower
 };
 
 /// Fewer pairs than this say nothing: the band would have to be wider than all of them.
@@ -42,7 +42,8 @@ constexpr size_t kLeastPairs = 8;
 ///
 /// The noise band is the sign test's interval for the median of the ratios: the tightest pair of order
 /// statistics that holds it with a probability of at least 99 %, whatever the distribution, so that a single
-/// disturbed measurement moves nothing. A metric is faster or slower where the band does not hold 1 and the
+/// disturbed measurement moves nothing. Where a measurement has a noise of 5 %, 12 pairs find a difference of
+/// 20 %; where it has one of 15 %, 60 do. A metric is faster or slower where the band does not hold 1 and the
 /// median is more than `tolerance` away from it: a difference that is certain but does not matter is none.
 ///
 /// Throws Error{usage} for a metric whose two series differ in length, unit or direction, or with a value

@@ -20,8 +20,8 @@ struct CpuCounters {
     CpuTicks ticks;
   };
   CpuTicks all;
-  std::vector<One> each;              ///< those that are online, by ascending number; at most 4,096
-  std::optional<uint64_t> own_ticks;  ///< user and system time of this process, threads that ended included
+  std::vector<One> each{};              ///< those that are online, by ascending number; at most 4,096
+  std::optional<uint64_t> own_ticks{};  ///< user and system time of this process, threads that ended included
 };
 
 /// Processor time of an interval. The unit is one processor: 1.7 means that 1.7 of `cpus` were in use.
@@ -30,13 +30,13 @@ struct CpuLoad {
     int cpu;
     double busy;  ///< 0 to 1
   };
-  int cpus = 0;                        ///< online
-  double busy_cpus = 0;                ///< what ran, on this machine; foreign + own
-  std::optional<double> own_cpus;      ///< this process
-  std::optional<double> foreign_cpus;  ///< all others
-  double iowait_cpus = 0;              ///< idle with a disk to wait for; part of neither
-  double stolen_cpus = 0;              ///< what the hypervisor gave to other machines; part of neither
-  std::vector<One> each;
+  int cpus = 0;                          ///< online
+  double busy_cpus = 0;                  ///< what ran, on this machine; foreign + own
+  std::optional<double> own_cpus{};      ///< this process
+  std::optional<double> foreign_cpus{};  ///< all others
+  double iowait_cpus = 0;                ///< idle with a disk to wait for; part of neither
+  double stolen_cpus = 0;                ///< what the hypervisor gave to other machines; part of neither
+  std::vector<One> each{};
 };
 
 /// Nothing where /proc/stat cannot be read or is not what it should be.

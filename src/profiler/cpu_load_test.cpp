@@ -80,8 +80,9 @@ TEST_F(CpuLoads, are_none_where_no_tick_has_passed_or_all_counters_began_again) 
 
 TEST_F(CpuLoads, have_no_own_part_where_the_process_is_not_told_or_went_backwards) {
   const CpuCounters before = read(kFirst, own(300, 100));
-  for (const std::string& text : {std::string("nonsense"), own(1, 1), std::string("42 (qvl) S 1 2 3"),
-                                  "42 (qvl) S 1 2 3 4 5 6 7 8 9 10 18446744073709551615 9 0"}) {
+  for (const std::string& text :
+       std::initializer_list<std::string>{"nonsense", own(1, 1), "42 (qvl) S 1 2 3",
+                                          "42 (qvl) S 1 2 3 4 5 6 7 8 9 10 18446744073709551615 9 0"}) {
     const auto load = cpu_load(before, read(kSecond, text));
     ASSERT_TRUE(load) << text;
     EXPECT_DOUBLE_EQ(load->busy_cpus, 0.8);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/checked.h"
+#include "base/error.h"
 #include "profiler/counter.h"
 #include "profiler/fields.h"
 

@@ -13,14 +13,14 @@ namespace qvl {
 enum class DiskKind { solid_state, rotating, unknown };
 
 struct DiskFacts {
-  std::string name;  ///< as below /dev
-  std::optional<std::string> model;
-  std::optional<uint64_t> size_bytes;
+  std::string name{};  ///< as below /dev
+  std::optional<std::string> model{};
+  std::optional<uint64_t> size_bytes{};
   DiskKind kind = DiskKind::unknown;
 };
 
 struct DiskCounters {
-  std::string name;
+  std::string name{};
   uint64_t read_bytes = 0;
   uint64_t written_bytes = 0;
   uint64_t busy_ms = 0;  ///< counted in 32 bits
@@ -28,10 +28,10 @@ struct DiskCounters {
 
 /// One disk between two readings. A number is empty where its counter stepped back.
 struct DiskLoad {
-  std::string name;
-  std::optional<double> read_bytes_per_s;
-  std::optional<double> written_bytes_per_s;
-  std::optional<double> busy;  ///< share of the time with a request under way, 0 to 1
+  std::string name{};
+  std::optional<double> read_bytes_per_s{};
+  std::optional<double> written_bytes_per_s{};
+  std::optional<double> busy{};  ///< share of the time with a request under way, 0 to 1
 };
 
 /// Devices with hardware of their own, at most 64, by name: no partitions, and nothing that lies on other

@@ -11,14 +11,14 @@
 namespace qvl {
 
 struct EnergyCounters {
-  std::string zone;  ///< the folder: "intel-rapl:0"
-  std::string name;  ///< "package-0", "psys"
+  std::string zone{};  ///< the folder: "intel-rapl:0"
+  std::string name{};  ///< "package-0", "psys"
   uint64_t energy_uj = 0;
-  std::optional<uint64_t> range_uj;  ///< the counter begins at zero after this
+  std::optional<uint64_t> range_uj{};  ///< the counter begins at zero after this
 };
 
 struct EnergyUse {
-  std::string name;
+  std::string name{};
   double joules = 0;  ///< between two readings
   double watts = 0;   ///< on average
 };

@@ -1,7 +1,6 @@
 #include "profiler/gpu_monitor.h"
 
 #include <cstring>
-#include <type_traits>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -16,11 +15,10 @@ constexpr unsigned kMostGpus = 64;
 constexpr uint64_t kMostMemoryBytes = 1ULL << 48;
 
 // The value a call writes, or nothing where the function is missing or the call fails.
-template <typename Value, typename... Before>
-std::optional<Value> ask(nvml::Result (*function)(Before..., Value*),
-                         std::type_identity_t<Before>... before) {
+template <typename Value, typename Function, typename... Arguments>
+std::optional<Value> ask(Function* function, Arguments... arguments) {
   Value value{};
-  if (function == nullptr || function(before..., &value) != nvml::kSuccess) return std::nullopt;
+  if (function == nullptr || function(arguments..., &value) != nvml::kSuccess) return std::nullopt;
   return value;
 }
 
@@ -41,7 +39,7 @@ std::optional<GpuFacts::ComputeCapability> read_capability(const nvml::Functions
 }
 
 std::optional<nvml::Memory> read_memory(const nvml::Functions& nvml, nvml::Device device) {
-  const auto memory = ask<nvml::Memory, nvml::Device>(nvml.memory, device);
+  const auto memory = ask<nvml::Memory>(nvml.memory, device);
   if (!memory || memory->total == 0 || memory->total > kMostMemoryBytes) return std::nullopt;
   return memory->used <= memory->total && memory->free <= memory->total ? memory : std::nullopt;
 }
@@ -59,7 +57,7 @@ std::optional<double> at_most(std::optional<Number> number, double scale, double
 
 GpuLoad read_load(const nvml::Functions& nvml, nvml::Device device, int gpu) {
   GpuLoad load{.gpu = gpu};
-  if (const auto busy = ask<nvml::Utilization, nvml::Device>(nvml.utilization, device)) {
+  if (const auto busy = ask<nvml::Utilization>(nvml.utilization, device)) {
     load.busy = share(busy->gpu);
     load.memory_busy = share(busy->memory);
   }
@@ -67,9 +65,8 @@ GpuLoad read_load(const nvml::Functions& nvml, nvml::Device device, int gpu) {
     load.memory_used_bytes = memory->used;
     load.memory_free_bytes = memory->free;
   }
-  load.celsius =
-      at_most(ask<unsigned, nvml::Device, unsigned>(nvml.temperature, device, nvml::kTemperatureGpu), 1, 200);
-  load.power_watts = at_most(ask<unsigned, nvml::Device>(nvml.power, device), 1e-3, 10'000);
+  load.celsius = at_most(ask<unsigned>(nvml.temperature, device, nvml::kTemperatureGpu), 1, 200);
+  load.power_watts = at_most(ask<unsigned>(nvml.power, device), 1e-3, 10'000);
   load.processes = read_gpu_processes(nvml, device);
   return load;
 }
@@ -113,7 +110,7 @@ void GpuMonitor::open(const std::filesystem::path& library) {
     return;
   }
   for (unsigned index = 0; index < *count; ++index) {
-    const auto device = ask<nvml::Device, unsigned>(nvml.device, index);
+    const auto device = ask<nvml::Device>(nvml.device, index);
     if (!device || *device == nullptr) continue;  // no right to use it, or it is lost
     GpuFacts facts{.name = read_name(nvml, *device),
                    .compute_capability = read_capability(nvml, *device),

@@ -16,26 +16,26 @@ struct GpuFacts {
     int major;
     int minor;
   };
-  std::optional<std::string> name;
-  std::optional<ComputeCapability> compute_capability;
-  std::optional<uint64_t> memory_bytes;
+  std::optional<std::string> name{};
+  std::optional<ComputeCapability> compute_capability{};
+  std::optional<uint64_t> memory_bytes{};
 };
 
 struct GpuProcess {
   uint32_t pid;
-  std::optional<uint64_t> memory_bytes;
+  std::optional<uint64_t> memory_bytes{};
 };
 
 /// One reading; fields as above.
 struct GpuLoad {
-  int gpu = 0;                        ///< its place in GpuMonitor::gpus()
-  std::optional<double> busy;         ///< share of the driver's last interval with a kernel running, 0 to 1
-  std::optional<double> memory_busy;  ///< the same for reads and writes of its memory
-  std::optional<uint64_t> memory_used_bytes;
-  std::optional<uint64_t> memory_free_bytes;
-  std::optional<double> celsius;
-  std::optional<double> power_watts;
-  std::vector<GpuProcess> processes;  ///< those that compute, at most 64
+  int gpu = 0;                          ///< its place in GpuMonitor::gpus()
+  std::optional<double> busy{};         ///< share of the driver's last interval with a kernel running, 0 to 1
+  std::optional<double> memory_busy{};  ///< the same for reads and writes of its memory
+  std::optional<uint64_t> memory_used_bytes{};
+  std::optional<uint64_t> memory_free_bytes{};
+  std::optional<double> celsius{};
+  std::optional<double> power_watts{};
+  std::vector<GpuProcess> processes{};  ///< those that compute, at most 64
 };
 
 /// The GPUs of this machine; none where there is no driver, and then `problem` tells why. The driver is not

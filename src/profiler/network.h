@@ -11,16 +11,16 @@
 namespace qvl {
 
 struct NetworkCounters {
-  std::string name;
+  std::string name{};
   uint64_t received_bytes = 0;
   uint64_t sent_bytes = 0;
 };
 
 /// One interface between two readings. A number is empty where its counter stepped back.
 struct NetworkLoad {
-  std::string name;
-  std::optional<double> received_bytes_per_s;
-  std::optional<double> sent_bytes_per_s;
+  std::string name{};
+  std::optional<double> received_bytes_per_s{};
+  std::optional<double> sent_bytes_per_s{};
 };
 
 /// The interfaces this process sees, at most 64.

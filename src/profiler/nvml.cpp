@@ -5,8 +5,8 @@
 namespace qvl::nvml {
 
 Functions::Functions(const SharedLibrary& library) {
-  const auto find = [&](auto*& function, const char* name) {
-    function = library.function<std::remove_pointer_t<std::remove_reference_t<decltype(function)>>>(name);
+  const auto find = [&](auto*& function, const char* symbol) {
+    function = library.function<std::remove_pointer_t<std::remove_reference_t<decltype(function)>>>(symbol);
   };
   find(init, "nvmlInit_v2");
   find(shutdown, "nvmlShutdown");

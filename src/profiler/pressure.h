@@ -15,12 +15,14 @@ struct Stall {
 };
 
 struct Pressure {
-  std::optional<Stall> some;  ///< at least one task waited
-  std::optional<Stall> full;  ///< all tasks waited; old kernels have none for the processor
+  std::optional<Stall> some{};  ///< at least one task waited
+  std::optional<Stall> full{};  ///< all tasks waited; old kernels have none for the processor
 };
 
 struct PressureSet {
-  std::optional<Pressure> cpu, memory, io;
+  std::optional<Pressure> cpu{};
+  std::optional<Pressure> memory{};
+  std::optional<Pressure> io{};
 };
 
 /// Of the whole machine. Empty on kernels without pressure files.

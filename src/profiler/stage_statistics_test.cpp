@@ -86,7 +86,9 @@ TEST(DurationHistogram, loses_nothing_that_many_threads_add) {
   for (uint64_t count = 0; count < 80'000;) {
     const DurationSummary now = histogram.summary();
     EXPECT_GE(now.count, count);
-    if (now.count > 0) EXPECT_LE(now.min_ns, now.max_ns);
+    if (now.count > 0) {
+      EXPECT_LE(now.min_ns, now.max_ns);
+    }
     count = now.count;
   }
   for (std::thread& thread : threads) thread.join();

@@ -10,15 +10,12 @@
 #include <utility>
 
 #include "base/error.h"
+#include "profiler/steady_clock.h"
 
 namespace qvl {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-int64_t now_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now().time_since_epoch()).count();
-}
 
 int64_t thread_cpu_ns() {
   timespec used{};
@@ -106,7 +103,7 @@ void SystemProfiler::run() {
 SystemProfiler::SamplePtr SystemProfiler::sample_now() {
   const std::lock_guard reading(reading_);
   const int64_t begin_ns = thread_cpu_ns();
-  auto sample = std::make_shared<Sample>(source_->read(now_ns()));
+  auto sample = std::make_shared<Sample>(source_->read(steady_ns()));
   sample->cost_ns = thread_cpu_ns() - begin_ns;
   keep(sample);
   return sample;

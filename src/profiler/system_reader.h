@@ -38,10 +38,10 @@ class SystemReader final : public SampleSource {
  private:
   struct Counters {
     int64_t time_ns;
-    std::optional<CpuCounters> cpu;
-    std::vector<DiskCounters> disks;
-    std::vector<NetworkCounters> network;
-    std::vector<EnergyCounters> energy;
+    std::optional<CpuCounters> cpu{};
+    std::vector<DiskCounters> disks{};
+    std::vector<NetworkCounters> network{};
+    std::vector<EnergyCounters> energy{};
   };
   Counters read_counters(int64_t time_ns) const;
   void update_rates(int64_t time_ns);

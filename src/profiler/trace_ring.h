@@ -45,10 +45,10 @@ struct TraceEvent {
   TraceKind kind = TraceKind::zone;
   const char* name = "";
   int64_t begin_ns = 0;
-  int64_t end_ns = 0;               ///< of a zone
-  double value = 0;                 ///< of a counter
-  std::optional<uint64_t> request;  ///< of a zone
-  TraceText text;                   ///< of an instant
+  int64_t end_ns = 0;                 ///< of a zone
+  double value = 0;                   ///< of a counter
+  std::optional<uint64_t> request{};  ///< of a zone
+  TraceText text{};                   ///< of an instant
 };
 
 /// Thread-safe for one writer at a time and any number of readers. A full ring overwrites its oldest events.

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -12,16 +11,10 @@
 #include <vector>
 
 #include "base/function_ref.h"
+#include "profiler/steady_clock.h"
 #include "profiler/trace_ring.h"
 
 namespace qvl {
-
-/// Nanoseconds of the steady clock, as all events and samples have them.
-inline int64_t steady_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
 
 struct TracerOptions {
   size_t events_per_thread = 4096;  ///< of 128 bytes; rounded up to a power of two
@@ -59,9 +52,9 @@ class Tracer {
   uint64_t lost() const;
 
   struct ThreadEvents {
-    int64_t thread;                  ///< the system's number
-    std::string name;                ///< empty where it was never given
-    std::vector<TraceEvent> events;  ///< in the order in which they were recorded: zones where they end
+    int64_t thread;                    ///< the system's number
+    std::string name{};                ///< empty where it was never given
+    std::vector<TraceEvent> events{};  ///< in the order in which they were recorded: zones where they end
   };
   /// Visits the threads one after the other, so that only one's events are held at a time.
   void for_each_thread(FunctionRef<void(const ThreadEvents&)> visit) const;
