@@ -5,14 +5,17 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+#include <functional>
+
 #include "base/fake_system.h"
 #include "base/file.h"
 
 namespace qvl {
 namespace {
 
+using testing::Contains;
 using testing::ElementsAre;
-using testing::IsEmpty;
+using testing::Not;
 
 std::string message_of(const std::function<void()>& act) {
   try {
@@ -43,7 +46,7 @@ TEST_F(AtomicFiles, appear_whole_at_commit) {
   AtomicFile file(at("new"), ErrorCode::environment);
   file.write("begin ");
   file.write(large);
-  EXPECT_EQ(std::count(names().begin(), names().end(), "new"), 0);
+  EXPECT_THAT(names(), Not(Contains("new")));
   file.write(" end");
   file.commit();
   EXPECT_EQ(text_of("new"), "begin " + large + " end");
