@@ -193,6 +193,7 @@ class Bans(unittest.TestCase):
 
     def test_each_place_that_may(self):
         for code, path in [('getenv("HOME");', "src/base/a.cpp"), ("std::thread t(g);", "src/threads/a.cpp"),
+                           ("std::thread thread_;", "src/profiler/system_profiler.h"),
                            ("new int;", "src/tensor/a.cpp"), ("malloc(1);", "src/memory/a.cpp"),
                            ('std::fprintf(stderr, "");', "src/base/error.cpp"), ("std::abort();", "src/base/error.cpp"),
                            ("std::cout << 1;", "apps/cli/a.cpp"), ("std::thread t(g);", "src/media/a_test.cpp"),

@@ -1,0 +1,98 @@
+// The last events of one thread: written without a lock, read from any thread at any time.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+namespace qvl {
+
+enum class TraceKind : uint8_t { zone, counter, instant };
+
+/// A name that lives as long as the program: made from a literal, at compile time, so that an event holds a
+/// pointer and copies nothing.
+class StaticName {
+ public:
+  consteval StaticName(const char* text) : text_(text) {}  // NOLINT: a literal is a name
+  constexpr const char* text() const { return text_; }
+
+ private:
+  const char* text_;
+};
+
+/// A short text by value: the longest beginning of at most 80 bytes that does not end inside a character.
+class TraceText {
+ public:
+  static constexpr size_t kMostBytes = 80;
+
+  TraceText() = default;
+  TraceText(std::string_view text);  // NOLINT: what it is made from is a text already
+
+  std::string_view view() const { return {bytes_.data(), size_}; }
+
+ private:
+  friend class TraceRing;
+  std::array<char, kMostBytes> bytes_;  // the first `size_` have a value
+  size_t size_ = 0;
+};
+
+/// Times are of the steady clock.
+struct TraceEvent {
+  TraceKind kind = TraceKind::zone;
+  const char* name = "";
+  int64_t begin_ns = 0;
+  int64_t end_ns = 0;                 ///< of a zone
+  double value = 0;                   ///< of a counter
+  std::optional<uint64_t> request{};  ///< of a zone
+  TraceText text{};                   ///< of an instant
+};
+
+/// Thread-safe for one writer at a time and any number of readers. A full ring overwrites its oldest events.
+///
+/// Each slot has a sequence number that is odd while the slot is written, so that a reader notices what it
+/// read halfway. All fields are atomic: the orders of release (writer) and acquire (reader) on each of them
+/// take the place of fences, which cost nothing more on x86 and are understood by the thread sanitizer.
+class TraceRing {
+ public:
+  /// `capacity` is rounded up to a power of two, of slots of 128 bytes.
+  explicit TraceRing(size_t capacity);
+
+  /// For the one thread that writes.
+  void push(const TraceEvent& event);
+
+  /// What is there, oldest first. Events overwritten meanwhile are left out.
+  std::vector<TraceEvent> read() const;
+
+  /// Events pushed since the last forget(), and how many of them are overwritten.
+  uint64_t pushed() const {
+    return next_.load(std::memory_order_acquire) - first_.load(std::memory_order_acquire);
+  }
+  uint64_t lost() const { return pushed() > slots_.size() ? pushed() - slots_.size() : 0; }
+
+  /// Hides all events up to now. One that is being pushed meanwhile may stay.
+  void forget() { first_.store(next_.load(std::memory_order_acquire), std::memory_order_release); }
+
+ private:
+  static constexpr size_t kTextWords = TraceText::kMostBytes / 8;
+  struct alignas(64) Slot {
+    std::atomic<uint64_t> sequence{0};
+    std::atomic<uint64_t> kind_and_text_bytes{0};
+    std::atomic<const char*> name{nullptr};
+    std::atomic<int64_t> begin_ns{0};
+    std::atomic<uint64_t> end_or_value{0};
+    std::atomic<uint64_t> request{0};
+    std::array<std::atomic<uint64_t>, kTextWords> text{};
+  };
+  std::optional<TraceEvent> read_slot(uint64_t index) const;
+
+  std::vector<Slot> slots_;
+  uint64_t mask_;
+  std::atomic<uint64_t> next_{0};   // events pushed so far
+  std::atomic<uint64_t> first_{0};  // those before this one are forgotten
+};
+
+}  // namespace qvl

@@ -1,0 +1,102 @@
+#include "profiler/trace_ring.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+namespace qvl {
+namespace {
+
+TraceEvent numbered_event(uint64_t number) {
+  TraceEvent event;
+  event.kind = TraceKind::zone;
+  event.name = "n";
+  event.begin_ns = static_cast<int64_t>(number);
+  event.end_ns = static_cast<int64_t>(number) * 3;
+  event.request = number * 7;
+  event.text = std::string_view("0123456789012345678901234567890123456789").substr(0, number % 40);
+  return event;
+}
+
+// Whether all fields belong to one event.
+void expect_whole(const TraceEvent& event) {
+  const auto number = static_cast<uint64_t>(event.begin_ns);
+  ASSERT_EQ(event.end_ns, event.begin_ns * 3);
+  ASSERT_EQ(event.request, number * 7);
+  ASSERT_EQ(event.text.view(), numbered_event(number).text.view());
+}
+
+TEST(TraceRing, gives_back_what_was_pushed) {
+  TraceRing ring(8);
+  ring.push(numbered_event(5));
+  TraceEvent counter;
+  counter.kind = TraceKind::counter;
+  counter.name = "threads";
+  counter.begin_ns = 9;
+  counter.value = -2.5;
+  ring.push(counter);
+  const auto events = ring.read();
+  ASSERT_EQ(events.size(), 2);
+  expect_whole(events[0]);
+  EXPECT_STREQ(events[0].name, "n");
+  EXPECT_EQ(events[1].kind, TraceKind::counter);
+  EXPECT_STREQ(events[1].name, "threads");
+  EXPECT_EQ(events[1].value, -2.5);
+  EXPECT_EQ(events[1].request, std::nullopt);
+  EXPECT_EQ(events[1].text.view(), "");
+}
+
+TEST(TraceRing, overwrites_the_oldest_and_counts_them) {
+  TraceRing ring(5);  // rounded up to 8
+  for (uint64_t i = 0; i < 20; ++i) ring.push(numbered_event(i));
+  const auto events = ring.read();
+  ASSERT_EQ(events.size(), 8);
+  for (size_t i = 0; i < 8; ++i) EXPECT_EQ(events[i].begin_ns, static_cast<int64_t>(12 + i));
+  EXPECT_EQ(ring.lost(), 12U);
+  EXPECT_EQ(ring.pushed(), 20U);
+}
+
+TEST(TraceRing, forgets_what_was_before) {
+  TraceRing ring(4);
+  for (uint64_t i = 0; i < 9; ++i) ring.push(numbered_event(i));
+  ring.forget();
+  EXPECT_TRUE(ring.read().empty());
+  EXPECT_EQ(ring.lost(), 0U);
+  ring.push(numbered_event(77));
+  ASSERT_EQ(ring.read().size(), 1);
+  EXPECT_EQ(ring.read()[0].begin_ns, 77);
+}
+
+TEST(TraceText, is_cut_between_characters) {
+  const std::string ascii(100, 'a');
+  EXPECT_EQ(TraceText(ascii).view(), std::string(80, 'a'));
+  EXPECT_EQ(TraceText(std::string(79, 'a') + "\xC3\xA9").view(), std::string(79, 'a'));
+  EXPECT_EQ(TraceText(std::string(78, 'a') + "\xC3\xA9").view(), std::string(78, 'a') + "\xC3\xA9");
+  EXPECT_EQ(TraceText(std::string(79, 'a') + "\xF0\x9F\x98\x80").view(), std::string(79, 'a'));
+  EXPECT_EQ(TraceText(std::string(200, '\x80')).view(), "");  // no character begins there
+}
+
+TEST(TraceRing, shows_readers_whole_events_in_order_while_it_is_written) {
+  TraceRing ring(64);
+  constexpr uint64_t kEvents = 200'000;
+  std::thread writer([&] {
+    for (uint64_t i = 0; i < kEvents; ++i) ring.push(numbered_event(i));
+  });
+  size_t seen = 0;
+  for (int64_t last = -1; last + 1 < static_cast<int64_t>(kEvents);) {
+    int64_t previous = -1;
+    for (const TraceEvent& event : ring.read()) {
+      expect_whole(event);
+      ASSERT_GT(event.begin_ns, previous);
+      previous = event.begin_ns;
+      ++seen;
+    }
+    last = std::max(last, previous);
+  }
+  writer.join();
+  EXPECT_GE(seen, 64U);
+  EXPECT_EQ(ring.lost(), kEvents - 64);
+}
+
+}  // namespace
+}  // namespace qvl
