@@ -301,12 +301,12 @@ TEST_F(ThreadManagerOnTwo, does_not_lower_a_caller_that_it_could_not_raise_again
 
 TEST_F(ThreadManagerOnTwo, lets_others_go_first_for_background_work_and_comes_back) {
   without_right_to_raise([] {
+    const auto own = thread_priority(this_thread_id()).os_class;
     ThreadManager manager({.num_compute_threads = 2});
     const ThreadManager::CallerGuard guard(manager);
     for (auto work : {ThreadTarget::Work::background, ThreadTarget::Work::foreground}) {
       manager.adjust({.work = work});
-      const auto expected =
-          work == ThreadTarget::Work::background ? OsPriority::Class::batch : OsPriority::Class::normal;
+      const auto expected = work == ThreadTarget::Work::background ? OsPriority::Class::batch : own;
       std::latch all_here(2);
       manager.compute().parallel_for(2, 1, [&](size_t, size_t, int) {
         EXPECT_EQ(thread_priority(this_thread_id()).os_class, expected);
