@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "qvl/system_config.h"
 #include "threads/cpu_budget.h"
 
 namespace qvl {
@@ -21,7 +22,6 @@ namespace qvl {
 /// Over budget: more threads than the quota, or than the processors that others leave. Preprocessing has as
 /// many threads as the policy allows compute threads, reading and writing has what was asked: it hardly
 /// computes.
-enum class SchedulerPolicy { performance, balanced, power_save };
 std::string_view scheduler_policy_name(SchedulerPolicy policy);
 
 struct ThreadManagerOptions {
