@@ -27,6 +27,8 @@ struct Situation {
   const UnitCosts& costs;
   uint32_t decoders = 0;          ///< granted requests that decode
   uint32_t max_decode_batch = 1;  ///< places in a step
+  uint64_t prompt_tokens = 0;     ///< left of all requests, those that wait as well
+  uint64_t answer_tokens = 0;
 };
 
 /// An order of requests. This one is the order of arrival. Thread-compatible.
@@ -36,6 +38,8 @@ class Policy {
 
   /// Whether `a` is taken before `b`: a strict order of all jobs that compete for `slot`.
   virtual bool before(const Job& a, const Job& b, Slot slot, const Situation& situation) const;
+  /// How long the compute half of this step may take beside its `decoders`, at most `most_us`.
+  virtual int64_t compute_budget_us(int64_t most_us, const Situation& situation) const;
   /// `job` has got the slot.
   virtual void taken(const Job& job, Slot slot);
 };

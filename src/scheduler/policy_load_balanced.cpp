@@ -2,8 +2,13 @@
 
 #include <algorithm>
 
+#include "base/checked.h"
+
 namespace qvl::scheduling {
 namespace {
+
+// Measured loads swing by about so much with what single steps happen to hold.
+constexpr int kMarginPermille = 250;
 
 // The part of its remaining time that a request computes, in permille; the rest it decodes. No product
 // overflows: units are below 2^32 and costs at most 6e8 us.
@@ -14,25 +19,36 @@ int64_t compute_share(const Work& left, const UnitCosts& costs) {
   return compute_us / (all_us / 1000 + 1);
 }
 
-int bandwidth_load(const Situation& situation) {
-  if (situation.decoders >= situation.max_decode_batch) return situation.load.bandwidth_permille;
-  return static_cast<int>(1000 * uint64_t{situation.decoders} / situation.max_decode_batch);
-}
+bool batch_is_full(const Situation& at) { return at.decoders >= at.max_decode_batch; }
 
 }  // namespace
 
-bool LoadBalanced::before(const Job& a, const Job& b, Slot slot, const Situation& situation) const {
-  if (slot == Slot::decode || ageing_.oldest_is_next(slot)) return a.order < b.order;
-
-  const Load& load = situation.load;
-  if (slot == Slot::prepare && load.io_permille > load.compute_permille) {
-    if (a.left.prepare_units != b.left.prepare_units) return a.left.prepare_units < b.left.prepare_units;
-    return a.order < b.order;
+bool LoadBalanced::before(const Job& a, const Job& b, Slot slot, const Situation& at) const {
+  const bool in_order = a.order < b.order;
+  if (slot == Slot::decode || ageing_.oldest_is_next(slot)) return in_order;
+  if (slot == Slot::prepare && at.load.io_permille > at.load.compute_permille + kMarginPermille) {
+    const uint32_t units_a = a.left.prepare_units, units_b = b.left.prepare_units;
+    return units_a != units_b ? units_a < units_b : in_order;
   }
-  const int64_t share_a = compute_share(a.left, situation.costs);
-  const int64_t share_b = compute_share(b.left, situation.costs);
-  if (share_a == share_b) return a.order < b.order;
-  return bandwidth_load(situation) < load.compute_permille ? share_a < share_b : share_a > share_b;
+  const bool processors_idle = at.load.compute_permille + kMarginPermille < at.load.bandwidth_permille;
+  if (batch_is_full(at) && !processors_idle) return in_order;
+
+  const int64_t share_a = compute_share(a.left, at.costs), share_b = compute_share(b.left, at.costs);
+  if (share_a == share_b) return in_order;
+  return batch_is_full(at) ? share_a > share_b : share_a < share_b;
+}
+
+int64_t LoadBalanced::compute_budget_us(int64_t most_us, const Situation& at) const {
+  if (!batch_is_full(at)) return most_us;
+  const auto decode_us = static_cast<uint64_t>(at.costs.us(StepPart::decode));
+  const auto prefill_us = static_cast<uint64_t>(at.costs.us(StepPart::prefill));
+  const auto prompts_us = checked_mul(prefill_us, at.prompt_tokens);
+  const auto answers_us = checked_mul(decode_us, at.answer_tokens);
+  if (!prompts_us || !answers_us) return most_us;
+  // As long beside this batch as all prompts are beside all answers.
+  const auto budget_us = checked_mul(decode_us * at.max_decode_batch, *prompts_us / 1000);
+  return budget_us ? static_cast<int64_t>(std::min<uint64_t>(most_us, *budget_us / (*answers_us / 1000 + 1)))
+                   : most_us;
 }
 
 void LoadBalanced::taken(const Job&, Slot slot) { ageing_.pass(slot); }

@@ -78,8 +78,9 @@ const std::vector<RequestId>& Scheduler::to_prepare(const Load& load) {
     if (job.phase == Job::Phase::arrived) candidates_.push_back(&job);
     if (job.phase == Job::Phase::preparing) ++preparing;
   }
+  const Situation at = situation(load);
   for (; preparing < options_.max_preparing && !candidates_.empty(); ++preparing) {
-    Job& job = take_best(candidates_, Slot::prepare, situation(load));
+    Job& job = take_best(candidates_, Slot::prepare, at);
     policy_->taken(job, Slot::prepare);
     job.phase = Job::Phase::preparing;
     to_prepare_.push_back(job.request.id);
@@ -105,8 +106,9 @@ const Admission& Scheduler::admit(const Load& load) {
     if (job.phase == Job::Phase::prepared) candidates_.push_back(&job);
   }
   unfit_.clear();
+  const Situation at = situation(load);
   while (!candidates_.empty()) {
-    Job& job = take_best(candidates_, Slot::grant, situation(load));
+    Job& job = take_best(candidates_, Slot::grant, at);
     if (grant(job)) {
       for (Job* passed : unfit_) ++passed->bypassed;
     } else {
@@ -163,7 +165,7 @@ const StepPlan& Scheduler::next(const Load& load) {
   if (!candidates_.empty()) {
     const Job& job = take_best(candidates_, Slot::compute, at);
     policy_->taken(job, Slot::compute);
-    plan_compute(job);
+    plan_compute(job, at);
   }
   return plan_;
 }
@@ -176,8 +178,9 @@ void Scheduler::plan_decode(const Situation& at) {
   }
 }
 
-void Scheduler::plan_compute(const Job& job) {
+void Scheduler::plan_compute(const Job& job, const Situation& at) {
   const bool holds_up = !plan_.decode.empty();
+  const int64_t budget_us = policy_->compute_budget_us(options_.max_stall_us, at);
   const RequestId id = job.request.id;
   if (job.left.vision_steps > 0) {
     const uint32_t most = std::min(job.left.vision_steps, options_.vision_steps);
@@ -188,7 +191,7 @@ void Scheduler::plan_compute(const Job& job) {
     const int64_t unit_us = costs_.us(StepPart::prefill);
     const uint32_t least = options_.least_prefill_chunk;
     plan_.prefill = {id, job.request.work.prompt_tokens - job.left.prompt_tokens,
-                     holds_up ? units_within(options_.max_stall_us, unit_us, least, most) : most};
+                     holds_up ? units_within(budget_us, unit_us, least, most) : most};
   }
 }
 
@@ -268,11 +271,15 @@ SchedulerStatus Scheduler::status() const {
 }
 
 Situation Scheduler::situation(const Load& load) const {
-  const auto decodes = [](const Job& job) { return !job.wants_compute(); };
-  return {.load = load,
-          .costs = costs_,
-          .decoders = static_cast<uint32_t>(std::count_if(granted_.begin(), granted_.end(), decodes)),
-          .max_decode_batch = options_.max_decode_batch};
+  Situation at{.load = load, .costs = costs_, .max_decode_batch = options_.max_decode_batch};
+  for (const std::vector<Job>* jobs : {&waiting_, &granted_}) {
+    for (const Job& job : *jobs) {
+      at.prompt_tokens += job.left.prompt_tokens;
+      at.answer_tokens += job.left.answer_tokens;
+      if (job.phase == Job::Phase::granted && !job.wants_compute()) ++at.decoders;
+    }
+  }
+  return at;
 }
 
 Scheduler::Candidates::iterator Scheduler::best(Candidates& from, Slot slot, const Situation& at) const {

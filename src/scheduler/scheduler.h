@@ -145,7 +145,7 @@ class Scheduler {
   bool grant(Job& job);
   void forget_impossible();
   void plan_decode(const Situation& at);
-  void plan_compute(const Job& job);
+  void plan_compute(const Job& job, const Situation& at);
   const std::vector<RequestId>& forget_completed();
 
   SchedulerOptions options_;

@@ -108,7 +108,11 @@ class ShadowRequests {
     for (RequestId id : admission.granted) {
       expect_state(id, State::prepared, "granted while it was not waiting");
       enter(id, State::granted);
-      violations_.expect(!reserves() || fits(held_, limits_), id, "granted above a limit");
+      // A capacity may have shrunk below what was held: then only those may be granted that hold none of it.
+      for (Resource resource : kResources) {
+        violations_.expect(!reserves() || holds(id)[resource] == 0 || held_[resource] <= limits_[resource],
+                           id, "granted above a limit");
+      }
     }
     violations_.expect(held == held_, 0, "or another: what is held is not the sum of what requests hold");
     violations_.expect(!granted_.empty() || count(State::prepared) == 0, 0,

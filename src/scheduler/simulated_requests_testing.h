@@ -34,7 +34,8 @@ struct Scenario {
   uint32_t requests = 10'000;
   uint32_t clients = 6;
   uint32_t longest_burst = 40;    ///< requests that arrive together
-  int64_t mean_gap_us = 170'000;  ///< a request; a burst has all the gaps of its requests before it
+  int64_t mean_gap_us = 200'000;  ///< a request; a burst has all the gaps of its requests before it
+  uint32_t longest_text = 200;    ///< tokens of a prompt without pictures
   uint32_t long_answers_in = 4;   ///< one in so many answers is long
   uint32_t cancels_in = 20;       ///< one in so many is cancelled at some time
   uint32_t failures_in = 40;      ///< one in so many fails in one of its steps
@@ -62,13 +63,15 @@ inline SimulatedRequest make_request(const Scenario& scenario, RequestId id, See
                    .gpu_memory = numbers.between(0, scenario.largest.gpu_memory)};
   Work& work = request.work;
   work.prompt_tokens = static_cast<uint32_t>(numbers.between(1, 40 * length));
-  const bool long_answer = numbers.one_in(scenario.long_answers_in);
-  work.answer_tokens =
-      static_cast<uint32_t>(long_answer ? numbers.between(20, 20 + 20 * length) : numbers.between(0, 6));
-  if (!long_answer && numbers.one_in(2)) {
+  work.answer_tokens = static_cast<uint32_t>(numbers.between(0, 6));
+  if (numbers.one_in(scenario.long_answers_in)) {
+    work.answer_tokens = static_cast<uint32_t>(numbers.between(20, 20 + 20 * length));
+  } else if (numbers.one_in(2)) {
     work.prepare_units = static_cast<uint32_t>(numbers.between(1, 4));
     work.vision_steps = static_cast<uint32_t>(numbers.between(1, 4 * length));
     work.prompt_tokens += static_cast<uint32_t>(numbers.between(64, 256));
+  } else {
+    work.prompt_tokens += static_cast<uint32_t>(numbers.between(0, scenario.longest_text));
   }
   SimulatedRequest out{.request = request, .true_request = request};
   if (work.prepare_units > 0) {

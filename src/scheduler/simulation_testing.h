@@ -12,13 +12,14 @@
 
 namespace qvl::scheduling {
 
-/// What a simulated machine takes, in microseconds. A step that computes and decodes reads the weights once
-/// for both: it takes as long as the longer half and a quarter of the shorter one.
+/// What a simulated machine takes, in microseconds. A pass through the decoder reads all weights once, for
+/// the tokens of a prompt and those of a batch together; the arithmetic of the prompt hides behind that read,
+/// or the read behind the arithmetic. Vision has weights of its own and is a pass of its own.
 struct MachineCosts {
-  int64_t vision_us = 20'000;
-  int64_t prefill_us = 400;
-  int64_t decode_base_us = 40'000;
-  int64_t decode_each_us = 2'000;
+  int64_t vision_us = 20'000;  ///< a step
+  int64_t read_us = 40'000;    ///< the decoder's weights
+  int64_t prefill_us = 400;    ///< the arithmetic of a token of a prompt
+  int64_t decode_us = 2'000;   ///< a token of an answer: its own keys and values
   int64_t noise_permille = 200;
   uint64_t pauses_in = 1000;  ///< one in so many steps takes twenty times as long: the process was stopped
 };
@@ -34,6 +35,23 @@ struct SimulationReport {
   std::array<int64_t, 3> worst_response_us{};
   TurnFigures compute_turns, decode_turns;
 };
+
+/// A queue of requests of all kinds, long enough that both halves of a step could always be used.
+inline Scenario mixed_load(uint64_t seed) {
+  return {.seed = seed,
+          .requests = 1000,
+          .mean_gap_us = 0,
+          .longest_text = 2000,
+          .long_answers_in = 2,
+          .cancels_in = 1'000'000,
+          .failures_in = 1'000'000};
+}
+inline SchedulerOptions options_for_mixed_load(Algorithm algorithm) {
+  return {.algorithm = algorithm,
+          .capacities = {.compute = 80'000, .memory = 5000, .io = 300, .gpu_memory = 10'000},
+          .max_waiting = 1000,
+          .max_stall_us = 100'000};
+}
 
 class Simulation {
  public:
@@ -96,7 +114,8 @@ class Simulation {
       const RequestId id = cancels_.top().id;
       if (requests_[id].arrives_us <= now_us_) shadows_.ended(id, scheduler_.end(id, Ending::cancelled));
     }
-    if (capacity_steps_ > 0 && report_.steps % capacity_steps_ == 0) {
+    if (capacity_steps_ > 0 && report_.steps >= next_change_) {
+      next_change_ += capacity_steps_;
       scheduler_.set_capacities(shadows_.change_capacities(numbers_.between(least_permille_, 1000)));
     }
   }
@@ -105,25 +124,34 @@ class Simulation {
     int64_t next_us = std::numeric_limits<int64_t>::max();
     if (next_arrival_ < requests_.size()) next_us = requests_[next_arrival_].arrives_us;
     if (!prepared_.empty()) next_us = std::min(next_us, prepared_.top().at_us);
-    violations_.expect(next_us != std::numeric_limits<int64_t>::max(), 0, "or another waits for nothing");
+    const bool there_is_one = next_us != std::numeric_limits<int64_t>::max();
+    violations_.expect(there_is_one || !shadows_.under_way(), 0, "or another waits for nothing");
+    if (!there_is_one) return;
     now_us_ = std::max(now_us_, next_us);
   }
 
   void compute(const StepPlan& plan) {
-    StepOutcome outcome;
-    if (plan.vision) outcome.vision_us = noisy(machine_.vision_us * plan.vision->steps);
-    if (plan.prefill) outcome.prefill_us = noisy(machine_.prefill_us * plan.prefill->count);
-    if (!plan.decode.empty()) {
-      const auto batch = static_cast<int64_t>(plan.decode.size());
-      outcome.decode_us = noisy(machine_.decode_base_us + machine_.decode_each_us * batch);
+    const auto batch = static_cast<int64_t>(plan.decode.size());
+    const int64_t vision_us = plan.vision ? noisy(machine_.vision_us * plan.vision->steps) : 0;
+    const int64_t prompt_us = plan.prefill ? noisy(machine_.prefill_us * plan.prefill->count) : 0;
+    const int64_t read_us = plan.prefill || batch > 0 ? noisy(machine_.read_us) : 0;
+    const int64_t answer_us = machine_.decode_us * batch;
+    const int64_t pass_us = std::max(prompt_us, read_us) + answer_us;
+
+    // The pass is divided by what each half would have taken alone.
+    const int64_t prompt_alone_us = plan.prefill ? std::max(prompt_us, read_us) : 0;
+    const int64_t answer_alone_us = batch > 0 ? read_us + answer_us : 0;
+    StepOutcome outcome{.vision_us = vision_us};
+    if (pass_us > 0) {
+      outcome.prefill_us = pass_us * prompt_alone_us / (prompt_alone_us + answer_alone_us);
+      outcome.decode_us = pass_us - outcome.prefill_us;
     }
-    const int64_t compute_us = outcome.vision_us + outcome.prefill_us, decode_us = outcome.decode_us;
-    const int64_t step_us = std::max(compute_us, decode_us) + std::min(compute_us, decode_us) / 4;
-    measure(load_.compute_permille, compute_us, step_us);
-    measure(load_.bandwidth_permille, decode_us, step_us);
+    const int64_t step_us = vision_us + pass_us;
+    measure(load_.compute_permille, vision_us + prompt_us, step_us);
+    measure(load_.bandwidth_permille, read_us + answer_us, step_us);
     now_us_ += step_us;
     ++report_.steps;
-    if (compute_us > 0 && decode_us > 0) ++report_.mixed_steps;
+    if (prompt_us > 0 && batch > 0) ++report_.mixed_steps;
 
     fail_some(plan);
     shadows_.served(plan);
@@ -186,7 +214,7 @@ class Simulation {
   size_t next_arrival_ = 0;
   int64_t now_us_ = 0;
   Load load_;
-  uint64_t capacity_steps_ = 0, least_permille_ = 1000;
+  uint64_t capacity_steps_ = 0, next_change_ = 0, least_permille_ = 1000;
   SimulationReport report_;
   std::array<int64_t, 3> total_response_us_{}, finished_{};
 };
