@@ -47,7 +47,7 @@ class UnitCosts {
     int64_t fixed = kOne;
     bool measured = false;
   };
-  static Average from_us(int64_t us) { return {.fixed = std::clamp<int64_t>(us, 0, kMostUs) * kOne}; }
+  static Average from_us(int64_t us) { return {.fixed = std::clamp<int64_t>(us, 1, kMostUs) * kOne}; }
 
   std::array<Average, 3> averages_;
 };
