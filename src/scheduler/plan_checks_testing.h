@@ -35,7 +35,7 @@ class PlanChecks {
                        "or another could compute");
     const bool full = plan.decode.size() == options_.max_decode_batch;
     violations_.expect(full || halves.decode.left_out.empty(), 0, "or another could decode");
-    const bool ordered = options_.scheduling == SchedulerOptions::Scheduling::enabled;
+    const bool ordered = options_.scheduling == Scheduling::enabled;
     if (ordered && options_.algorithm == Algorithm::priority) check_classes(plan, halves);
     count_turns(halves.compute, compute_turns_);
     count_turns(halves.decode, decode_turns_);

@@ -10,6 +10,8 @@
 namespace qvl::scheduling {
 
 enum class Algorithm : uint8_t { round_robin, priority, load_balanced };
+/// Disabled: everything is granted, in order of arrival.
+enum class Scheduling : uint8_t { enabled, disabled };
 
 std::string_view to_string(Algorithm algorithm);
 

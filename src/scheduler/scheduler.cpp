@@ -26,7 +26,7 @@ const SchedulerOptions& checked(const SchedulerOptions& options) {
 }
 
 std::unique_ptr<Policy> policy_of(const SchedulerOptions& options) {
-  if (options.scheduling == SchedulerOptions::Scheduling::disabled) return std::make_unique<Policy>();
+  if (options.scheduling == Scheduling::disabled) return std::make_unique<Policy>();
   return make_policy(options.algorithm, options.ageing);
 }
 
@@ -43,7 +43,7 @@ Scheduler::Scheduler(const SchedulerOptions& options)
       costs_(options.cost_guess),
       policy_(policy_of(options)) {}
 
-bool Scheduler::reserves() const { return options_.scheduling == SchedulerOptions::Scheduling::enabled; }
+bool Scheduler::reserves() const { return options_.scheduling == Scheduling::enabled; }
 
 std::optional<ArrivalRefusal> Scheduler::arrive(const Request& request) {
   using Reason = ArrivalRefusal::Reason;

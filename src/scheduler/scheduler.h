@@ -16,7 +16,6 @@ namespace qvl::scheduling {
 
 struct SchedulerOptions {
   /// Disabled: every request is granted at once and holds nothing, and steps go by order of arrival.
-  enum class Scheduling : uint8_t { enabled, disabled };
   Scheduling scheduling = Scheduling::enabled;
   Algorithm algorithm = Algorithm::round_robin;
   Amounts capacities{};

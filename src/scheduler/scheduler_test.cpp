@@ -317,7 +317,7 @@ TEST(Scheduler, load_balanced_spreads_prompts_over_the_answers_beside_them) {
 
 TEST(Scheduler, without_scheduling_all_is_granted_in_order_of_arrival_and_nothing_is_held) {
   SchedulerOptions options = small_machine(Algorithm::priority);
-  options.scheduling = SchedulerOptions::Scheduling::disabled;
+  options.scheduling = Scheduling::disabled;
   Scheduler scheduler(options);
   ASSERT_FALSE(scheduler.arrive(of_class(RequestClass::background, text(1, 1, 1, 5000))));
   ASSERT_FALSE(scheduler.arrive(of_class(RequestClass::interactive, text(2, 1, 1, 5000))));

@@ -149,7 +149,7 @@ class ShadowRequests {
     return std::all_of(kResources.begin(), kResources.end(),
                        [&](Resource resource) { return amounts[resource] <= limits[resource]; });
   }
-  bool reserves() const { return options_.scheduling == SchedulerOptions::Scheduling::enabled; }
+  bool reserves() const { return options_.scheduling == Scheduling::enabled; }
   const Amounts& holds(RequestId id) const { return requests_[id].true_request.holds; }
   size_t& count(State state) { return counts_[static_cast<size_t>(state)]; }
   size_t waiting() const { return counts_[1] + counts_[2] + counts_[3]; }

@@ -9,12 +9,6 @@ namespace {
 
 constexpr std::array kAlgorithms = {Algorithm::round_robin, Algorithm::priority, Algorithm::load_balanced};
 
-SchedulerOptions options_of(Algorithm algorithm) {
-  return {.algorithm = algorithm,
-          .capacities = {.compute = 8000, .memory = 4000, .io = 30, .gpu_memory = 1000},
-          .max_stall_us = 100'000};
-}
-
 std::string trace_of(Algorithm algorithm, uint64_t seed) {
   return fmt::format("{}, seed {}", to_string(algorithm), seed);
 }
@@ -23,7 +17,7 @@ TEST(Simulation, ten_thousand_requests_keep_every_promise_under_every_policy) {
   for (Algorithm algorithm : kAlgorithms) {
     for (uint64_t seed = 1; seed <= 3; ++seed) {
       SCOPED_TRACE(trace_of(algorithm, seed));
-      const auto report = Simulation({.seed = seed}, options_of(algorithm)).run();
+      const auto report = Simulation({.seed = seed}, options_for_arrivals(algorithm)).run();
       EXPECT_THAT(report.violations, testing::IsEmpty());
       EXPECT_GT(report.status.finished, 9000u);
       EXPECT_GT(report.status.cancelled, 100u);
@@ -37,7 +31,7 @@ TEST(Simulation, bursts_into_tiny_capacities_that_change_keep_every_promise) {
   for (Algorithm algorithm : kAlgorithms) {
     for (uint64_t seed = 11; seed <= 13; ++seed) {
       SCOPED_TRACE(trace_of(algorithm, seed));
-      SchedulerOptions options = options_of(algorithm);
+      SchedulerOptions options = options_for_arrivals(algorithm);
       options.capacities = {.compute = 900, .memory = 500, .io = 4, .gpu_memory = 90};
       options.max_waiting = 40;
       options.max_decode_batch = 3;
@@ -57,8 +51,8 @@ TEST(Simulation, bursts_into_tiny_capacities_that_change_keep_every_promise) {
 }
 
 TEST(Simulation, without_scheduling_everything_is_granted_at_once) {
-  SchedulerOptions options = options_of(Algorithm::priority);
-  options.scheduling = SchedulerOptions::Scheduling::disabled;
+  SchedulerOptions options = options_for_arrivals(Algorithm::priority);
+  options.scheduling = Scheduling::disabled;
   options.capacities = {};
   const auto report = Simulation({.seed = 21}, options).run();
   EXPECT_THAT(report.violations, testing::IsEmpty());
@@ -70,7 +64,7 @@ TEST(Simulation, round_robin_gives_clients_that_want_more_equal_turns) {
     SCOPED_TRACE(trace_of(Algorithm::round_robin, seed));
     // A queue that no client empties soon. The requests of client 5 are six times as long as those of client
     // 0.
-    SchedulerOptions options = options_of(Algorithm::round_robin);
+    SchedulerOptions options = options_for_arrivals(Algorithm::round_robin);
     options.capacities = {.compute = 4'000'000, .memory = 2'000'000, .io = 20'000, .gpu_memory = 500'000};
     options.max_waiting = options.max_preparing = 2000;
     const Scenario scenario{.seed = seed, .requests = 2000, .mean_gap_us = 0, .long_answers_in = 2};
@@ -87,7 +81,7 @@ TEST(Simulation, round_robin_gives_clients_that_want_more_equal_turns) {
 TEST(Simulation, round_robin_never_puts_a_client_more_than_two_turns_behind) {
   for (uint64_t seed = 41; seed <= 43; ++seed) {
     SCOPED_TRACE(trace_of(Algorithm::round_robin, seed));
-    const auto report = Simulation({.seed = seed}, options_of(Algorithm::round_robin)).run();
+    const auto report = Simulation({.seed = seed}, options_for_arrivals(Algorithm::round_robin)).run();
     EXPECT_EQ(report.compute_turns.most_difference, 2u);
     EXPECT_EQ(report.decode_turns.most_difference, 2u);
   }
@@ -97,7 +91,7 @@ TEST(Simulation, priority_serves_by_class_and_the_lowest_finishes_under_overload
   for (uint64_t seed = 51; seed <= 53; ++seed) {
     SCOPED_TRACE(trace_of(Algorithm::priority, seed));
     // Twice as many requests as the machine can serve, in a queue that takes them all.
-    SchedulerOptions options = options_of(Algorithm::priority);
+    SchedulerOptions options = options_for_arrivals(Algorithm::priority);
     options.max_waiting = 10'000;
     const Scenario scenario{.seed = seed,
                             .requests = 3000,

@@ -36,6 +36,13 @@ struct SimulationReport {
   TurnFigures compute_turns, decode_turns;
 };
 
+/// For the arrivals of a Scenario as it is by default.
+inline SchedulerOptions options_for_arrivals(Algorithm algorithm) {
+  return {.algorithm = algorithm,
+          .capacities = {.compute = 8000, .memory = 4000, .io = 30, .gpu_memory = 1000},
+          .max_stall_us = 100'000};
+}
+
 /// A queue of requests of all kinds, long enough that both halves of a step could always be used.
 inline Scenario mixed_load(uint64_t seed) {
   return {.seed = seed,
