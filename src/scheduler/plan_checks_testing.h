@@ -29,12 +29,12 @@ class PlanChecks {
     check_prefill(plan, costs);
     check_decode(plan);
     const Halves halves = split(plan);
-    violations_.expect(!plan.empty() || shadows_.granted().empty(), 0,
-                       "or another is granted, and nothing runs");
-    violations_.expect(halves.compute.served.size() == 1 || halves.compute.left_out.empty(), 0,
-                       "or another could compute");
+    violations_.expect(!plan.empty() || shadows_.granted().empty(), std::nullopt,
+                       "some request: granted, and nothing runs");
+    violations_.expect(halves.compute.served.size() == 1 || halves.compute.left_out.empty(), std::nullopt,
+                       "some request: could compute");
     const bool full = plan.decode.size() == options_.max_decode_batch;
-    violations_.expect(full || halves.decode.left_out.empty(), 0, "or another could decode");
+    violations_.expect(full || halves.decode.left_out.empty(), std::nullopt, "some request: could decode");
     const bool ordered = options_.scheduling == Scheduling::enabled;
     if (ordered && options_.algorithm == Algorithm::priority) check_classes(plan, halves);
     count_turns(halves.compute, compute_turns_);
@@ -92,12 +92,12 @@ class PlanChecks {
   }
 
   void check_decode(const StepPlan& plan) {
-    violations_.expect(plan.decode.size() <= options_.max_decode_batch, 0,
-                       "or another: the batch is too large");
+    violations_.expect(plan.decode.size() <= options_.max_decode_batch, std::nullopt,
+                       "some request: the batch is too large");
     std::vector<RequestId> ids = plan.decode;
     std::sort(ids.begin(), ids.end());
-    violations_.expect(std::adjacent_find(ids.begin(), ids.end()) == ids.end(), 0,
-                       "or another decodes twice in a step");
+    violations_.expect(std::adjacent_find(ids.begin(), ids.end()) == ids.end(), std::nullopt,
+                       "some request: decodes twice in a step");
     for (RequestId id : ids) {
       const ShadowRequest* shadow = running(id);
       violations_.expect(shadow == nullptr || (!shadow->wants_compute() && !shadow->is_done()), id,

@@ -21,7 +21,7 @@ std::string_view to_string(Algorithm algorithm) {
 
 bool Policy::before(const Job& a, const Job& b, Slot, const Situation&) const { return a.order < b.order; }
 
-int64_t Policy::compute_budget_us(int64_t most_us, const Situation&) const { return most_us; }
+int64_t Policy::prefill_budget_us(int64_t most_us, const Situation&) const { return most_us; }
 
 void Policy::taken(const Job&, Slot) {}
 

@@ -40,8 +40,8 @@ class Policy {
 
   /// Whether `a` is taken before `b`: a strict order of all jobs that compete for `slot`.
   virtual bool before(const Job& a, const Job& b, Slot slot, const Situation& situation) const;
-  /// How long the compute half of this step may take beside its `decoders`, at most `most_us`.
-  virtual int64_t compute_budget_us(int64_t most_us, const Situation& situation) const;
+  /// How long the chunk of a prompt may take that is computed beside decoders, at most `most_us`.
+  virtual int64_t prefill_budget_us(int64_t most_us, const Situation& situation) const;
   /// `job` has got the slot.
   virtual void taken(const Job& job, Slot slot);
 };
@@ -55,7 +55,7 @@ class Ageing {
  public:
   explicit Ageing(uint32_t every) : every_(every) {}
   bool oldest_is_next(Slot slot) const { return passed_[static_cast<size_t>(slot)] + 1 >= every_; }
-  /// The slot was given, or kept from all that wanted it.
+  /// The slot was given to somebody.
   void pass(Slot slot) {
     uint32_t& passed = passed_[static_cast<size_t>(slot)];
     passed = oldest_is_next(slot) ? 0 : passed + 1;

@@ -38,7 +38,7 @@ bool LoadBalanced::before(const Job& a, const Job& b, Slot slot, const Situation
   return batch_is_full(at) ? share_a > share_b : share_a < share_b;
 }
 
-int64_t LoadBalanced::compute_budget_us(int64_t most_us, const Situation& at) const {
+int64_t LoadBalanced::prefill_budget_us(int64_t most_us, const Situation& at) const {
   if (!batch_is_full(at)) return most_us;
   const auto decode_us = static_cast<uint64_t>(at.costs.us(StepPart::decode));
   const auto prefill_us = static_cast<uint64_t>(at.costs.us(StepPart::prefill));

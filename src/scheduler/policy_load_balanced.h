@@ -31,7 +31,7 @@ class LoadBalanced : public Policy {
   explicit LoadBalanced(uint32_t ageing) : ageing_(ageing) {}
 
   bool before(const Job& a, const Job& b, Slot slot, const Situation& situation) const override;
-  int64_t compute_budget_us(int64_t most_us, const Situation& situation) const override;
+  int64_t prefill_budget_us(int64_t most_us, const Situation& situation) const override;
   void taken(const Job& job, Slot slot) override;
 
  private:

@@ -1,11 +1,19 @@
 #include "scheduler/policy_round_robin.h"
 
+#include <algorithm>
+
 namespace qvl::scheduling {
+namespace {
+
+// So that a round of as many clients allocates nothing.
+constexpr size_t kMostRemembered = 1024;
+
+}  // namespace
 
 uint64_t RoundRobin::start_of(ClientId client, Slot slot) const {
   const Turns& turns = slots_[static_cast<size_t>(slot)];
   const auto found = turns.next.find(client);
-  return found == turns.next.end() ? turns.round : found->second;
+  return found == turns.next.end() ? turns.round : std::max(found->second, turns.round);
 }
 
 bool RoundRobin::before(const Job& a, const Job& b, Slot slot, const Situation&) const {
@@ -16,9 +24,9 @@ bool RoundRobin::before(const Job& a, const Job& b, Slot slot, const Situation&)
 void RoundRobin::taken(const Job& job, Slot slot) {
   Turns& turns = slots_[static_cast<size_t>(slot)];
   const uint64_t start = start_of(job.request.client, slot);
-  if (start > turns.round) {
-    turns.round = start;
-    // Whoever is not beyond the round is level with it and need not be remembered: clients come and go.
+  turns.round = start;
+  // Whoever is not beyond the round is level with it and need not be remembered: clients come and go.
+  if (turns.next.size() >= kMostRemembered) {
     std::erase_if(turns.next, [start](const auto& client) { return client.second <= start; });
   }
   turns.next[job.request.client] = start + 1;

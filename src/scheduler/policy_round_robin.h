@@ -24,7 +24,7 @@ class RoundRobin : public Policy {
  private:
   struct Turns {
     uint64_t round = 0;                           // where the client served last began
-    std::unordered_map<ClientId, uint64_t> next;  // only clients beyond the round: all others start at it
+    std::unordered_map<ClientId, uint64_t> next;  // where clients begin that are beyond the round
   };
   uint64_t start_of(ClientId client, Slot slot) const;
 

@@ -16,7 +16,7 @@ const SchedulerOptions& checked(const SchedulerOptions& options) {
   constexpr int64_t kMost = UINT32_MAX;
   expect("waiting requests", options.max_waiting, 1, 1'000'000);
   expect("requests being prepared", options.max_preparing, 1, kMost);
-  expect("decode batch", options.max_decode_batch, 1, kMost);
+  expect("decode batch", options.max_decode_batch, 1, 4096);
   expect("least prefill chunk", options.least_prefill_chunk, 1, kMost);
   expect("prefill chunk", options.prefill_chunk, options.least_prefill_chunk, kMost);
   expect("vision steps", options.vision_steps, 1, kMost);
@@ -41,7 +41,10 @@ Scheduler::Scheduler(const SchedulerOptions& options)
     : options_(checked(options)),
       resources_(options.capacities, options.reservation_permille),
       costs_(options.cost_guess),
-      policy_(policy_of(options)) {}
+      policy_(policy_of(options)) {
+  plan_.decode.reserve(options.max_decode_batch);
+  completed_.reserve(options.max_decode_batch + 1);
+}
 
 bool Scheduler::reserves() const { return options_.scheduling == Scheduling::enabled; }
 
@@ -180,18 +183,19 @@ void Scheduler::plan_decode(const Situation& at) {
 
 void Scheduler::plan_compute(const Job& job, const Situation& at) {
   const bool holds_up = !plan_.decode.empty();
-  const int64_t budget_us = policy_->compute_budget_us(options_.max_stall_us, at);
+  const auto planned = [&](StepPart part, uint32_t least, uint32_t most, int64_t budget_us) {
+    return holds_up ? units_within(budget_us, costs_.us(part), least, most) : most;
+  };
+  const Work& left = job.left;
   const RequestId id = job.request.id;
-  if (job.left.vision_steps > 0) {
-    const uint32_t most = std::min(job.left.vision_steps, options_.vision_steps);
-    const int64_t unit_us = costs_.us(StepPart::vision);
-    plan_.vision = {id, holds_up ? units_within(options_.max_stall_us, unit_us, 1, most) : most};
+  if (left.vision_steps > 0) {
+    const uint32_t most = std::min(left.vision_steps, options_.vision_steps);
+    plan_.vision = {id, planned(StepPart::vision, 1, most, options_.max_stall_us)};
   } else {
-    const uint32_t most = std::min(job.left.prompt_tokens, options_.prefill_chunk);
-    const int64_t unit_us = costs_.us(StepPart::prefill);
-    const uint32_t least = options_.least_prefill_chunk;
-    plan_.prefill = {id, job.request.work.prompt_tokens - job.left.prompt_tokens,
-                     holds_up ? units_within(budget_us, unit_us, least, most) : most};
+    const uint32_t most = std::min(left.prompt_tokens, options_.prefill_chunk);
+    const int64_t budget_us = policy_->prefill_budget_us(options_.max_stall_us, at);
+    plan_.prefill = {id, job.request.work.prompt_tokens - left.prompt_tokens,
+                     planned(StepPart::prefill, options_.least_prefill_chunk, most, budget_us)};
   }
 }
 
@@ -282,15 +286,12 @@ Situation Scheduler::situation(const Load& load) const {
   return at;
 }
 
-Scheduler::Candidates::iterator Scheduler::best(Candidates& from, Slot slot, const Situation& at) const {
-  return std::min_element(from.begin(), from.end(),
-                          [&](const Job* a, const Job* b) { return policy_->before(*a, *b, slot, at); });
-}
-
 Job& Scheduler::take_best(Candidates& from, Slot slot, const Situation& at) const {
-  const auto chosen = best(from, slot, at);
-  Job& job = **chosen;
-  *chosen = from.back();
+  const auto best = std::min_element(from.begin(), from.end(), [&](const Job* a, const Job* b) {
+    return policy_->before(*a, *b, slot, at);
+  });
+  Job& job = **best;
+  *best = from.back();
   from.pop_back();
   return job;
 }

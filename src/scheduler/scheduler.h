@@ -138,8 +138,7 @@ class Scheduler {
   bool reserves() const;
   static Job* find(std::vector<Job>& jobs, RequestId id);
   Situation situation(const Load& load) const;
-  // The one to be taken first; `from` is not empty.
-  Candidates::iterator best(Candidates& from, Slot slot, const Situation& at) const;
+  // Takes the one that goes first out of `from`, which is not empty.
   Job& take_best(Candidates& from, Slot slot, const Situation& at) const;
   bool grant(Job& job);
   void forget_impossible();

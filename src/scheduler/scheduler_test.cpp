@@ -353,7 +353,7 @@ TEST(Scheduler, options_out_of_their_range_are_named) {
            Case{[](auto& o) { o.max_waiting = 0; }, "waiting requests: found 0, expected 1 to 1000000"},
            Case{[](auto& o) { o.max_preparing = 0; },
                 "requests being prepared: found 0, expected 1 to 4294967295"},
-           Case{[](auto& o) { o.max_decode_batch = 0; }, "decode batch: found 0, expected 1 to 4294967295"},
+           Case{[](auto& o) { o.max_decode_batch = 0; }, "decode batch: found 0, expected 1 to 4096"},
            Case{[](auto& o) { o.least_prefill_chunk = 0; },
                 "least prefill chunk: found 0, expected 1 to 4294967295"},
            Case{[](auto& o) { o.prefill_chunk = 7; }, "prefill chunk: found 7, expected 8 to 4294967295"},

@@ -14,8 +14,9 @@ namespace qvl::scheduling {
 /// Promises that were broken, one line each; the first few are kept.
 class Violations {
  public:
-  void expect(bool holds, RequestId id, const char* otherwise) {
-    if (!holds && lines_.size() < 10) lines_.push_back(fmt::format("request {}: {}", id, otherwise));
+  void expect(bool holds, std::optional<RequestId> id, const char* otherwise) {
+    if (!holds && lines_.size() < 10)
+      lines_.push_back(id ? fmt::format("request {}: {}", *id, otherwise) : otherwise);
   }
   const std::vector<std::string>& lines() const { return lines_; }
 
@@ -114,9 +115,10 @@ class ShadowRequests {
                            id, "granted above a limit");
       }
     }
-    violations_.expect(held == held_, 0, "or another: what is held is not the sum of what requests hold");
-    violations_.expect(!granted_.empty() || count(State::prepared) == 0, 0,
-                       "or another waits, and nothing is held");
+    violations_.expect(held == held_, std::nullopt,
+                       "some request: what is held is not the sum of what requests hold");
+    violations_.expect(!granted_.empty() || count(State::prepared) == 0, std::nullopt,
+                       "some request: waits, and nothing is held");
   }
 
   void served(const StepPlan& plan) {
@@ -135,13 +137,14 @@ class ShadowRequests {
   }
 
   void at_end(const SchedulerStatus& status) {
-    violations_.expect(status.held == Amounts{} && held_ == Amounts{}, 0, "or another still holds something");
-    violations_.expect(status.arrived + status.preparing + status.prepared + status.granted == 0, 0,
-                       "or another is left over");
+    violations_.expect(status.held == Amounts{} && held_ == Amounts{}, std::nullopt,
+                       "some request: still holds something");
+    violations_.expect(status.arrived + status.preparing + status.prepared + status.granted == 0,
+                       std::nullopt, "some request: left over");
     violations_.expect(status.finished == completed_ && status.refused == refused_ &&
                            status.cancelled + status.failed == ended_ &&
                            completed_ + refused_ + ended_ == requests_.size(),
-                       0, "or another is missing in the totals");
+                       std::nullopt, "some request: missing in the totals");
   }
 
  private:

@@ -132,7 +132,8 @@ class Simulation {
     if (next_arrival_ < requests_.size()) next_us = requests_[next_arrival_].arrives_us;
     if (!prepared_.empty()) next_us = std::min(next_us, prepared_.top().at_us);
     const bool there_is_one = next_us != std::numeric_limits<int64_t>::max();
-    violations_.expect(there_is_one || !shadows_.under_way(), 0, "or another waits for nothing");
+    violations_.expect(there_is_one || !shadows_.under_way(), std::nullopt,
+                       "some request: waits for nothing");
     if (!there_is_one) return;
     now_us_ = std::max(now_us_, next_us);
   }
