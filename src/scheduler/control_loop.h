@@ -57,23 +57,21 @@ struct Change {
 };
 
 /// The control loop. Its answers follow from its options and the signals it was given, nothing else; to be
-/// called every half second or second. It adapts within 5 s, and recovers within 5 s after a foreign load has
-/// ended. Thread-compatible.
+/// called every half second or second. It adapts within 5 s, and recovers within 5 s after a foreign load
+/// has ended. Thread-compatible.
 ///
-/// Threads beside a foreign load (balanced and power_save; performance keeps all). Let n processors be shared
-/// with D busy programs. A fair share is half the machine, or all that they leave. On a processor of its own
-/// a thread gets all of it, beside a busy program half of it.
+/// Threads beside a foreign load (balanced and power_save; performance keeps all). Let n processors be
+/// shared with D busy programs. A fair share is half the machine, or all that they leave. On a processor of
+/// its own a thread gets all of it, beside a busy program half of it.
 ///
-/// - D <= n/2: n - D threads, each on a processor of its own. One more would halve a program, and be the slow
-///   one that each loop of the others waits for.
+/// - D <= n/2: n - D threads, each on a processor of its own. One more would halve a program, and be the
+///   slow one that each loop of the others waits for.
 /// - D > n/2: n - D threads would get less than half the machine. With t threads we get (n - D) + (t - n +
-/// D)/2,
-///   which is n/2 for t = D. So D threads, at most n. On two processors with a busy program on each, that is
-///   two threads, half the machine for each side. One thread would get a half to two thirds of one processor,
-///   three would get 60 % of the machine.
+///   D)/2, which is n/2 for t = D. So D threads, at most n. On two processors with a busy program on each,
+///   that is two threads, half the machine for each side. One thread would get a half to two thirds of one
+///   processor, three would get 60 % of the machine.
 /// - This holds for equal priority. A computing pool whose nice value is raised by 5 gets a quarter of a
-/// shared
-///   processor, not half.
+///   shared processor, not half.
 ///
 /// Spinning is off wherever another program wants the processor or a quota is short: a thread that waits
 /// awake for one that was preempted spends its own share on waiting, and has none left when the other is

@@ -45,9 +45,8 @@ struct ResourceQueueStatus {
 /// goes before it, so one that does not fit is never starved by smaller ones. Thread-safe; no call waits.
 ///
 /// - round_robin: the kinds take turns; within a kind it is the order of arrival.
-/// - priority: the highest priority of all kinds that fits, then the order of arrival. Each kAgeing grants to
-/// others
-///   of its kind count as one priority more, so none starves.
+/// - priority: the highest priority of all kinds that fits, then the order of arrival. Each kAgeing grants
+///   to others of its kind count as one priority more, so none starves.
 /// - load_balanced: the kind of which the smallest share is held; within it the order of arrival.
 class ResourceQueue {
  public:
