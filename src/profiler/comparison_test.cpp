@@ -74,7 +74,7 @@ TEST(Comparison, says_where_there_are_too_few_pairs) {
 TEST(Comparison, has_medians_and_the_band_of_the_pairs_ratios) {
   const std::vector<double> before = {10, 10, 10, 10, 10, 10, 10, 10, 10, 10};
   const std::vector<double> after = {8, 10, 12.5, 16, 20, 25, 40, 50, 80, 100};
-  const auto& found = *compare(one(metric(before)), one(metric(after))).metrics[0].measured;
+  const auto found = *compare(one(metric(before)), one(metric(after))).metrics[0].measured;
   EXPECT_DOUBLE_EQ(found.before_median, 10);
   EXPECT_DOUBLE_EQ(found.after_median, 22.5);
   // Ratios before / after: 0.1 0.125 0.2 0.25 0.4 0.5 0.625 0.8 1 1.25. Of ten pairs the sign test at 99 %
@@ -88,7 +88,7 @@ TEST(Comparison, leaves_out_the_ends_that_the_sign_test_allows) {
   // 20 pairs: 2 P(at most 3 of 20) = 0.26 %, of 4 it is 1.2 %: the band goes from the 4th to the 17th.
   std::vector<double> before(20, 1.0), after;
   for (int i = 1; i <= 20; ++i) after.push_back(i);
-  const auto& found =
+  const auto found =
       *compare(one(metric(before, Better::higher)), one(metric(after, Better::higher))).metrics[0].measured;
   EXPECT_DOUBLE_EQ(found.ratio_least, 4);
   EXPECT_DOUBLE_EQ(found.ratio_most, 17);
