@@ -125,6 +125,7 @@ LoadOptions ModelArgs::load_options() const {
   options.system = config.config();
   if (threads > 0) options.system.num_compute_threads = threads;
   options.threads = static_cast<int>(options.system.num_compute_threads);
+  options.trace = !trace.empty();
   options.weights = weights;
   options.vision_weights = vision_weights;
   options.kv = kv;
@@ -172,6 +173,15 @@ void add_model(CLI::App& command, ModelArgs& args) {
   add_config(command, args.config);
   // Two names of one field.
   command.get_option("--threads")->excludes("--num-compute-threads");
+}
+
+void add_trace(CLI::App& command, ModelArgs& args) {
+  add_text(command, "--trace", args.trace, "write where the time went, for ui.perfetto.dev")
+      ->type_name("FILE");
+}
+
+void write_trace(const ModelArgs& args, const Model& model) {
+  if (!args.trace.empty()) model.write_trace(args.trace);
 }
 
 Turn MediaArgs::turn(std::string text) const {

@@ -45,6 +45,7 @@ struct ModelArgs {
   KvPrecision kv = KvPrecision::bits16;
   std::string isa = {};
   std::optional<std::string> cache = {};
+  std::string trace = {};
   ConfigArgs config = {};
 
   /// Throws Error{usage} for the file of --config.
@@ -54,6 +55,11 @@ struct ModelArgs {
 void add_model_files(CLI::App& command, ModelArgs& args);  ///< --model, --mmproj
 /// And how it is computed: --threads, --weights, ..., --config with an option for each of its fields.
 void add_model(CLI::App& command, ModelArgs& args);
+
+/// --trace, for commands that end with write_trace().
+void add_trace(CLI::App& command, ModelArgs& args);
+/// Where --trace was given.
+void write_trace(const ModelArgs& args, const Model& model);
 
 struct MediaArgs {
   std::vector<std::string> images = {}, videos = {};

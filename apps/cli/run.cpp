@@ -31,12 +31,14 @@ int run(const RunArgs& args) {
   if (args.json) {
     const Answer answer = conversation.ask(args.media.turn(text), args.generation, activity.listeners());
     print(to_line(answer_json(answer, model)));
+    write_trace(args.model, model);
     return 0;
   }
   const Answer answer = conversation.ask(args.media.turn(text), args.generation,
                                          activity.listeners([](std::string_view part) { print(part); }));
   print("\n");
   if (args.timings) print_error(timings_line(answer));
+  write_trace(args.model, model);
   return 0;
 }
 
@@ -46,6 +48,7 @@ void add_run(CLI::App& app, Action& action) {
   auto args = std::make_shared<RunArgs>();
   CLI::App& command = *app.add_subcommand("run", "Answers one question, about pictures and videos if given.");
   add_model(command, args->model);
+  add_trace(command, args->model);
   add_media(command, args->media);
   add_text(command, "--system", args->system, "the system turn; without it there is none");
   add_generation(command, args->generation);

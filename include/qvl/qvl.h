@@ -59,6 +59,7 @@ struct LoadOptions {
   /// ~/.cache/qvl. Small models are packed at each start.
   std::optional<std::filesystem::path> cache_folder = {};
   SystemOptimizationConfig system = {};  ///< how the machine may be used
+  bool trace = false;                    ///< record where the time goes: Model::write_trace
   ProgressListener progress = {};        ///< may be empty
 };
 
@@ -206,6 +207,9 @@ class Model {
   /// Whether its packed weights were read from the cache folder.
   bool from_cache() const;
   const std::vector<std::string>& warnings() const;
+  /// Writes what was recorded, as far back as memory was kept for it, in the JSON format of Chrome that
+  /// ui.perfetto.dev opens. Throws Error{environment} naming the file where it cannot be written.
+  void write_trace(const std::filesystem::path& path) const;
 
   detail::Runtime& runtime() const { return *runtime_; }
 

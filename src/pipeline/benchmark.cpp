@@ -101,8 +101,8 @@ class Benchmark {
     BenchmarkReport report;
     tell(0);
     report.peaks = {
-        .read_gb_s = measure_read_bytes_per_second(runtime_.pool, runtime_.network.packed()) / 1e9,
-        .int8_gop_s = measure_int8_ops_per_second(runtime_.pool, runtime_.ops.isa()) / 1e9};
+        .read_gb_s = measure_read_bytes_per_second(runtime_.layer.compute(), runtime_.network.packed()) / 1e9,
+        .int8_gop_s = measure_int8_ops_per_second(runtime_.layer.compute(), runtime_.ops.isa()) / 1e9};
     measure_text(report);
     for (int64_t size : options_.image_sizes) {
       tell(0.5);
@@ -162,6 +162,7 @@ class Benchmark {
       steps.clear();
       for (Stream& stream : streams) steps.push_back(stream.step(1, text_.vocab_size, random_));
       runtime_.network.forward(steps, runtime_.pass, runtime_.ops);
+      runtime_.layer.between_steps();
       last_logits(count);
     }
   }

@@ -87,6 +87,7 @@ struct DecodeLoop {
     std::vector<Position> position;
     for (;;) {
       const int32_t token = sample();
+      runtime.layer.between_steps();
       if (writer.answer.timings.time_to_first_token_s == 0) {
         writer.answer.timings.time_to_first_token_s = request.since_call.seconds();
       }
@@ -104,6 +105,7 @@ struct DecodeLoop {
  private:
   // The sampler knows numbers, not where they come from.
   int32_t sample() {
+    const StageZone zone(runtime.layer.stages(), runtime.layer.tracer(), Stage::sampling);
     try {
       return sampler.sample(logits);
     } catch (const Error& error) {
@@ -112,6 +114,7 @@ struct DecodeLoop {
   }
 
   void compute(std::span<const int32_t> ids, std::span<const Position> position) {
+    const StageZone zone(runtime.layer.stages(), runtime.layer.tracer(), Stage::decode);
     reserve_cache(cached.cache, 1, runtime.files.config.text);
     const SequenceStep step{.chunk = {.ids = ids, .positions = position, .visual = {}},
                             .cache = &cached.cache};

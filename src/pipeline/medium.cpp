@@ -62,7 +62,12 @@ void cut_patches(Medium& medium, const detail::Runtime& runtime) {
 
 bool encode_medium(Medium& medium, detail::Runtime& runtime, const std::function<bool(double)>& progress) {
   return with_memory_for(fmt::format("to look at {} ({} patches)", medium.name, medium.grid.patches()), [&] {
-    VisionFeatures features = runtime.network.encode(medium.patches, runtime.ops, progress);
+    const StageZone zone(runtime.layer.stages(), runtime.layer.tracer(), Stage::vision);
+    const auto between_blocks = [&](double share) {
+      runtime.layer.between_steps();
+      return !progress || progress(share);
+    };
+    VisionFeatures features = runtime.network.encode(medium.patches, runtime.ops, between_blocks);
     if (features.merged.rows() == 0) return false;
     medium.features = std::move(features);
     medium.patches = {};

@@ -7,6 +7,7 @@
 #include "pipeline/prompt.h"
 #include "pipeline/tokenizer_files.h"
 #include "pipeline/turn.h"
+#include "profiler/trace_writer.h"
 #include "qvl/qvl.h"
 
 namespace qvl {
@@ -147,7 +148,10 @@ int64_t Model::vocabulary() const { return runtime_->files.config.text.vocab_siz
 double Model::load_seconds() const { return runtime_->load_seconds; }
 bool Model::from_cache() const { return runtime_->packed.cache == CacheOutcome::used; }
 std::string_view Model::isa() const { return name_of(runtime_->ops.isa()); }
-int Model::threads() const { return runtime_->pool.size(); }
+int Model::threads() const { return runtime_->layer.compute().size(); }
+void Model::write_trace(const std::filesystem::path& path) const {
+  qvl::write_trace(*runtime_->layer.tracer(), "qvl", path);
+}
 const std::vector<std::string>& Model::warnings() const { return runtime_->warnings; }
 
 }  // namespace qvl

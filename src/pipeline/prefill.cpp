@@ -55,7 +55,7 @@ bool prefill(const PrefillRun& run, CachedSequence& cached, detail::Runtime& run
           {.stage = "prefill", .fraction = static_cast<double>(first) / static_cast<double>(size)});
     }
     if (run.listeners.stop.stop_requested()) return false;
-    const int64_t count = std::min(run.chunk, size - first);
+    const int64_t count = std::min(runtime.layer.prefill_chunk(run.chunk), size - first);
     const auto part = [&](const auto& values) {
       return std::span(values).subspan(static_cast<size_t>(first), static_cast<size_t>(count));
     };
@@ -63,11 +63,13 @@ bool prefill(const PrefillRun& run, CachedSequence& cached, detail::Runtime& run
         .chunk = {.ids = part(run.wanted.ids), .positions = part(run.positions), .visual = spans},
         .cache = &cached.cache};
     with_memory_for(fmt::format("to compute {} tokens at once", count), [&] {
+      const StageZone zone(runtime.layer.stages(), runtime.layer.tracer(), Stage::prefill);
       runtime.network.forward({&step, 1}, runtime.pass, runtime.ops);
     });
     extend(cached.held, run.wanted, first + count);
     on_chunk(first, runtime.pass.x);
     runtime.network.release_rows();
+    runtime.layer.between_steps();
     first += count;
   }
   return true;

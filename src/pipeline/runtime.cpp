@@ -9,19 +9,21 @@
 #include "pipeline/memory_guard.h"
 #include "pipeline/stopwatch.h"
 #include "pipeline/tokenizer_files.h"
-#include "threads/cpu_budget.h"
 
 namespace qvl {
 namespace {
 
 constexpr int kMaxThreads = 1024;
 
-int granted_threads(int wanted) {
+// `threads` of the options stand over the configuration's; 0 are as many as this process may use.
+SystemOptimizationConfig system_config(const LoadOptions& options) {
+  const int wanted = options.threads;
   if (wanted < 0 || wanted > kMaxThreads) {
     fail(ErrorCode::usage, "threads: found {}, expected 0 to {}", wanted, kMaxThreads);
   }
-  const int budget = std::min(cpu_budget().threads, kMaxThreads);
-  return wanted == 0 ? budget : std::min(wanted, budget);
+  SystemOptimizationConfig config = options.system;
+  config.num_compute_threads = wanted == 0 ? kMaxThreads : wanted;
+  return config;
 }
 
 void check_token(const Tokenizer& tokenizer, std::string_view content, int64_t expected,
@@ -114,11 +116,11 @@ Runtime::Runtime(const LoadOptions& options)
       files(open_files(options)),
       tokenizer(read_tokenizer(files, options.path)),
       network(bind_network(files, chosen_forms(options), options.path)),
-      pool(granted_threads(options.threads)),
-      ops(pool, network.forms().isa),
+      layer(system_config(options), options.trace ? SystemLayer::Tracing::on : SystemLayer::Tracing::off),
+      ops(layer.compute(), network.forms().isa),
       warnings(files.warnings) {
   check_parts_fit(files, *tokenizer, options.path);
-  packed = network.pack(pool, pack_options(options, files));
+  packed = network.pack(layer.compute(), pack_options(options, files));
   if (packed.cache == CacheOutcome::failed)
     warnings.push_back("packed weights are not kept: " + packed.problem);
   files.tensors->check_unchanged();

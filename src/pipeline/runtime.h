@@ -10,8 +10,8 @@
 #include "media/video.h"
 #include "model/qwen3_vl.h"
 #include "ops/ops.h"
+#include "pipeline/system_layer.h"
 #include "qvl/qvl.h"
-#include "threads/thread_pool.h"
 #include "tokenizer/tokenizer.h"
 
 namespace qvl {
@@ -24,7 +24,7 @@ void check_parts_fit(const ModelFiles& files, const Tokenizer& tokenizer, const 
 
 namespace detail {
 
-/// Immutable after loading but for `ops` and `pass`, which do one computation at a time.
+/// Immutable after loading but for `layer`, `ops` and `pass`, which do one computation at a time.
 struct Runtime {
   explicit Runtime(const LoadOptions& options);
 
@@ -32,7 +32,7 @@ struct Runtime {
   ModelFiles files;  // outlives `network`, which borrows its tensors
   std::shared_ptr<const Tokenizer> tokenizer;
   Qwen3Vl network;
-  ThreadPool pool;
+  SystemLayer layer;
   Ops ops;
   DecoderPass pass;
   PackReport packed;

@@ -1,0 +1,55 @@
+// Threads follow what else happens on the machine, between the steps of the run path.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "base/system_files.h"
+#include "profiler/cpu_load.h"
+#include "profiler/tracer.h"
+#include "qvl/system_config.h"
+#include "scheduler/control_loop.h"
+#include "threads/thread_manager.h"
+
+namespace qvl {
+
+/// What the control loop is told of the machine: how busy the processors of the budget are and with whom,
+/// stalls, memory. `load` covers the time since the last update.
+scheduling::Signals signals_of(const CpuBudget& budget, const std::optional<CpuLoad>& load,
+                               const SystemFiles& files, int64_t now_us);
+
+/// Reads the machine, asks the control loop, and sets the threads. Thread-compatible: called by the thread
+/// that computes, between two steps.
+class LiveAdaptation {
+ public:
+  /// How long between two looks at the machine.
+  static constexpr int64_t kInterval_us = 500'000;
+
+  /// Borrows `threads` and `tracer`, which may be null.
+  LiveAdaptation(const SystemOptimizationConfig& config, ThreadManager& threads, SystemFiles files,
+                 Tracer* tracer);
+
+  /// Does nothing before kInterval_us have passed since it last did something. Without dynamic adjustment a
+  /// changed budget alone is followed.
+  void update(int64_t now_us);
+
+  /// Prompt tokens to compute at once for now: at most the chunk asked for.
+  int64_t prefill_chunk(int64_t asked) const;
+  /// What was changed since the start, the latest last; as many as the control loop keeps.
+  const std::deque<scheduling::Change>& changes() const { return loop_.changes(); }
+
+ private:
+  void adjust(const std::optional<CpuLoad>& load, int64_t now_us);
+  void tell(std::string_view what);
+
+  const bool dynamic_;
+  ThreadManager& threads_;
+  SystemFiles files_;
+  Tracer* tracer_;
+  scheduling::ControlLoop loop_;
+  std::optional<CpuCounters> last_;
+  std::optional<int64_t> next_us_;
+  int64_t prefill_chunk_;
+};
+
+}  // namespace qvl

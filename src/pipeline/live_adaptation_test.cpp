@@ -1,0 +1,54 @@
+#include "pipeline/live_adaptation.h"
+
+#include <gtest/gtest.h>
+
+#include "base/fake_system.h"
+
+namespace qvl {
+namespace {
+
+CpuBudget budget_of(std::vector<int> cpus, std::optional<CpuQuota> quota = {}) {
+  CpuBudget budget;
+  budget.cpus = std::move(cpus);
+  budget.quota = std::move(quota);
+  return budget;
+}
+
+TEST(LiveAdaptation, counts_as_foreign_what_others_do_on_its_own_processors_alone) {
+  FakeSystem system;
+  CpuLoad load;
+  load.cpus = 4;
+  load.own_cpus = 1.2;
+  load.each = {{0, 1.0}, {1, 0.7}, {2, 1.0}, {3, 1.0}};
+  const auto signals = signals_of(budget_of({0, 1}), load, system.files(), 5);
+  EXPECT_EQ(signals.now_us, 5);
+  EXPECT_EQ(signals.cpus, 2);
+  EXPECT_EQ(signals.own_permille, 1200);
+  EXPECT_EQ(signals.foreign_permille, 500);
+  EXPECT_EQ(signals.quota_permille, std::nullopt);
+}
+
+TEST(LiveAdaptation, leaves_out_what_the_machine_does_not_tell) {
+  FakeSystem system;
+  const auto signals = signals_of(budget_of({0}), std::nullopt, system.files(), 0);
+  EXPECT_EQ(signals.own_permille, std::nullopt);
+  EXPECT_EQ(signals.foreign_permille, std::nullopt);
+  EXPECT_EQ(signals.memory_pressure_permille, std::nullopt);
+  EXPECT_EQ(signals.available_bytes, std::nullopt);
+}
+
+TEST(LiveAdaptation, passes_on_quota_stalls_and_memory) {
+  FakeSystem system;
+  system.write(
+      "/proc/pressure/memory",
+      "some avg10=12.50 avg60=1.00 avg300=0.00 total=7\nfull avg10=1.00 avg60=0.00 avg300=0.00 total=1\n");
+  system.write("/proc/meminfo", "MemTotal: 1000 kB\nMemAvailable: 400 kB\n");
+  const CpuQuota quota{.cpus = 1.5, .folder = "/sys/fs/cgroup/a"};
+  const auto signals = signals_of(budget_of({0, 1}, quota), std::nullopt, system.files(), 0);
+  EXPECT_EQ(signals.quota_permille, 1500);
+  EXPECT_EQ(signals.memory_pressure_permille, 125);
+  EXPECT_EQ(signals.available_bytes, 400u * 1024);
+}
+
+}  // namespace
+}  // namespace qvl
