@@ -101,7 +101,12 @@ void LiveAdaptation::adjust(const std::optional<CpuLoad>& load, int64_t now_us) 
                    .duty = adjustment.duty_permille / 1000.0});
   if (adjustment.spinning == Spinning::off) threads_.compute().set_awake_turns(0);
   prefill_chunk_ = std::max<int64_t>(adjustment.prefill_chunk, 1);
-  if (!adjustment.cause.empty()) tell(adjustment.cause);
+  // Each change on its own: the text of an event is short.
+  for (std::string_view rest = adjustment.cause; !rest.empty();) {
+    const size_t end = std::min(rest.find("; "), rest.size());
+    tell(rest.substr(0, end));
+    rest.remove_prefix(std::min(end + 2, rest.size()));
+  }
   if (tracer_ == nullptr) return;
   tracer_->counter("compute threads", threads_.compute().size());
   if (signals.own_permille) tracer_->counter("own processors", *signals.own_permille / 1000.0);

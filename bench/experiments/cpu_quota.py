@@ -1,0 +1,109 @@
+"""Decoding under a CPU quota: whatever number of threads is asked for, against the best one found by hand.
+
+    cpu_quota.py --qvl QVL --model MODEL [--cpus 1] [--tokens 64] [--rounds 3] [--change]
+
+Makes a cgroup (version 1 or 2; needs root), gives it CPUS processors' worth of time, and decodes TOKENS tokens in it: with
+1, 2, 4 and 8 threads asked for. The share of the best says what asking for too many costs.
+--change raises the quota from one to two processors in the middle of a long answer and prints how the threads followed.
+"""
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import tempfile
+import time
+
+PERIOD_US = 100_000
+PROMPT = "Tell a long story about the sea, the wind and the people who live from both."
+
+
+class Quota:
+    """A cgroup of our own with a limit of processor time."""
+
+    def __init__(self, cpus):
+        v1 = pathlib.Path("/sys/fs/cgroup/cpu")
+        self.v2 = not v1.is_dir()
+        self.folder = (pathlib.Path("/sys/fs/cgroup") if self.v2 else v1) / f"qvl-quota-{os.getpid()}"
+        self.folder.mkdir()
+        self.set(cpus)
+
+    def set(self, cpus):
+        quota = int(cpus * PERIOD_US)
+        if self.v2:
+            (self.folder / "cpu.max").write_text(f"{quota} {PERIOD_US}")
+        else:
+            (self.folder / "cpu.cfs_period_us").write_text(str(PERIOD_US))
+            (self.folder / "cpu.cfs_quota_us").write_text(str(quota))
+
+    def start(self, command, **options):
+        """The process joins the group before it becomes `command`."""
+        script = f'echo $$ > {self.folder}/cgroup.procs && exec "$@"'
+        return subprocess.Popen(["sh", "-c", script, "sh", *command], text=True, **options)
+
+    def close(self):
+        for _ in range(100):
+            try:
+                self.folder.rmdir()
+                return
+            except OSError:
+                time.sleep(0.1)
+
+
+def command(args, threads, tokens, *more):
+    return [args.qvl, "run", "--model", args.model, "--threads", str(threads), "--max-tokens", str(tokens),
+            "--temperature", "0", "--json", *more, PROMPT]
+
+
+def tokens_per_second(quota, args, threads, *more):
+    process = quota.start(command(args, threads, args.tokens, *more), stdout=subprocess.PIPE)
+    answer = json.loads(process.communicate()[0])
+    return answer["usage"]["completion_tokens"] / answer["timings"]["decode_s"]
+
+
+def compare(args):
+    quota = Quota(args.cpus)
+    try:
+        rates = {}
+        for _ in range(args.rounds):
+            for threads in (1, 2, 4, 8):
+                rates.setdefault(threads, []).append(tokens_per_second(quota, args, threads))
+        medians = {threads: statistics.median(values) for threads, values in rates.items()}
+        best = max(medians.values())
+        for threads, value in medians.items():
+            spread = ", ".join(f"{rate:.1f}" for rate in rates[threads])
+            print(f"{threads} threads asked: {value:.1f} tokens/s ({spread}), {100 * value / best:.0f} % of the best")
+    finally:
+        quota.close()
+
+
+def follow_a_change(args):
+    quota = Quota(1)
+    with tempfile.TemporaryDirectory() as folder:
+        trace = pathlib.Path(folder) / "trace.json"
+        process = quota.start(command(args, 8, 600, "--trace", str(trace)), stdout=subprocess.PIPE)
+        time.sleep(8)
+        quota.set(2)
+        changed_us = time.clock_gettime(time.CLOCK_MONOTONIC) * 1e6
+        process.communicate()
+        quota.close()
+        for event in json.loads(trace.read_text())["traceEvents"]:
+            if event["ph"] == "i" and event["name"] == "adaptation":
+                print(f"{(event['ts'] - changed_us) / 1e6:+.2f} s  {event['args']['text']}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--qvl", required=True)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--cpus", type=float, default=1)
+    parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--change", action="store_true")
+    args = parser.parse_args()
+    follow_a_change(args) if args.change else compare(args)
+
+
+if __name__ == "__main__":
+    main()
