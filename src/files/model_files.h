@@ -26,6 +26,9 @@ class TensorSource {
   virtual std::vector<std::string> names() const = 0;
   /// Throws Error{model_file} where a file behind the source was changed since it was opened.
   virtual void check_unchanged() const = 0;
+  /// Throws Error{model_file} "PATH: changed while in use: ..." where the bytes of a view may be others than
+  /// at the start, or gone. Cheap: asked after each step.
+  virtual void check_undamaged() const = 0;
   /// Sizes and times of change of the files behind the source: differs where they may differ.
   virtual std::string fingerprint() const = 0;
   /// The bytes of a view will not be read soon: memory that holds them may be given back. They stay readable.

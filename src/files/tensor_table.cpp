@@ -42,4 +42,8 @@ void TensorTable::check_unchanged() const {
   for (const MappedFile& file : files_) file.check_unchanged();
 }
 
+void TensorTable::check_undamaged() const {
+  for (const MappedFile& file : files_) file.check_undamaged();
+}
+
 }  // namespace qvl

@@ -25,6 +25,7 @@ class TensorTable final : public TensorSource {
   const TensorView* find(std::string_view name) const override;
   std::vector<std::string> names() const override;
   void check_unchanged() const override;
+  void check_undamaged() const override;
   std::string fingerprint() const override;
   void release(std::span<const std::byte> bytes) const override;
 

@@ -45,6 +45,11 @@ void Qwen3Vl::release_rows() const {
   source_.release(text_->stored_head().bytes);
 }
 
+void Qwen3Vl::check_undamaged() const {
+  source_.check_undamaged();
+  packer_.check_undamaged();
+}
+
 VisionFeatures Qwen3Vl::encode(const PatchedMedia& media, Ops& ops,
                                const std::function<bool(double)>& progress) const {
   if (vision_ == nullptr) {

@@ -34,6 +34,9 @@ class Qwen3Vl {
   KvCache make_cache() const { return KvCache(config_.text, forms_.kv); }
   const ModelForms& forms() const { return forms_; }
   std::span<const std::byte> packed() const { return packer_.packed(); }
+  /// Throws Error{model_file} where a file behind the weights was changed while it was in use: to be asked
+  /// after each step, before its result leaves.
+  void check_undamaged() const;
   /// Gives the memory of embedding rows that were looked up back to the system, which brings in their
   /// neighbours with each. To be called now and then.
   void release_rows() const;

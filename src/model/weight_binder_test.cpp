@@ -28,6 +28,7 @@ class MemorySource : public TensorSource {
     return out;
   }
   void check_unchanged() const override {}
+  void check_undamaged() const override {}
   std::string fingerprint() const override { return {}; }
   void release(std::span<const std::byte>) const override {}
 

@@ -203,6 +203,7 @@ void WeightPacker::run_jobs(ThreadPool& pool, const PackOptions& options) const 
 }
 
 PackReport WeightPacker::pack(ThreadPool& pool, const PackOptions& options) {
+  cache_file_ = options.cache_file;
   PackReport report{.bytes = used_};
   if (used_ == 0) return report;
   const std::string key = layout_key(options.source_key);

@@ -57,6 +57,9 @@ class WeightPacker {
   PackReport pack(ThreadPool& pool, const PackOptions& options);
   /// All packed weights.
   std::span<const std::byte> packed() const { return {range_.data(), used_}; }
+  /// Throws Error{model_file} "PATH: changed while in use: ..." where the cache file behind the weights
+  /// shrank or was changed by others.
+  void check_undamaged() const { range_.check_undamaged(cache_file_); }
 
  private:
   struct Job {
@@ -76,6 +79,7 @@ class WeightPacker {
   Isa isa_;
   AddressRange range_;
   uint64_t used_ = 0;
+  std::filesystem::path cache_file_ = {};  // as pack() was told
   std::vector<Job> jobs_;
 };
 

@@ -19,6 +19,7 @@ class AnyTensor : public TensorSource {
   }
   std::vector<std::string> names() const override { return {}; }
   void check_unchanged() const override {}
+  void check_undamaged() const override {}
   std::string fingerprint() const override { return ""; }
   void release(std::span<const std::byte>) const override {}
 

@@ -162,7 +162,7 @@ class Benchmark {
       steps.clear();
       for (Stream& stream : streams) steps.push_back(stream.step(1, text_.vocab_size, random_));
       runtime_.network.forward(steps, runtime_.pass, runtime_.ops);
-      runtime_.layer.between_steps();
+      runtime_.after_step();
       last_logits(count);
     }
   }

@@ -87,7 +87,7 @@ struct DecodeLoop {
     std::vector<Position> position;
     for (;;) {
       const int32_t token = sample();
-      runtime.layer.between_steps();
+      runtime.after_step();
       if (writer.answer.timings.time_to_first_token_s == 0) {
         writer.answer.timings.time_to_first_token_s = request.since_call.seconds();
       }

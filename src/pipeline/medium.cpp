@@ -64,7 +64,7 @@ bool encode_medium(Medium& medium, detail::Runtime& runtime, const std::function
   return with_memory_for(fmt::format("to look at {} ({} patches)", medium.name, medium.grid.patches()), [&] {
     const StageZone zone(runtime.layer.stages(), runtime.layer.tracer(), Stage::vision);
     const auto between_blocks = [&](double share) {
-      runtime.layer.between_steps();
+      runtime.after_step();
       return !progress || progress(share);
     };
     VisionFeatures features = runtime.network.encode(medium.patches, runtime.ops, between_blocks);

@@ -69,7 +69,7 @@ bool prefill(const PrefillRun& run, CachedSequence& cached, detail::Runtime& run
     extend(cached.held, run.wanted, first + count);
     on_chunk(first, runtime.pass.x);
     runtime.network.release_rows();
-    runtime.layer.between_steps();
+    runtime.after_step();
     first += count;
   }
   return true;

@@ -28,6 +28,13 @@ namespace detail {
 struct Runtime {
   explicit Runtime(const LoadOptions& options);
 
+  /// Between two steps, before a result of the first one leaves: threads may change. Throws Error{model_file}
+  /// where the weights were changed under it.
+  void after_step() {
+    network.check_undamaged();
+    layer.between_steps();
+  }
+
   std::string name;  // the path that was loaded, for messages
   ModelFiles files;  // outlives `network`, which borrows its tensors
   std::shared_ptr<const Tokenizer> tokenizer;
