@@ -24,6 +24,7 @@ void add_commands(CLI::App& app, Action& action) {
   add_eval(app, action);
   add_bench(app, action);
   add_plan(app, action);
+  add_hardware(app, action);
 }
 
 // The command the arguments chose, or qvl itself.

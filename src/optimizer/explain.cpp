@@ -26,7 +26,7 @@ PlanChoice choice_of(Choice choice, const PlanInputs& inputs, const Resolution& 
                  .cause = asked_for(choice, inputs.wishes) ? "asked for" : "the baseline"};
   for (const PassOutcome& outcome : resolution.outcomes) {
     if (outcome.choice != choice) continue;
-    if (outcome.verdict == Verdict::taken) {
+    if (outcome.verdict == PassVerdict::taken) {
       out.pass = outcome.name;
       out.cause = outcome.reason;
       out.saves_s = outcome.seconds;

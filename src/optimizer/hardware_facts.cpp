@@ -137,11 +137,11 @@ uint64_t read_memory(const SystemFiles& files) {
   return pages > 0 && page_bytes > 0 ? static_cast<uint64_t>(pages) * static_cast<uint64_t>(page_bytes) : 0;
 }
 
-HugePages read_huge_pages(const SystemFiles& files) {
+HugePageSupport read_huge_pages(const SystemFiles& files) {
   const auto line = files.first_line("/sys/kernel/mm/transparent_hugepage/enabled");
-  if (!line) return HugePages::never;
-  if (line->find("[always]") != std::string::npos) return HugePages::always;
-  return line->find("[madvise]") != std::string::npos ? HugePages::on_advice : HugePages::never;
+  if (!line) return HugePageSupport::never;
+  if (line->find("[always]") != std::string::npos) return HugePageSupport::always;
+  return line->find("[madvise]") != std::string::npos ? HugePageSupport::on_advice : HugePageSupport::never;
 }
 
 // The mean of the last minute: this process has only just begun, so it is the load of others.

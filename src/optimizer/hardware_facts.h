@@ -21,7 +21,7 @@ struct CpuFacts {
 };
 
 /// What transparent huge pages the kernel gives.
-enum class HugePages { never, on_advice, always };
+enum class HugePageSupport { never, on_advice, always };
 
 /// Rates of the whole machine as far as they were measured, on one thread for each core.
 struct MeasuredRates {
@@ -37,7 +37,7 @@ struct HardwareFacts {
   std::vector<Isa> isas = {};            ///< that processor and system support
   uint64_t memory_bytes = 0;             ///< physical
   std::optional<uint64_t> memory_limit_bytes = {};  ///< the least of all enclosing cgroups
-  HugePages huge_pages = HugePages::never;
+  HugePageSupport huge_pages = HugePageSupport::never;
   double foreign_load = 0;                        ///< processors that others keep busy
   std::optional<uint64_t> cache_free_bytes = {};  ///< on the disk of the cache folder; nothing: no folder
   MeasuredRates measured = {};

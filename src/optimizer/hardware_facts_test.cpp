@@ -44,7 +44,7 @@ TEST(HardwareFacts, of_a_laptop_with_two_kinds_of_cores) {
   EXPECT_EQ(facts.memory_bytes, 10 * kGibibyte);
   EXPECT_EQ(facts.usable_memory(), 10 * kGibibyte);
   EXPECT_EQ(facts.cpu_quota, std::nullopt);
-  EXPECT_EQ(facts.huge_pages, HugePages::on_advice);
+  EXPECT_EQ(facts.huge_pages, HugePageSupport::on_advice);
   EXPECT_EQ(facts.foreign_load, 1.25);
   EXPECT_EQ(facts.isas.front(), Isa::scalar);
 }
@@ -59,7 +59,7 @@ TEST(HardwareFacts, without_any_file_the_system_is_asked_or_nothing_is_assumed) 
   EXPECT_EQ(facts.cores(), CPU_COUNT(&set));
   EXPECT_EQ(facts.memory_bytes, physical_memory());
   EXPECT_EQ(facts.memory_limit_bytes, std::nullopt);
-  EXPECT_EQ(facts.huge_pages, HugePages::never);
+  EXPECT_EQ(facts.huge_pages, HugePageSupport::never);
   EXPECT_EQ(facts.foreign_load, 0);
 }
 

@@ -132,8 +132,8 @@ uint64_t scratch_bytes(const ModelFacts& model, const Plan& plan) {
   return scratch.bytes(plan.threads);
 }
 
-MemoryUse predict_memory(const ModelFacts& model, const Plan& plan) {
-  MemoryUse use;
+PlannedMemory predict_memory(const ModelFacts& model, const Plan& plan) {
+  PlannedMemory use;
   use.packed_weights = packed_bytes(model, plan.forms);
   use.stored_weights = stored_in_use_bytes(model, plan.forms);
   use.float_values = model.float_bytes;
@@ -153,7 +153,7 @@ MemoryUse predict_memory(const ModelFacts& model, const Plan& plan) {
   return use;
 }
 
-std::vector<std::pair<std::string_view, uint64_t>> MemoryUse::parts() const {
+std::vector<std::pair<std::string_view, uint64_t>> PlannedMemory::parts() const {
   const std::pair<std::string_view, uint64_t> all[] = {{"packed weights", packed_weights},
                                                        {"stored weights", stored_weights},
                                                        {"float values", float_values},
@@ -173,7 +173,7 @@ std::vector<std::pair<std::string_view, uint64_t>> MemoryUse::parts() const {
   return out;
 }
 
-uint64_t MemoryUse::total() const {
+uint64_t PlannedMemory::total() const {
   uint64_t sum = 0;
   for (const auto& [name, bytes] : parts()) sum += bytes;
   return sum;

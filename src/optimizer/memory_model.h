@@ -11,7 +11,7 @@
 namespace qvl {
 
 /// Bytes by part. Mapped files count with the pages that may become resident.
-struct MemoryUse {
+struct PlannedMemory {
   uint64_t packed_weights = 0;
   uint64_t stored_weights = 0;  ///< read where they lie in the mapped checkpoint
   uint64_t float_values = 0;    ///< norms, biases, tables
@@ -31,7 +31,7 @@ struct MemoryUse {
   std::vector<std::pair<std::string_view, uint64_t>> parts() const;
 };
 
-MemoryUse predict_memory(const ModelFacts& model, const Plan& plan);
+PlannedMemory predict_memory(const ModelFacts& model, const Plan& plan);
 
 /// Keys and values of `tokens` tokens, which fill whole blocks.
 uint64_t kv_bytes(const TextConfig& config, KvForm form, int64_t tokens);

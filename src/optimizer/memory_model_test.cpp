@@ -61,14 +61,14 @@ TEST(MemoryModel, of_the_published_checkpoint_is_near_what_it_was_measured_to_ta
       .threads = 2,
       .context_tokens = 1600,
       .picture_patches = 4096};
-  const MemoryUse use = predict_memory(published_2b(), plan);
+  const PlannedMemory use = predict_memory(published_2b(), plan);
   EXPECT_GT(use.total(), 1'500'000'000u);
   EXPECT_LT(use.total(), 2'000'000'000u);
 }
 
 TEST(MemoryModel, parts_add_up_and_empty_ones_are_left_out) {
   const Plan plan = with_least_request(inputs_at(3), {.pool_bytes = 7});
-  const MemoryUse use = predict_memory(published_2b(), plan);
+  const PlannedMemory use = predict_memory(published_2b(), plan);
   uint64_t sum = 0;
   for (const auto& [name, bytes] : use.parts()) {
     EXPECT_GT(bytes, 0u) << name;

@@ -59,7 +59,7 @@ inline HardwareFacts laptop() {
   HardwareFacts facts{.processor = "Intel(R) Core(TM) i5-10210U CPU @ 1.60GHz",
                       .isas = {Isa::scalar, Isa::avx2},
                       .memory_bytes = 10'300'000'000,
-                      .huge_pages = HugePages::on_advice,
+                      .huge_pages = HugePageSupport::on_advice,
                       .cache_free_bytes = 100'000'000'000};
   for (int cpu = 0; cpu < 8; ++cpu) facts.cpus.push_back({.cpu = cpu, .core = cpu % 4});
   return facts;

@@ -72,7 +72,7 @@ class Attempt {
     return cap > now ? cap - now : 0;
   }
 
-  PassOutcome& settle(const Pass& pass, Verdict verdict, std::string reason) {
+  PassOutcome& settle(const Pass& pass, PassVerdict verdict, std::string reason) {
     PassOutcome& outcome = outcomes_[pass.name];
     outcome.name = pass.name;
     outcome.description = pass.description;
@@ -85,13 +85,13 @@ class Attempt {
   // Why a pass is out of the question, whatever others do.
   bool ruled_out(const Pass& pass, const PassContext& context) {
     if (inputs_.config.optimization_level < pass.level) {
-      settle(pass, Verdict::level, fmt::format("it begins at level {}", pass.level));
+      settle(pass, PassVerdict::level, fmt::format("it begins at level {}", pass.level));
     } else if (inputs_.disabled.contains(std::string(pass.name))) {
-      settle(pass, Verdict::switched_off, "it was switched off");
+      settle(pass, PassVerdict::switched_off, "it was switched off");
     } else if (auto obstacle = pass.obstacle(context)) {
-      settle(pass, Verdict::obstacle, *std::move(obstacle));
+      settle(pass, PassVerdict::obstacle, *std::move(obstacle));
     } else if (lessons_.given_up.contains(pass.name)) {
-      settle(pass, Verdict::no_room, "the memory cap holds no plan with it");
+      settle(pass, PassVerdict::no_room, "the memory cap holds no plan with it");
     } else {
       return false;
     }
@@ -131,7 +131,7 @@ class Attempt {
   const Pass* taken_against(const Pass& pass) const {
     for (const Pass& other : passes_) {
       const auto outcome = outcomes_.find(other.name);
-      const bool taken = outcome != outcomes_.end() && outcome->second.verdict == Verdict::taken;
+      const bool taken = outcome != outcomes_.end() && outcome->second.verdict == PassVerdict::taken;
       if (taken && conflict(pass, other)) return &other;
     }
     return nullptr;
@@ -142,12 +142,12 @@ class Attempt {
     const Plan before = plan_;
     const PassContext context{.inputs = inputs_, .draft = before, .free_bytes = free_bytes()};
     if (auto obstacle = pass.obstacle(context)) {  // others have taken memory since
-      settle(pass, Verdict::no_room, *std::move(obstacle));
+      settle(pass, PassVerdict::no_room, *std::move(obstacle));
       return;
     }
     Plan applied = before;
     const std::string cause = pass.apply(context, applied);
-    PassOutcome& outcome = settle(pass, Verdict::taken, cause);
+    PassOutcome& outcome = settle(pass, PassVerdict::taken, cause);
     outcome.value = value_of(pass.choice, applied);
     outcome.seconds = candidate.seconds;
     outcome.bytes = static_cast<int64_t>(used(applied)) - static_cast<int64_t>(used(before));
@@ -158,14 +158,14 @@ class Attempt {
   // Fills verdict and reason where something stands against a pass.
   bool refuse(const Candidate& candidate, const PassContext& context, PassOutcome& outcome) {
     const Pass& pass = *candidate.pass;
-    outcome.verdict = Verdict::missing_need;  // so that it does not count as taken meanwhile
+    outcome.verdict = PassVerdict::missing_need;  // so that it does not count as taken meanwhile
     for (std::string_view need : pass.needs) {
-      if (outcomes_.at(need).verdict == Verdict::taken) continue;
+      if (outcomes_.at(need).verdict == PassVerdict::taken) continue;
       outcome.reason = fmt::format("it needs {}, which is not taken", need);
       return true;
     }
     if (const Pass* winner = taken_against(pass)) {
-      outcome.verdict = Verdict::excluded;
+      outcome.verdict = PassVerdict::excluded;
       outcome.reason = fmt::format("{} is taken and excludes it", winner->name);
       if (winner->motive == Motive::time) {
         outcome.reason += fmt::format(": it saves {:.3f} s, this one {:.3f} s",
@@ -174,20 +174,20 @@ class Attempt {
       return true;
     }
     if (pass.motive == Motive::time && candidate.seconds <= 0 && !lessons_.forced.contains(pass.name)) {
-      outcome.verdict = Verdict::no_gain;
+      outcome.verdict = PassVerdict::no_gain;
       outcome.reason = fmt::format("it saves no time: {:.3f} s more", -candidate.seconds);
       return true;
     }
     // Before sequences and pictures are fitted, an attempt as a whole shows whether there is room.
     const bool last = pass.stage == PassStage::leftover;
     if (last && outcome.bytes > 0 && static_cast<uint64_t>(outcome.bytes) > context.free_bytes) {
-      outcome.verdict = Verdict::no_room;
+      outcome.verdict = PassVerdict::no_room;
       outcome.reason =
           fmt::format("it takes {}, {} are left under the cap",
                       mebibytes(static_cast<uint64_t>(outcome.bytes)), mebibytes(context.free_bytes));
       return true;
     }
-    outcome.verdict = Verdict::taken;
+    outcome.verdict = PassVerdict::taken;
     return false;
   }
 
@@ -204,11 +204,11 @@ bool learn(const Attempt& attempt, Lessons& lessons) {
   const PassOutcome* saver = nullptr;
   const PassOutcome* taker = nullptr;
   for (const auto& [name, outcome] : attempt.outcomes()) {
-    if (outcome.verdict == Verdict::no_gain && outcome.bytes < 0 &&
+    if (outcome.verdict == PassVerdict::no_gain && outcome.bytes < 0 &&
         (!saver || outcome.bytes < saver->bytes)) {
       saver = &outcome;
     }
-    if (outcome.verdict == Verdict::taken && outcome.bytes > 0 &&
+    if (outcome.verdict == PassVerdict::taken && outcome.bytes > 0 &&
         (!taker || outcome.seconds < taker->seconds)) {
       taker = &outcome;
     }
@@ -222,7 +222,7 @@ bool learn(const Attempt& attempt, Lessons& lessons) {
 }
 
 [[noreturn]] void fail_for_memory(const PlanInputs& inputs, const Plan& plan) {
-  const MemoryUse least = predict_memory(inputs.model, with_least_request(inputs, plan));
+  const PlannedMemory least = predict_memory(inputs.model, with_least_request(inputs, plan));
   std::vector<std::string> parts;
   for (const auto& [name, bytes] : least.parts())
     parts.push_back(fmt::format("{} {}", name, mebibytes(bytes)));

@@ -12,7 +12,7 @@
 
 namespace qvl {
 
-enum class Verdict {
+enum class PassVerdict {
   taken,
   level,         ///< the optimisation level is below its own
   switched_off,  ///< by name
@@ -26,7 +26,7 @@ enum class Verdict {
 struct PassOutcome {
   std::string name = {}, description = {};
   Choice choice = {};
-  Verdict verdict = Verdict::taken;
+  PassVerdict verdict = PassVerdict::taken;
   std::string value = {};   ///< what it would choose; empty where that was not asked
   std::string reason = {};  ///< why it is taken or not
   double seconds = 0;       ///< it saves
@@ -36,7 +36,7 @@ struct PassOutcome {
 struct Resolution {
   Plan plan = {};
   std::vector<PassOutcome> outcomes = {};  ///< of all passes, by choice and name
-  MemoryUse memory = {};
+  PlannedMemory memory = {};
   StageTimes times = {};
 };
 

@@ -17,7 +17,8 @@ constexpr uint64_t kMebibyte = 1 << 20, kGigabyte = 1'000'000'000;
 
 Resolution resolve_at(const PlanInputs& inputs) { return resolve(inputs, all_passes()); }
 
-void expect_loses(const PlanInputs& inputs, std::string_view pass, Verdict verdict, std::string_view reason) {
+void expect_loses(const PlanInputs& inputs, std::string_view pass, PassVerdict verdict,
+                  std::string_view reason) {
   const Resolution resolution = resolve_at(inputs);
   const PassOutcome& outcome = outcome_of(resolution, pass);
   EXPECT_EQ(outcome.verdict, verdict) << pass << ": " << outcome.reason;
@@ -27,7 +28,7 @@ void expect_loses(const PlanInputs& inputs, std::string_view pass, Verdict verdi
 void expect_taken(const PlanInputs& inputs, std::string_view pass) {
   const Resolution resolution = resolve_at(inputs);
   const PassOutcome& outcome = outcome_of(resolution, pass);
-  EXPECT_EQ(outcome.verdict, Verdict::taken) << pass << ": " << outcome.reason;
+  EXPECT_EQ(outcome.verdict, PassVerdict::taken) << pass << ": " << outcome.reason;
 }
 
 // A decoder of four layers, small enough for caches.
@@ -111,7 +112,8 @@ TEST(Resolve, never_plans_beyond_the_cap_whatever_the_machine) {
     PlanInputs inputs = inputs_at(static_cast<int64_t>(random() % 4));
     inputs.model = published_2b(one_of(DType::bf16, DType::f32, DType::q4_0, DType::q8_0, DType::q4_k));
     inputs.hardware.memory_bytes = 400 * kMebibyte + random() % (12 * kGigabyte);
-    inputs.hardware.huge_pages = one_of(HugePages::never, HugePages::on_advice, HugePages::always);
+    inputs.hardware.huge_pages =
+        one_of(HugePageSupport::never, HugePageSupport::on_advice, HugePageSupport::always);
     inputs.hardware.foreign_load = one_of(0.0, 2.0);
     if (random() % 2 == 0) inputs.hardware.cpu_quota = one_of(0.5, 3.0);
     if (random() % 2 == 0) inputs.hardware.cache_free_bytes = one_of(uint64_t{0}, kGigabyte);
@@ -156,7 +158,7 @@ TEST(Resolve, a_memory_cgroup_lowers_the_cap) {
 TEST(Resolve, leaves_out_passes_by_name_and_refuses_unknown_names) {
   PlanInputs inputs = inputs_at(3);
   inputs.disabled = {"weights_4_bit"};
-  expect_loses(inputs, "weights_4_bit", Verdict::switched_off, "it was switched off");
+  expect_loses(inputs, "weights_4_bit", PassVerdict::switched_off, "it was switched off");
   EXPECT_EQ(resolve_at(inputs).plan.forms.text, WeightChoice::q8);
   inputs.disabled = {"weights_5_bit"};
   EXPECT_EQ(
@@ -218,7 +220,7 @@ TEST(Passes, name_only_passes_that_there_are) {
 TEST(Conflicts, four_bits_win_over_eight_by_the_time_they_save) {
   const Resolution resolution = resolve_at(inputs_at(3));
   const PassOutcome& loser = outcome_of(resolution, "weights_8_bit");
-  EXPECT_EQ(loser.verdict, Verdict::excluded);
+  EXPECT_EQ(loser.verdict, PassVerdict::excluded);
   EXPECT_TRUE(loser.reason.starts_with("weights_4_bit is taken and excludes it: it saves ")) << loser.reason;
   EXPECT_GT(outcome_of(resolution, "weights_4_bit").seconds, loser.seconds);
 }
@@ -226,17 +228,17 @@ TEST(Conflicts, four_bits_win_over_eight_by_the_time_they_save) {
 TEST(Conflicts, four_bits_do_not_hold_the_error_bound_for_fine_or_small_checkpoints) {
   PlanInputs inputs = inputs_at(3);
   inputs.model = published_2b(DType::q8_0);
-  expect_loses(inputs, "weights_4_bit", Verdict::obstacle,
+  expect_loses(inputs, "weights_4_bit", PassVerdict::obstacle,
                "the file holds finer blocks: 4 bits would lose what they keep");
   expect_taken(inputs, "weights_8_bit");
   inputs.model = small_model();
-  expect_loses(inputs, "weights_4_bit", Verdict::obstacle,
+  expect_loses(inputs, "weights_4_bit", PassVerdict::obstacle,
                "the decoder is small, 1.5 MiB in 8 bits: the error bound does not hold for so little");
 }
 
 TEST(Conflicts, two_threads_a_core_win_over_one_only_where_they_were_measured_to) {
   PlanInputs inputs = inputs_at(3);
-  expect_loses(inputs, "smt", Verdict::obstacle, "4 threads are granted for 4 cores");
+  expect_loses(inputs, "smt", PassVerdict::obstacle, "4 threads are granted for 4 cores");
   inputs.config.num_compute_threads = 8;
   EXPECT_EQ(resolve_at(inputs).plan.threads, 4);
   inputs.hardware.measured.smt_speedup = 1.3;
@@ -245,7 +247,7 @@ TEST(Conflicts, two_threads_a_core_win_over_one_only_where_they_were_measured_to
   EXPECT_TRUE(
       outcome_of(resolution, "threads").reason.starts_with("smt is taken and excludes it: it saves "));
   // A thread that waits awake takes turns from the other of its core.
-  EXPECT_EQ(outcome_of(resolution, "spinning").verdict, Verdict::excluded);
+  EXPECT_EQ(outcome_of(resolution, "spinning").verdict, PassVerdict::excluded);
   EXPECT_EQ(resolution.plan.spin_us, 0);
   inputs.hardware.measured.smt_speedup = 0.8;
   EXPECT_EQ(resolve_at(inputs).plan.threads, 4);
@@ -254,7 +256,7 @@ TEST(Conflicts, two_threads_a_core_win_over_one_only_where_they_were_measured_to
 TEST(Conflicts, packed_weights_in_a_file_win_over_huge_pages_for_them) {
   PlanInputs inputs = inputs_at(3);
   Resolution resolution = resolve_at(inputs);
-  EXPECT_EQ(outcome_of(resolution, "huge_weights").verdict, Verdict::excluded);
+  EXPECT_EQ(outcome_of(resolution, "huge_weights").verdict, PassVerdict::excluded);
   EXPECT_TRUE(resolution.plan.keep_packed);
   inputs.hardware.cache_free_bytes = {};
   resolution = resolve_at(inputs);
@@ -267,9 +269,9 @@ TEST(Conflicts, packed_weights_in_a_file_win_over_huge_pages_for_them) {
 TEST(Conflicts, pinning_and_waiting_awake_give_way_to_foreign_load) {
   PlanInputs inputs = inputs_at(3);
   inputs.hardware.foreign_load = 1.5;
-  expect_loses(inputs, "pinning", Verdict::obstacle,
+  expect_loses(inputs, "pinning", PassVerdict::obstacle,
                "others keep 1.50 processors busy: a bound thread would wait for them");
-  expect_loses(inputs, "spinning", Verdict::obstacle,
+  expect_loses(inputs, "spinning", PassVerdict::obstacle,
                "others keep 1.50 processors busy and would be held up");
 }
 
@@ -277,9 +279,9 @@ TEST(Conflicts, a_quota_bounds_threads_and_forbids_waiting_awake) {
   PlanInputs inputs = inputs_at(3);
   inputs.hardware.cpu_quota = 1.5;
   EXPECT_EQ(resolve_at(inputs).plan.threads, 2);
-  expect_loses(inputs, "spinning", Verdict::obstacle,
+  expect_loses(inputs, "spinning", PassVerdict::obstacle,
                "a quota of 1.50 processors: waiting awake would use it up");
-  expect_loses(inputs, "pinning", Verdict::obstacle,
+  expect_loses(inputs, "pinning", PassVerdict::obstacle,
                "the quota decides when threads run, whatever processor they are on");
 }
 
@@ -289,7 +291,7 @@ TEST(Conflicts, caches_and_huge_pages_get_what_keys_and_values_leave) {
   const Resolution resolution = resolve_at(inputs);
   EXPECT_LT(resolution.plan.context_tokens, 16'384);
   for (const std::string name : {"feature_cache", "prefix_cache", "huge_pages", "tensor_pool"}) {
-    EXPECT_NE(outcome_of(resolution, name).verdict, Verdict::taken) << name;
+    EXPECT_NE(outcome_of(resolution, name).verdict, PassVerdict::taken) << name;
   }
   EXPECT_EQ(outcome_of(resolution, "disk_feature_cache").reason,
             "it needs feature_cache, which is not taken");
@@ -303,7 +305,7 @@ TEST(Conflicts, huge_pages_are_given_up_where_the_cap_lacks_what_they_round_up) 
     inputs.hardware.memory_bytes = memory;
     const Resolution resolution = resolve_at(inputs);
     const PassOutcome& huge = outcome_of(resolution, "huge_pages");
-    found = huge.verdict == Verdict::no_room;
+    found = huge.verdict == PassVerdict::no_room;
     EXPECT_TRUE(!found || huge.reason.starts_with("it takes 96.0 MiB, ")) << huge.reason;
   }
   EXPECT_TRUE(found);
@@ -311,7 +313,7 @@ TEST(Conflicts, huge_pages_are_given_up_where_the_cap_lacks_what_they_round_up) 
 
 TEST(Conflicts, eight_bit_keys_win_where_sixteen_leave_no_room) {
   PlanInputs inputs = inputs_at(3);
-  expect_loses(inputs, "kv_8_bit", Verdict::obstacle, "16 bits leave room for the 16384 tokens wanted");
+  expect_loses(inputs, "kv_8_bit", PassVerdict::obstacle, "16 bits leave room for the 16384 tokens wanted");
   inputs.hardware.memory_bytes = 4 * kGigabyte;
   const Resolution resolution = resolve_at(inputs);
   EXPECT_EQ(resolution.plan.forms.kv, KvForm::i8);
@@ -325,7 +327,7 @@ TEST(Conflicts, a_pass_that_costs_time_is_taken_where_nothing_fits_without_it) {
   inputs.hardware.isas = {Isa::scalar};  // where 8-bit products are slower than floats
   inputs.hardware.measured.read_gb_s = 1000;
   inputs.hardware.cache_free_bytes = {};
-  expect_loses(inputs, "vision_8_bit", Verdict::no_gain,
+  expect_loses(inputs, "vision_8_bit", PassVerdict::no_gain,
                outcome_of(resolve_at(inputs), "vision_8_bit").reason);
   inputs.model = published_2b(DType::f32);
   inputs.hardware.memory_bytes = 5 * kGigabyte;  // as stored the weights take 8 GB
@@ -340,7 +342,7 @@ TEST(Conflicts, what_takes_memory_for_little_is_given_up_where_nothing_fits_with
   inputs.hardware.memory_bytes = 2'300'000'000;
   inputs.config.memory_limit_ratio = 0.75;
   const Resolution resolution = resolve_at(inputs);
-  EXPECT_EQ(outcome_of(resolution, "weights_8_bit").verdict, Verdict::no_room);
+  EXPECT_EQ(outcome_of(resolution, "weights_8_bit").verdict, PassVerdict::no_room);
   EXPECT_EQ(resolution.plan.forms.text, WeightChoice::f32);
 }
 

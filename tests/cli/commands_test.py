@@ -1,6 +1,8 @@
 """The contract of each command: what it takes, what it prints, what it writes."""
 
 import json
+import os
+import tempfile
 import unittest
 
 from program import IMAGE, MODEL, OTHER_IMAGE, VIDEO, ProgramTest, read_npy
@@ -23,6 +25,37 @@ class Help(ProgramTest):
 
     def test_version(self):
         self.assertRegex(self.good("--version").decode(), r"^qvl \d+\.\d+\.\d+\n$")
+
+
+class Hardware(ProgramTest):
+    def test_tells_what_the_kernel_tells(self):
+        found = json.loads(self.good("hardware", "--json"))
+        self.assertEqual(found["cpu"]["online"], os.sysconf("SC_NPROCESSORS_ONLN"))
+        self.assertTrue(1 <= found["cpu"]["cores"] <= found["cpu"]["online"])
+        self.assertTrue(1 <= found["budget"]["threads"] <= len(os.sched_getaffinity(0)))
+        self.assertEqual(found["cpu"]["isas"][0], "scalar")
+        pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        self.assertEqual(found["memory"]["total_bytes"], pages)
+        self.assertLessEqual(found["budget"]["memory_bytes"], pages)
+        text = self.good("hardware").decode()
+        self.assertIn(found["budget"]["threads_cause"], text)
+
+
+class Trace(ProgramTest):
+    def test_a_run_leaves_its_stages(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "trace.json")
+            self.good("run", "--model", MODEL, "--image", IMAGE, "--max-tokens", "3", "--trace", path, "What is this?")
+            with open(path) as file:
+                events = json.load(file)["traceEvents"]
+        zones = [event["name"] for event in events if event["ph"] == "X"]
+        self.assertEqual(zones.count("vision"), 1)
+        self.assertEqual(zones.count("sampling"), 3)
+        self.assertEqual(zones.count("decode"), 2)
+        self.assertLess(zones.index("vision"), zones.index("prefill"))
+
+    def test_a_trace_that_cannot_be_written_is_an_error_of_the_environment(self):
+        self.refused(6, "/nowhere/", "run", "--model", MODEL, "--max-tokens", "1", "--trace", "/nowhere/trace.json", "Hello")
 
 
 class Tokens(ProgramTest):

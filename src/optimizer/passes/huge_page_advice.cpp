@@ -4,11 +4,11 @@ namespace qvl {
 
 std::optional<std::string> why_no_huge_page_advice(const HardwareFacts& hardware) {
   switch (hardware.huge_pages) {
-    case HugePages::never:
+    case HugePageSupport::never:
       return "the system gives none";
-    case HugePages::always:
+    case HugePageSupport::always:
       return "the system gives them without advice";
-    case HugePages::on_advice:
+    case HugePageSupport::on_advice:
       break;
   }
   return std::nullopt;

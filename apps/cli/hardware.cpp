@@ -1,0 +1,129 @@
+// qvl hardware: the machine as qvl sees it, and what of it this process may use.
+#include "qvl/hardware.h"
+
+#include <charconv>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "answer_report.h"
+#include "commands.h"
+#include "output.h"
+
+namespace qvl::cli {
+namespace {
+
+template <typename Number>
+Json or_null(const std::optional<Number>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
+
+Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
+
+Json hardware_json(const HardwareInfo& info) {
+  Json json = {{"cpu",
+                {{"online", info.cpu.online},
+                 {"cores", info.cpu.cores},
+                 {"performance_cores", info.cpu.performance_cores},
+                 {"packages", info.cpu.packages},
+                 {"numa_nodes", info.cpu.numa_nodes},
+                 {"caches", info.cpu.caches},
+                 {"isas", info.cpu.isas},
+                 {"source", info.cpu.source}}},
+               {"budget",
+                {{"threads", info.budget.threads},
+                 {"threads_cause", info.budget.threads_cause},
+                 {"quota_cpus", or_null(info.budget.quota_cpus)},
+                 {"memory_bytes", or_null(info.budget.memory_bytes)},
+                 {"memory_cause", text_or_null(info.budget.memory_cause)}}},
+               {"memory", nullptr},
+               {"disks", Json::array()},
+               {"gpus", Json::array()},
+               {"gpu_problem", text_or_null(info.gpu_problem)},
+               {"pressure_files", info.pressure_files}};
+  if (info.memory) {
+    json["memory"] = {{"total_bytes", info.memory->total_bytes},
+                      {"available_bytes", or_null(info.memory->available_bytes)}};
+  }
+  for (const DiskInfo& disk : info.disks) {
+    json["disks"].push_back({{"name", disk.name},
+                             {"model", text_or_null(disk.model)},
+                             {"size_bytes", or_null(disk.size_bytes)},
+                             {"kind", disk.kind}});
+  }
+  for (const GpuInfo& gpu : info.gpus) {
+    json["gpus"].push_back({{"name", text_or_null(gpu.name)},
+                            {"compute_capability", text_or_null(gpu.compute_capability)},
+                            {"memory_bytes", or_null(gpu.memory_bytes)}});
+  }
+  return json;
+}
+
+std::string gibibytes(const std::optional<uint64_t>& bytes) {
+  if (!bytes) return "unknown";
+  char buffer[64];
+  const auto end = std::to_chars(buffer, buffer + sizeof buffer, static_cast<double>(*bytes) / (1 << 30),
+                                 std::chars_format::fixed, 1)
+                       .ptr;
+  return std::string(buffer, end) + " GiB";
+}
+
+std::string joined(const std::vector<std::string>& parts) {
+  std::string out;
+  for (const std::string& part : parts) out += (out.empty() ? "" : ", ") + part;
+  return out.empty() ? "none" : out;
+}
+
+std::string line(const std::string& name, const std::string& value) {
+  return name + std::string(name.size() < 18 ? 18 - name.size() : 1, ' ') + value + "\n";
+}
+
+std::string cores_text(const CpuInfo& cpu) {
+  std::string text = std::to_string(cpu.cores) + " cores, " + std::to_string(cpu.online) + " threads";
+  if (cpu.performance_cores != cpu.cores)
+    text += ", " + std::to_string(cpu.performance_cores) + " performance cores";
+  if (cpu.packages > 1) text += ", " + std::to_string(cpu.packages) + " packages";
+  if (cpu.numa_nodes > 1) text += ", " + std::to_string(cpu.numa_nodes) + " memory nodes";
+  return text;
+}
+
+std::string hardware_text(const HardwareInfo& info) {
+  std::string text = line("processors", cores_text(info.cpu)) + line("caches", joined(info.cpu.caches)) +
+                     line("instruction sets", joined(info.cpu.isas));
+  text += line("  for qvl", info.budget.threads_cause);
+  if (info.memory) {
+    text += line("memory", gibibytes(info.memory->total_bytes) + ", " +
+                               gibibytes(info.memory->available_bytes) + " available");
+  }
+  text += line("  for qvl", gibibytes(info.budget.memory_bytes) +
+                                (info.budget.memory_cause.empty() ? "" : ": " + info.budget.memory_cause));
+  for (const DiskInfo& disk : info.disks) {
+    text += line("disk", disk.name + (disk.model.empty() ? "" : " (" + disk.model + ")") + ", " +
+                             gibibytes(disk.size_bytes) + ", " + disk.kind);
+  }
+  for (const GpuInfo& gpu : info.gpus) {
+    text += line(
+        "GPU", (gpu.name.empty() ? "unnamed" : gpu.name) + ", " + gibibytes(gpu.memory_bytes) +
+                   (gpu.compute_capability.empty() ? "" : ", compute capability " + gpu.compute_capability));
+  }
+  if (info.gpus.empty()) text += line("GPU", info.gpu_problem.empty() ? "none" : "none: " + info.gpu_problem);
+  return text + line("stalls told of", joined(info.pressure_files));
+}
+
+}  // namespace
+
+void add_hardware(CLI::App& app, Action& action) {
+  auto json = std::make_shared<bool>(false);
+  CLI::App& command = *app.add_subcommand(
+      "hardware", "Shows the machine as qvl sees it, and what of it this process may use.");
+  command.add_flag("--json", *json, "print one JSON object");
+  command.callback([json, &action] {
+    action = [json] {
+      const HardwareInfo info = read_hardware_info();
+      print(*json ? to_line(hardware_json(info)) : hardware_text(info));
+      return 0;
+    };
+  });
+}
+
+}  // namespace qvl::cli

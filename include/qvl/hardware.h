@@ -1,0 +1,60 @@
+// The machine as qvl sees it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace qvl {
+
+struct CpuInfo {
+  int online = 0;             ///< logical processors of the machine
+  int cores = 0;              ///< physical cores among them
+  int performance_cores = 0;  ///< of these; all of them where cores are alike
+  int packages = 0, numa_nodes = 0;
+  std::vector<std::string> caches = {};  ///< "L1 data 48 KiB", smallest first, each kind once
+  std::vector<std::string> isas = {};    ///< instruction sets that kernels exist for and this machine has
+  std::string source = {};               ///< what the answer rests on
+};
+
+/// What this process may use of the machine.
+struct BudgetInfo {
+  int threads = 1;
+  std::optional<double> quota_cpus = {};  ///< of all enclosing cgroups the least
+  std::string threads_cause = {};
+  std::optional<uint64_t> memory_bytes = {};  ///< nothing where the kernel does not tell
+  std::string memory_cause = {};
+};
+
+struct MemoryInfo {
+  uint64_t total_bytes = 0;
+  std::optional<uint64_t> available_bytes = {};
+};
+
+struct DiskInfo {
+  std::string name = {}, model = {};  ///< model: empty where it is not told
+  std::optional<uint64_t> size_bytes = {};
+  std::string kind = {};  ///< "solid state", "rotating", "unknown"
+};
+
+struct GpuInfo {
+  std::string name = {};                ///< empty where the driver does not tell
+  std::string compute_capability = {};  ///< "6.1"
+  std::optional<uint64_t> memory_bytes = {};
+};
+
+struct HardwareInfo {
+  CpuInfo cpu = {};
+  BudgetInfo budget = {};
+  std::optional<MemoryInfo> memory = {};
+  std::vector<DiskInfo> disks = {};
+  std::vector<GpuInfo> gpus = {};
+  std::string gpu_problem = {};                  ///< why there are none, where the driver could not be asked
+  std::vector<std::string> pressure_files = {};  ///< of "cpu", "memory", "io": stalls that this kernel tells
+};
+
+/// Reads the kernel's files and asks the GPU's driver, if there is one. What cannot be read is left out.
+HardwareInfo read_hardware_info();
+
+}  // namespace qvl
