@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 
+#include <chrono>
+#include <thread>
+
 #include "threads/thread_faults.h"
 
 namespace qvl {
