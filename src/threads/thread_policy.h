@@ -11,17 +11,21 @@
 
 namespace qvl {
 
-/// Who comes first, where this process cannot have everything.
-///
-/// | policy | compute threads | waits awake | threads run | works | nice |
-/// |---|---|---|---|---|---|
-/// | performance | the budget | unless over budget | one a processor, unless over budget | always | +0 |
-/// | balanced | the budget | unless over budget, under a quota or beside others | anywhere in the budget |
-/// always | +5 | | power_save | half the cores | never | anywhere in the budget | 3/4 of the time | +10 |
-///
-/// Over budget: more threads than the quota, or than the processors that others leave. Preprocessing has as
-/// many threads as the policy allows compute threads, reading and writing has what was asked: it hardly
-/// computes.
+// What a policy means here, for compute threads:
+//
+// - performance: as many as the budget, one on each processor, awake while they wait; neither of the two
+// where
+//   they are over budget. Nice +0.
+// - balanced: as many as the budget, anywhere in it; awake while they wait only without a quota, with nobody
+//   beside them, and within the budget. Nice +5.
+// - power_save: half the cores, anywhere in the budget, asleep while they wait, at work 3/4 of the time.
+//   Nice +10.
+//
+// Over budget: more threads than the quota, or than the processors that others leave. Preprocessing has as
+// many threads as the policy allows compute threads, reading and writing has what was asked: it hardly
+// computes.
+
+/// "balanced", as configurations spell it.
 std::string_view scheduler_policy_name(SchedulerPolicy policy);
 
 struct ThreadManagerOptions {
