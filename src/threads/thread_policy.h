@@ -13,9 +13,8 @@ namespace qvl {
 
 // What a policy means here, for compute threads:
 //
-// - performance: as many as the budget, one on each processor, awake while they wait; neither of the two
-// where
-//   they are over budget. Nice +0.
+// - performance: as many as the budget, one on each processor and awake while they wait, neither of it over
+//   budget. Nice +0.
 // - balanced: as many as the budget, anywhere in it; awake while they wait only without a quota, with nobody
 //   beside them, and within the budget. Nice +5.
 // - power_save: half the cores, anywhere in the budget, asleep while they wait, at work 3/4 of the time.
