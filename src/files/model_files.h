@@ -29,7 +29,8 @@ class TensorSource {
   /// Throws Error{model_file} "PATH: changed while in use: ..." where the bytes of a view may be others than
   /// at the start, or gone. Cheap: asked after each step.
   virtual void check_undamaged() const = 0;
-  /// Sizes and times of change of the files behind the source: differs where they may differ.
+  /// Sizes and times of change of the files behind the source: differs where they may differ. Empty where one
+  /// of them was changed so lately that another change could bear the same time.
   virtual std::string fingerprint() const = 0;
   /// The bytes of a view will not be read soon: memory that holds them may be given back. They stay readable.
   virtual void release(std::span<const std::byte> bytes) const = 0;

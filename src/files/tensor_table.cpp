@@ -34,7 +34,11 @@ void TensorTable::release(std::span<const std::byte> bytes) const {
 
 std::string TensorTable::fingerprint() const {
   std::string out;
-  for (const MappedFile& file : files_) out += file.fingerprint() + '\n';
+  for (const MappedFile& file : files_) {
+    const auto state = file.fingerprint();
+    if (!state) return {};
+    out += *state + '\n';
+  }
   return out;
 }
 

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 #include <utility>
 
 #include "base/error.h"
@@ -18,13 +19,24 @@ namespace {
   fail(ErrorCode::model_file, "{}: {}: {}", path.string(), what, std::strerror(errno));
 }
 
+int64_t nanoseconds(const timespec& time) { return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec; }
+
+int64_t system_time_ns() {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  return nanoseconds(now);
+}
+
+// Longer than the ticks in which kernels and file systems count times of change.
+constexpr int64_t kTooLate_ns = 2'000'000'000;
+
 }  // namespace
 
 MappedFile::Identity MappedFile::identity_from(const struct stat& info) {
   return {.device = info.st_dev,
           .inode = info.st_ino,
           .size = static_cast<uint64_t>(info.st_size),
-          .modified_ns = int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec};
+          .modified_ns = nanoseconds(info.st_mtim)};
 }
 
 MappedFile::Identity MappedFile::identity_of(const std::filesystem::path& path) {
@@ -37,13 +49,15 @@ MappedFile::Identity MappedFile::identity_of(const std::filesystem::path& path) 
   return identity_from(info);
 }
 
-MappedFile::MappedFile(const std::filesystem::path& path) : path_(path), identity_(identity_of(path)) {
+MappedFile::MappedFile(const std::filesystem::path& path)
+    : path_(path), identity_(identity_of(path)), opened_ns_(system_time_ns()) {
   if (identity_.size == 0) return;
   FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!file) refuse(path, "cannot open");
   struct stat opened {};
   if (::fstat(file.get(), &opened) != 0) refuse(path, "cannot open");
   if (identity_from(opened) != identity_) refuse_as_changed();
+  changed_ns_ = nanoseconds(opened.st_ctim);
   void* address = ::mmap(nullptr, identity_.size, PROT_READ, MAP_PRIVATE, file.get(), 0);
   if (address == MAP_FAILED) refuse(path, "cannot map");
   data_ = static_cast<const std::byte*>(address);
@@ -59,6 +73,8 @@ MappedFile::~MappedFile() {
 MappedFile::MappedFile(MappedFile&& other) noexcept
     : path_(std::move(other.path_)),
       identity_(other.identity_),
+      changed_ns_(other.changed_ns_),
+      opened_ns_(other.opened_ns_),
       data_(std::exchange(other.data_, nullptr)),
       size_(std::exchange(other.size_, 0)),
       watch_(std::move(other.watch_)) {}
@@ -87,8 +103,10 @@ void MappedFile::release(std::span<const std::byte> part) const {
   advise(part, Pages::filled, MADV_DONTNEED);
 }
 
-std::string MappedFile::fingerprint() const {
-  return fmt::format("{} bytes, changed {}", identity_.size, identity_.modified_ns);
+std::optional<std::string> MappedFile::fingerprint() const {
+  if (changed_ns_ > opened_ns_ - kTooLate_ns) return std::nullopt;
+  return fmt::format("inode {}, {} bytes, modified {}, changed {}", identity_.inode, identity_.size,
+                     identity_.modified_ns, changed_ns_);
 }
 
 void MappedFile::check_unchanged() const {

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -48,8 +49,9 @@ class MappedFile {
   /// Lets the system take back the whole pages among `part`, where it lies in this file; they are read again
   /// when they are used.
   void release(std::span<const std::byte> part) const;
-  /// Size and time of change at opening.
-  std::string fingerprint() const;
+  /// Inode, size and times of change at opening, also the one that no program can set back. Nothing where
+  /// that was so lately that another change could bear the same time.
+  std::optional<std::string> fingerprint() const;
 
  private:
   struct Identity {
@@ -66,6 +68,8 @@ class MappedFile {
 
   std::filesystem::path path_;
   Identity identity_;
+  int64_t changed_ns_ = 0;  // the last change of contents or attributes: programs cannot set it
+  int64_t opened_ns_ = 0;   // by the same clock
   const std::byte* data_ = nullptr;
   size_t size_ = 0;
   FileWatch watch_;

@@ -72,7 +72,8 @@ Linear WeightBinder::joined(const std::vector<LinearPart>& parts, uint64_t input
   Linear layer;
   if (choice == WeightChoice::q8 || choice == WeightChoice::q4) {
     const WeightPlace place = is_vision(parts.front().name) ? WeightPlace::vision : WeightPlace::text;
-    layer.parts.push_back(packer_.add(std::move(views), packed_form(choice, place, forms_.isa), rest_rule));
+    const WeightForm form = packed_form(choice, place, common_type(views, &TensorView::dtype), forms_.isa);
+    layer.parts.push_back(packer_.add(std::move(views), form, rest_rule));
     return layer;
   }
   for (const TensorView& part : views) {

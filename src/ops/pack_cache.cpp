@@ -16,10 +16,10 @@
 namespace qvl {
 namespace {
 
-constexpr uint64_t kPart = 1 << 20;
+constexpr uint64_t kPiece = 1 << 20;
 
 struct Trailer {
-  char magic[8] = {'Q', 'V', 'L', 'P', 'A', 'C', 'K', '1'};
+  char magic[8] = {'Q', 'V', 'L', 'P', 'A', 'C', 'K', '2'};
   uint64_t bytes = 0;
   uint64_t key_hash_low = 0, key_hash_high = 0;
   uint64_t content_hash = 0;
@@ -28,15 +28,10 @@ struct Trailer {
 
 uint64_t own_hash(const Trailer& trailer) { return XXH3_64bits(&trailer, offsetof(Trailer, own_hash)); }
 
-// Parts are hashed side by side, then their hashes in order.
-uint64_t hash_contents(const std::byte* data, uint64_t bytes, ThreadPool& pool) {
-  std::vector<uint64_t> hashes((bytes + kPart - 1) / kPart);
-  pool.parallel_for(hashes.size(), 4, [&](size_t begin, size_t end, int) {
-    for (size_t i = begin; i < end; ++i) {
-      hashes[i] = XXH3_64bits(data + i * kPart, std::min(kPart, bytes - i * kPart));
-    }
-  });
-  return XXH3_64bits(hashes.data(), hashes.size() * sizeof(uint64_t));
+uint64_t hash_of(const AddressRange& range, uint64_t bytes, ThreadPool& pool) {
+  ContentHash hash;
+  hash.add({range.data(), bytes}, pool);
+  return hash.value();
 }
 
 Trailer trailer_for(const std::string& key, uint64_t bytes) {
@@ -66,6 +61,24 @@ bool read_trailer(int fd, uint64_t bytes, Trailer& out) {
 
 }  // namespace
 
+void ContentHash::add(std::span<const std::byte> bytes, ThreadPool& pool) {
+  const size_t before = pieces_.size();
+  pieces_.resize(before + (bytes.size() + kPiece - 1) / kPiece);
+  pool.parallel_for(pieces_.size() - before, 4, [&](size_t begin, size_t end, int) {
+    for (size_t i = begin; i < end; ++i) {
+      const auto piece = bytes.subspan(i * kPiece, std::min(kPiece, bytes.size() - i * kPiece));
+      pieces_[before + i] = XXH3_64bits(piece.data(), piece.size());
+    }
+  });
+}
+
+uint64_t ContentHash::value() const { return XXH3_64bits(pieces_.data(), pieces_.size() * sizeof(uint64_t)); }
+
+std::string ContentHash::text() const {
+  const XXH128_hash_t hash = XXH3_128bits(pieces_.data(), pieces_.size() * sizeof(uint64_t));
+  return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
+}
+
 bool map_packed_file(const std::filesystem::path& path, const std::string& key, uint64_t bytes,
                      AddressRange& range, ThreadPool& pool) {
   const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
@@ -77,7 +90,7 @@ bool map_packed_file(const std::filesystem::path& path, const std::string& key, 
   expected.own_hash = own_hash(expected);
   if (std::memcmp(&found, &expected, sizeof found) != 0) return false;
   if (!range.back_with_file(file.fd, bytes, AddressRange::Access::read)) return false;
-  return hash_contents(range.data(), bytes, pool) == found.content_hash;
+  return hash_of(range, bytes, pool) == found.content_hash;
 }
 
 PackedFileWriter::PackedFileWriter(const std::filesystem::path& path, uint64_t bytes, AddressRange& range)
@@ -124,7 +137,7 @@ bool PackedFileWriter::give_name() {
 
 bool PackedFileWriter::commit(const std::string& key, const AddressRange& range, ThreadPool& pool) {
   Trailer trailer = trailer_for(key, bytes_);
-  trailer.content_hash = hash_contents(range.data(), bytes_, pool);
+  trailer.content_hash = hash_of(range, bytes_, pool);
   trailer.own_hash = own_hash(trailer);
   const auto written = ::pwrite(fd_, &trailer, sizeof trailer, static_cast<off_t>(whole_pages(bytes_)));
   if (written != static_cast<ssize_t>(sizeof trailer) || !give_name() ||

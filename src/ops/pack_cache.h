@@ -1,17 +1,33 @@
 // The file that keeps packed weights between starts.
 //
-// Layout: the weights, whole pages, then one page of trailer: magic, version, key, size and a hash of every
-// mebibyte-sized part hashed together. A file is written under a temporary name and takes its own in the end.
+// Layout: the weights, whole pages, then one page of trailer: magic, version, key, size and a
+// hash of the weights. A file is written under a temporary name and takes its own in the end.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "memory/address_range.h"
 #include "threads/thread_pool.h"
 
 namespace qvl {
+
+/// A hash of bytes that come in parts; another cut into parts is another hash.
+class ContentHash {
+ public:
+  /// Hashes mebibytes of `bytes` side by side.
+  void add(std::span<const std::byte> bytes, ThreadPool& pool);
+  uint64_t value() const;
+  /// In hexadecimal, twice as long as value().
+  std::string text() const;
+
+ private:
+  std::vector<uint64_t> pieces_;  // of all parts so far, in order
+};
 
 /// Puts the file at `path` behind `range` where it holds `bytes` of weights packed for `key` and is
 /// undamaged.

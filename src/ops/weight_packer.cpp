@@ -1,19 +1,23 @@
 #include "ops/weight_packer.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <system_error>
 
 #include "base/error.h"
 #include "kernels/matmul/blocked_matmul.h"
 #include "kernels/matmul/encode.h"
+#include "kernels/matmul/repack.h"
 #include "ops/input_scales.h"
 #include "ops/pack_cache.h"
+#include "ops/source_record.h"
 
 namespace qvl {
 namespace {
 
 // Changes where packed bytes would differ for the same sources: then older files are not used.
-constexpr int kPackingVersion = 3;
+constexpr int kPackingVersion = 4;
 constexpr uint64_t kAlignment = 64;
 // Less is packed faster than a file is worth.
 constexpr uint64_t kLeastCached = 64 << 20;
@@ -29,18 +33,48 @@ uint64_t row_bytes_of(const TensorView& view) {
   return *bytes;
 }
 
-// Row `row` of all parts taken together, in float32.
-void decode_row(const std::vector<TensorView>& parts, int64_t row, float* out) {
+// A row as it is stored.
+struct StoredRow {
+  const std::byte* data;
+  DType dtype;
+};
+
+// Row `row` of all parts taken together.
+StoredRow stored_row(const std::vector<TensorView>& parts, int64_t row) {
   for (const TensorView& part : parts) {
     if (row < rows_of(part)) {
-      const uint64_t bytes = row_bytes_of(part);
-      decoder(part.dtype)(part.bytes.data() + static_cast<uint64_t>(row) * bytes,
-                          static_cast<size_t>(inputs_of(part)), out);
-      return;
+      return {part.bytes.data() + static_cast<uint64_t>(row) * row_bytes_of(part), part.dtype};
     }
     row -= rows_of(part);
   }
   QVL_CHECK(false);
+}
+
+// The same in float32.
+void decode_row(const std::vector<TensorView>& parts, int64_t row, float* out) {
+  const StoredRow stored = stored_row(parts, row);
+  decoder(stored.dtype)(stored.data, static_cast<size_t>(inputs_of(parts.front())), out);
+}
+
+bool all_can_repack(const std::vector<TensorView>& parts, WeightForm form) {
+  return std::all_of(parts.begin(), parts.end(),
+                     [&](const TensorView& part) { return can_repack(part.dtype, form); });
+}
+
+// One panel of outputs from blocks as they are stored. rows: the stored rows
+template <typename Block, void (*repack)(const StoredRows&, Block&)>
+void repack_panel(std::span<const StoredRow> rows, int64_t inputs, std::byte* out) {
+  const uint64_t group_bytes = *bytes_for(rows.front().dtype, kGroup);
+  for (int64_t group = 0; group < groups_of(inputs); ++group) {
+    StoredRows in{
+        .rows = {}, .outputs = std::ssize(rows), .length = std::min(kGroup, inputs - group * kGroup)};
+    for (size_t o = 0; o < rows.size(); ++o) {
+      in.rows[o] = rows[o].data + static_cast<uint64_t>(group) * group_bytes;
+    }
+    Block block;
+    repack(in, block);
+    std::memcpy(out + group * static_cast<int64_t>(sizeof block), &block, sizeof block);
+  }
 }
 
 // One panel of 16 outputs from decoded rows. rows: [outputs, inputs]
@@ -128,25 +162,37 @@ PackedWeight WeightPacker::add_bf16(const TensorView& view) {
           .kernel = &matmul_kernel(WeightForm::stored, isa_)};
 }
 
-std::string WeightPacker::layout_key(const std::string& source_key) const {
-  std::string key = fmt::format("qvl {} {}\n", kPackingVersion, source_key);
+// What is packed, and where it lies.
+std::string WeightPacker::layout() const {
+  std::string text = fmt::format("qvl {}\n", kPackingVersion);
   for (const Job& job : jobs_) {
-    key += fmt::format("{} {} {} {}:", name_of(job.form), job.outputs, job.inputs, job.offset);
+    text += fmt::format("{} {} {} {}:", name_of(job.form), job.outputs, job.inputs, job.offset);
     for (const TensorView& part : job.parts) {
-      key += fmt::format(" {}{}", info(part.dtype).name, to_string(part.shape));
-      // A few bytes of every tensor: another checkpoint of the same shape and date must not be taken for it.
-      const size_t sample = std::min<size_t>(part.bytes.size(), 32);
-      for (std::byte b : part.bytes.subspan((part.bytes.size() - sample) / 2, sample)) {
-        key += fmt::format("{:02x}", static_cast<unsigned>(b));
-      }
+      text += fmt::format(" {}{}", info(part.dtype).name, to_string(part.shape));
     }
-    key += '\n';
+    text += '\n';
   }
-  return key;
+  return text;
 }
 
 float* WeightPacker::input_scale_of(const Job& job) const {
   return static_cast<float*>(static_cast<void*>(range_.data() + job.offset + job.input_scale));
+}
+
+// Takes the blocks of outputs [first, last) over, first a multiple of kPanel.
+void WeightPacker::repack_rows(const Job& job, int64_t first, int64_t last) const {
+  std::byte* out = range_.data() + job.offset;
+  for (int64_t panel = first; panel < last; panel += kPanel) {
+    std::array<StoredRow, kPanel> rows;
+    const auto count = static_cast<size_t>(std::min(kPanel, job.outputs - panel));
+    for (size_t o = 0; o < count; ++o) {
+      rows[o] = stored_row(job.parts, panel + static_cast<int64_t>(o));
+    }
+    std::byte* at = out + panel / kPanel * groups_of(job.inputs) * block_bytes(job.form);
+    const auto stored = std::span(rows).first(count);
+    job.form == WeightForm::q4 ? repack_panel<Q4Block, repack_q4_0>(stored, job.inputs, at)
+                               : repack_panel<Q7Block, repack_q6_k>(stored, job.inputs, at);
+  }
 }
 
 // Packs outputs [first, last), first a multiple of kPanel. `rows` is scratch.
@@ -179,43 +225,73 @@ void WeightPacker::run_rows(const Job& job, int64_t first, int64_t last, std::ve
   }
 }
 
-void WeightPacker::run_jobs(ThreadPool& pool, const PackOptions& options) const {
+std::string WeightPacker::hash_sources(ThreadPool& pool) const {
+  ContentHash hash;
+  for (const Job& job : jobs_) {
+    for (const TensorView& part : job.parts) hash.add(part.bytes, pool);
+  }
+  return hash.text();
+}
+
+// Packs everything and returns the hash of the sources, which are read once for both.
+std::string WeightPacker::run_jobs(ThreadPool& pool, const PackOptions& options) const {
   std::vector<std::vector<float>> scratch(static_cast<size_t>(pool.size()));
+  ContentHash hash;
   uint64_t done = 0;
   for (const Job& job : jobs_) {
+    for (const TensorView& part : job.parts) hash.add(part.bytes, pool);
     constexpr int64_t share = 4 * kPanel;
-    if (job.form != WeightForm::stored) {
+    const bool repacks = all_can_repack(job.parts, job.form);
+    if (repacks) {
+      std::fill_n(input_scale_of(job), job.inputs, 1.0f);  // the scales in the file are of whole blocks
+    } else if (job.form != WeightForm::stored) {
       write_input_scales(
           pool, job.outputs, job.inputs, [&](int64_t row, float* out) { decode_row(job.parts, row, out); },
           input_scale_of(job));
     }
-    pool.parallel_for(
-        static_cast<size_t>((job.outputs + share - 1) / share), 1, [&](size_t begin, size_t, int worker) {
-          const int64_t first = static_cast<int64_t>(begin) * share;
-          run_rows(job, first, std::min(first + share, job.outputs), scratch[static_cast<size_t>(worker)]);
-        });
+    pool.parallel_for(static_cast<size_t>((job.outputs + share - 1) / share), 1,
+                      [&](size_t begin, size_t, int worker) {
+                        const int64_t first = static_cast<int64_t>(begin) * share;
+                        const int64_t last = std::min(first + share, job.outputs);
+                        if (repacks) return repack_rows(job, first, last);
+                        run_rows(job, first, last, scratch[static_cast<size_t>(worker)]);
+                      });
     for (const TensorView& part : job.parts) {
       if (options.release) options.release(part.bytes);
     }
     done += job.bytes;
     if (options.progress) options.progress(static_cast<double>(done) / static_cast<double>(used_));
   }
+  return hash.text();
+}
+
+// Whether the cache file is of these sources. Only where the system cannot tell that they are as they were
+// are they read.
+bool WeightPacker::use_cache_file(ThreadPool& pool, const PackOptions& options) {
+  std::error_code error;
+  if (!std::filesystem::exists(options.cache_file, error)) return false;
+  const auto recorded = recorded_contents(options.cache_file, options.source_state);
+  const std::string contents = recorded ? *recorded : hash_sources(pool);
+  if (!map_packed_file(options.cache_file, layout() + contents, used_, range_, pool)) return false;
+  if (!recorded) record_contents(options.cache_file, options.source_state, contents);
+  return true;
 }
 
 PackReport WeightPacker::pack(ThreadPool& pool, const PackOptions& options) {
   cache_file_ = options.cache_file;
   PackReport report{.bytes = used_};
   if (used_ == 0) return report;
-  const std::string key = layout_key(options.source_key);
   if (!options.cache_file.empty() && used_ >= kLeastCached) {
-    if (map_packed_file(options.cache_file, key, used_, range_, pool)) {
+    if (use_cache_file(pool, options)) {
       report.cache = CacheOutcome::used;
       return report;
     }
     PackedFileWriter writer(options.cache_file, used_, range_);
     if (writer.problem().empty()) {
-      run_jobs(pool, options);
-      report.cache = writer.commit(key, range_, pool) ? CacheOutcome::written : CacheOutcome::failed;
+      const std::string contents = run_jobs(pool, options);
+      const bool kept = writer.commit(layout() + contents, range_, pool);
+      if (kept) record_contents(options.cache_file, options.source_state, contents);
+      report.cache = kept ? CacheOutcome::written : CacheOutcome::failed;
       report.problem = writer.problem();
       range_.make_read_only(used_);
       return report;

@@ -32,7 +32,9 @@ struct PackReport {
 
 struct PackOptions {
   std::filesystem::path cache_file = {};  ///< empty: none
-  std::string source_key = {};            ///< identifies the contents of the sources
+  /// What the system says of the files behind the sources, from which it shows where they changed. Empty:
+  /// that is not known, and their contents are read to tell whether the cache file is theirs.
+  std::string source_state = {};
   std::function<void(double)> progress = {};
   /// Told of source bytes that are not needed any more; their pages would count as ours until the system
   /// wants them back.
@@ -71,9 +73,12 @@ class WeightPacker {
   };
 
   std::byte* place(Job job);
-  std::string layout_key(const std::string& source_key) const;
+  std::string layout() const;
+  std::string hash_sources(ThreadPool& pool) const;
+  bool use_cache_file(ThreadPool& pool, const PackOptions& options);
   float* input_scale_of(const Job& job) const;
-  void run_jobs(ThreadPool& pool, const PackOptions& options) const;
+  std::string run_jobs(ThreadPool& pool, const PackOptions& options) const;
+  void repack_rows(const Job& job, int64_t first, int64_t last) const;
   void run_rows(const Job& job, int64_t first, int64_t last, std::vector<float>& rows) const;
 
   Isa isa_;

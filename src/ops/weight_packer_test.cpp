@@ -9,6 +9,7 @@
 #include <random>
 
 #include "kernels/matmul/blocked_matmul.h"
+#include "kernels/matmul/encode.h"
 
 namespace qvl {
 namespace {
@@ -28,16 +29,18 @@ class PackCache : public ::testing::Test {
   void TearDown() override { std::filesystem::remove_all(folder_); }
 
   std::filesystem::path file() const { return folder_ / "model.packed"; }
+  std::filesystem::path record() const { return folder_ / "model.packed.sources"; }
+  TensorView view() const {
+    return {.dtype = DType::bf16, .shape = {kRows, kInputs}, .bytes = std::as_bytes(std::span(values_))};
+  }
 
   // Packs, and checks that the weights are right wherever they came from.
-  PackReport pack(const std::string& source = "source", const std::filesystem::path& to = {}) {
+  PackReport pack(const std::string& state = "state", const std::filesystem::path& to = {}) {
     ThreadPool pool(2);
     WeightPacker packer(Isa::scalar, 256 << 20);
-    const TensorView view{
-        .dtype = DType::bf16, .shape = {kRows, kInputs}, .bytes = std::as_bytes(std::span(values_))};
-    const PackedWeight weight = packer.add({view}, WeightForm::q8);
+    const PackedWeight weight = packer.add({view()}, WeightForm::q8);
     const PackReport report =
-        packer.pack(pool, {.cache_file = to.empty() ? file() : to, .source_key = source});
+        packer.pack(pool, {.cache_file = to.empty() ? file() : to, .source_state = state});
     check(weight);
     return report;
   }
@@ -72,16 +75,50 @@ class PackCache : public ::testing::Test {
 TEST_F(PackCache, is_written_once_and_used_afterwards) {
   EXPECT_EQ(pack().cache, CacheOutcome::written);
   EXPECT_EQ(pack().cache, CacheOutcome::used);
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_), {}), 1);  // nothing temporary is left
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_), {}), 2);  // nothing temporary is left
 }
 
-TEST_F(PackCache, of_other_sources_is_replaced) {
+TEST_F(PackCache, of_sources_with_the_same_contents_is_used_whatever_their_dates) {
   EXPECT_EQ(pack("one").cache, CacheOutcome::written);
+  EXPECT_EQ(pack("two").cache, CacheOutcome::used);
+  EXPECT_EQ(pack("").cache, CacheOutcome::used);
+  std::filesystem::remove(record());
+  EXPECT_EQ(pack("one").cache, CacheOutcome::used);
+  EXPECT_TRUE(std::filesystem::exists(record()));
+}
+
+TEST_F(PackCache, of_sources_with_one_other_bit_is_replaced) {
+  EXPECT_EQ(pack("one").cache, CacheOutcome::written);
+  values_[kInputs * 5 + 77] ^= 1;
   EXPECT_EQ(pack("two").cache, CacheOutcome::written);
   EXPECT_EQ(pack("two").cache, CacheOutcome::used);
-  std::fill(values_.begin() + static_cast<std::ptrdiff_t>(values_.size() / 2), values_.end(),
-            uint16_t{0x3F80});
-  EXPECT_EQ(pack("two").cache, CacheOutcome::written);  // other weights under the same name and date
+  values_.back() ^= 1;
+  EXPECT_EQ(pack("").cache, CacheOutcome::written);     // nothing is known of the files
+  EXPECT_EQ(pack("two").cache, CacheOutcome::written);  // no longer what was on record
+}
+
+TEST_F(PackCache, is_used_without_reading_sources_in_a_state_on_record) {
+  EXPECT_EQ(pack("one").cache, CacheOutcome::written);
+  const std::vector<uint16_t> kept = values_;
+  std::fill(values_.begin(), values_.end(), uint16_t{0});
+  ThreadPool pool(2);
+  WeightPacker packer(Isa::scalar, 256 << 20);
+  const PackedWeight weight = packer.add({view()}, WeightForm::q8);
+  EXPECT_EQ(packer.pack(pool, {.cache_file = file(), .source_state = "one"}).cache, CacheOutcome::used);
+  values_ = kept;
+  check(weight);
+}
+
+TEST_F(PackCache, ignores_a_damaged_record) {
+  EXPECT_EQ(pack().cache, CacheOutcome::written);
+  const auto damaged_to = [&](const std::string& text) {
+    std::ofstream(record(), std::ios::binary) << text;
+    return pack().cache;
+  };
+  for (const char* text : {"", "\n", "qvl sources 1", "qvl sources 1 0\n0\n"}) {
+    EXPECT_EQ(damaged_to(text), CacheOutcome::used) << text;
+  }
+  EXPECT_EQ(damaged_to(std::string(1 << 20, 'x')), CacheOutcome::used);
 }
 
 TEST_F(PackCache, is_ignored_when_damaged) {
@@ -101,7 +138,7 @@ TEST_F(PackCache, is_ignored_when_damaged) {
 TEST_F(PackCache, that_cannot_be_written_leaves_the_weights_in_memory) {
   std::filesystem::create_directories(folder_);
   std::ofstream(folder_ / "plain") << "not a folder";
-  const PackReport report = pack("source", folder_ / "plain" / "model.packed");
+  const PackReport report = pack("state", folder_ / "plain" / "model.packed");
   EXPECT_EQ(report.cache, CacheOutcome::failed);
   EXPECT_EQ(report.problem,
             (folder_ / "plain" / "model.packed").string() + ": cannot write: Not a directory");
@@ -115,6 +152,39 @@ TEST_F(PackCache, is_not_kept_for_small_weights) {
              WeightForm::q4);
   EXPECT_EQ(packer.pack(pool, {.cache_file = file()}).cache, CacheOutcome::none);
   EXPECT_FALSE(std::filesystem::exists(file()));
+}
+
+// Rows of Q4_0: each block has the scale 2^-7 and the levels of its bytes.
+std::vector<std::byte> q4_0_rows(size_t rows, size_t blocks) {
+  std::vector<std::byte> bytes(rows * blocks * 18);
+  std::mt19937 random(1);
+  for (std::byte& b : bytes) b = static_cast<std::byte>(random());
+  const uint16_t scale = f32_to_f16(0x1p-7f);
+  for (size_t at = 0; at < bytes.size(); at += 18) std::memcpy(bytes.data() + at, &scale, sizeof scale);
+  return bytes;
+}
+
+TEST(WeightPacker, takes_blocks_of_q4_0_over_as_they_are) {
+  constexpr size_t rows = 70, inputs = 320;  // more rows than a share, more inputs than a group
+  const auto bytes = q4_0_rows(rows, inputs / 32);
+  ThreadPool pool(2);
+  WeightPacker packer(Isa::scalar, 1 << 20);
+  const PackedWeight weight =
+      packer.add({{.dtype = DType::q4_0, .shape = {rows, inputs}, .bytes = bytes}}, WeightForm::q4);
+  packer.pack(pool, {});
+  std::vector<float> row(inputs);
+  for (size_t r = 0; r < rows; ++r) {
+    decoder(DType::q4_0)(bytes.data() + r * (inputs / 32) * 18, inputs, row.data());
+    for (size_t i = 0; i < inputs; ++i) {
+      Q4Block block;
+      std::memcpy(&block, weight.data + r / kPanel * weight.row_bytes + i / kGroup * sizeof block,
+                  sizeof block);
+      const float found =
+          decode_q4(block, static_cast<int64_t>(r) % kPanel, static_cast<int64_t>(i) % kGroup);
+      ASSERT_EQ(weight.input_scale[i], 1.0f);
+      ASSERT_NEAR(found, row[i], std::abs(row[i]) / 254) << r << " " << i;
+    }
+  }
 }
 
 TEST(WeightPacker, puts_the_rows_of_several_weights_one_after_another) {

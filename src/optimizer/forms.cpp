@@ -23,10 +23,11 @@ WeightChoice resolved(WeightChoice choice, WeightPlace place, DType stored) {
   return finer || stored == DType::q4_k ? WeightChoice::q8 : WeightChoice::q4;
 }
 
-WeightForm packed_form(WeightChoice choice, WeightPlace place, Isa isa) {
+WeightForm packed_form(WeightChoice choice, WeightPlace place, std::optional<DType> stored, Isa isa) {
   QVL_CHECK(choice == WeightChoice::q8 || choice == WeightChoice::q4);
   if (choice == WeightChoice::q4) return WeightForm::q4;
-  return place == WeightPlace::vision ? many_rows_form(isa) : WeightForm::q8;
+  const bool many_rows = place == WeightPlace::vision || stored == DType::q6_k;
+  return many_rows ? many_rows_form(isa) : WeightForm::q8;
 }
 
 bool fits_blocks(int64_t head_dim) { return head_dim % 2 == 0 && head_dim <= kMaxBlockedWidth; }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "kernels/isa.h"
@@ -38,8 +39,20 @@ enum class WeightPlace : uint8_t { text, vision };
 /// `choice` with automatic resolved for a weight that is stored as `stored`.
 WeightChoice resolved(WeightChoice choice, WeightPlace place, DType stored);
 
-/// How a weight of a resolved q8 or q4 choice lies in memory.
-WeightForm packed_form(WeightChoice choice, WeightPlace place, Isa isa);
+/// How weights of a resolved q8 or q4 choice lie in memory. `stored`: as all of those that are packed
+/// together are stored; nothing where they differ. Q6_K keeps its own levels where 7 bits are as fast as 8.
+WeightForm packed_form(WeightChoice choice, WeightPlace place, std::optional<DType> stored, Isa isa);
+
+/// The type in which all elements of `range` are stored, by their `member`; nothing where they differ.
+template <typename Range, typename Member>
+std::optional<DType> common_type(const Range& range, Member member) {
+  std::optional<DType> common;
+  for (const auto& element : range) {
+    if (common && *common != element.*member) return std::nullopt;
+    common = element.*member;
+  }
+  return common;
+}
 
 /// Whether keys and values of heads of this width can lie in blocks of integers; else they stay in float32.
 bool fits_blocks(int64_t head_dim);

@@ -127,7 +127,8 @@ LayerBytes bytes_of(const LinearFacts& layer, const ModelForms& forms) {
   const WeightChoice choice = choice_for(layer, forms);
   LayerBytes bytes;
   if (choice == WeightChoice::q8 || choice == WeightChoice::q4) {
-    const WeightForm form = packed_form(choice, layer.place, forms.isa);
+    const WeightForm form =
+        packed_form(choice, layer.place, common_type(layer.parts, &LinearFacts::Part::stored), forms.isa);
     bytes.read = u(panels_of(layer.outputs()) * groups_of(layer.inputs) * block_bytes(form));
     bytes.packed = {bytes.read + u(layer.inputs) * sizeof(float)};
     return bytes;

@@ -97,7 +97,9 @@ class Engine {
     for (auto layer = inputs_.model.linears.rbegin(); layer != inputs_.model.linears.rend(); ++layer) {
       if (layer->place != place) continue;
       const WeightChoice choice = resolved(chosen, place, layer->parts.front().stored);
-      return choice >= WeightChoice::q8 ? packed_form(choice, place, plan_.forms.isa) : WeightForm::stored;
+      const auto stored = common_type(layer->parts, &LinearFacts::Part::stored);
+      return choice >= WeightChoice::q8 ? packed_form(choice, place, stored, plan_.forms.isa)
+                                        : WeightForm::stored;
     }
     return WeightForm::stored;
   }

@@ -110,7 +110,7 @@ std::filesystem::path cache_folder(const LoadOptions& options) {
 }
 
 PackOptions pack_options(const LoadOptions& options, const ModelFiles& files) {
-  PackOptions pack{.cache_file = {}, .source_key = files.tensors->fingerprint()};
+  PackOptions pack{.cache_file = {}, .source_state = files.tensors->fingerprint()};
   pack.release = [source = files.tensors.get()](std::span<const std::byte> bytes) { source->release(bytes); };
   if (options.progress) {
     pack.progress = [listener = options.progress](double share) {

@@ -75,25 +75,11 @@ float best_scale(const Subgroup& w) {
   return again.gain > best.gain ? again.scale : best.scale;
 }
 
-// The unit at which the largest factor is at most kLargestFactor, as BF16 bits.
-uint16_t unit_for(float largest_scale) {
-  const float unit = largest_scale / kLargestFactor;
-  uint16_t bits = f32_to_bf16(unit);
-  if (bf16_to_f32(bits) < unit) ++bits;
-  return bits;
-}
-
-void write_nibble(Q4Block& out, int64_t output, int64_t input, int level) {
-  uint8_t& byte = out.q[input / kStep][output % (kPanel / 2)][input % kStep];
-  const int nibble = level + 8;
-  byte = static_cast<uint8_t>(output < kPanel / 2 ? (byte & 0xF0) | nibble : (byte & 0x0F) | nibble << 4);
-}
-
 void write_subgroup(const Subgroup& w, float step, int64_t output, int64_t first, Q4Block& out) {
   for (size_t v = 0; v < w.size(); ++v) {
     const Lanes q = step == 0 ? Lanes{} : levels_of(w[v], 1 / step);
     for (int i = 0; i < 4; ++i) {
-      write_nibble(out, output, first + static_cast<int64_t>(v) * 4 + i, static_cast<int>(q[i]));
+      write_q4_level(out, output, first + static_cast<int64_t>(v) * 4 + i, static_cast<int>(q[i]));
     }
   }
 }
@@ -111,7 +97,7 @@ void encode_row(const float* row, int64_t length, int64_t output, Isa isa, Q4Blo
     scales[s] = isa == Isa::scalar ? best_q4_scale_scalar(values) : best_q4_scale_avx2(values);
     largest = std::max(largest, std::abs(scales[s]));
   }
-  out.unit[output] = finite ? unit_for(largest) : f32_to_bf16(std::numeric_limits<float>::quiet_NaN());
+  out.unit[output] = finite ? q4_unit(largest) : f32_to_bf16(std::numeric_limits<float>::quiet_NaN());
   const float unit = finite ? bf16_to_f32(out.unit[output]) : 0.0f;
   for (size_t s = 0; s < kSubgroups; ++s) {
     const float factor = unit > 0 ? std::round(scales[s] / unit) : 0.0f;
@@ -121,6 +107,19 @@ void encode_row(const float* row, int64_t length, int64_t output, Isa isa, Q4Blo
 }
 
 }  // namespace
+
+uint16_t q4_unit(float largest_scale) {
+  const float unit = largest_scale / kLargestFactor;
+  uint16_t bits = f32_to_bf16(unit);
+  if (bf16_to_f32(bits) < unit) ++bits;
+  return bits;
+}
+
+void write_q4_level(Q4Block& block, int64_t output, int64_t input, int level) {
+  uint8_t& byte = block.q[input / kStep][output % (kPanel / 2)][input % kStep];
+  const int nibble = level + 8;
+  byte = static_cast<uint8_t>(output < kPanel / 2 ? (byte & 0xF0) | nibble : (byte & 0x0F) | nibble << 4);
+}
 
 float best_q4_scale_scalar(const float* w) {
   Subgroup lanes;

@@ -12,7 +12,7 @@ std::optional<std::string> obstacle(const PassContext& context) {
 
 std::string apply(const PassContext& context, Plan& plan) {
   plan.forms.vision = WeightChoice::q8;
-  const WeightForm form = packed_form(WeightChoice::q8, WeightPlace::vision, context.draft.forms.isa);
+  const WeightForm form = many_rows_form(context.draft.forms.isa);
   return form == WeightForm::q7 ? "within the error bound; 7 bits are used, which AVX2 multiplies faster"
                                 : "within the error bound";
 }
