@@ -8,8 +8,8 @@
 
 #include "base/error.h"
 #include "model/sampler.h"
+#include "pipeline/answer_writer.h"
 #include "pipeline/generation_options.h"
-#include "pipeline/stop_filter.h"
 
 namespace qvl {
 namespace {
@@ -17,63 +17,6 @@ namespace {
 // Keys and values for this many tokens of the answer are reserved ahead; a longer one grows as it comes.
 constexpr int64_t kReservedAnswer = 512;
 constexpr size_t kTokensBetweenReleases = 8;
-
-std::vector<int32_t> end_tokens(const detail::Runtime& runtime) {
-  std::vector<int32_t> ends;
-  for (int64_t id : runtime.files.generation.eos_token_ids) ends.push_back(static_cast<int32_t>(id));
-  if (ends.empty()) ends.push_back(runtime.tokenizer->find_added("<|im_end|>").value());
-  return ends;
-}
-
-// The state of one answer while it grows.
-class AnswerWriter {
- public:
-  AnswerWriter(const GenerateRequest& request, const detail::Runtime& runtime)
-      : listeners_(request.listeners),
-        ends_(end_tokens(runtime)),
-        decoder_(*runtime.tokenizer),
-        filter_(request.options.stop),
-        room_(std::min(request.options.max_tokens,
-                       runtime.files.config.text.max_position_embeddings - request.prompt.size())) {}
-
-  /// Takes one sampled token; false where it ended the answer.
-  bool add(int32_t token) {
-    if (std::find(ends_.begin(), ends_.end(), token) != ends_.end()) return end(FinishReason::stop);
-    answer.tokens.push_back(token);
-    emit(filter_.add(decoder_.add(token)));
-    if (listeners_.progress) {
-      listeners_.progress(
-          {.stage = "decode",
-           .fraction = static_cast<double>(answer.tokens.size()) / static_cast<double>(room_)});
-    }
-    if (filter_.stopped()) return end(FinishReason::stop);
-    if (std::ssize(answer.tokens) == room_) return end(FinishReason::length);
-    if (listeners_.stop.stop_requested()) return end(FinishReason::cancelled);
-    return true;
-  }
-
-  Answer answer;
-
- private:
-  bool end(FinishReason reason) {
-    emit(filter_.add(decoder_.finish()));
-    emit(filter_.finish());
-    // The bytes that still waited may have completed a stop string.
-    answer.finish_reason = filter_.stopped() ? FinishReason::stop : reason;
-    return false;
-  }
-
-  void emit(const std::string& text) {
-    answer.text += text;
-    if (listeners_.text && !text.empty()) listeners_.text(text);
-  }
-
-  const Listeners& listeners_;
-  std::vector<int32_t> ends_;
-  StreamDecoder decoder_;
-  StopFilter filter_;
-  int64_t room_;
-};
 
 // Chooses tokens and computes the next one's logits until the writer has enough.
 struct DecodeLoop {
@@ -91,7 +34,10 @@ struct DecodeLoop {
       if (writer.answer.timings.time_to_first_token_s == 0) {
         writer.answer.timings.time_to_first_token_s = request.since_call.seconds();
       }
-      if (!writer.add(token)) return;
+      const bool goes_on = writer.add(token);
+      tell_progress(writer, request.listeners);
+      if (!goes_on) return;
+      if (request.listeners.stop.stop_requested()) return writer.end(FinishReason::cancelled);
       position.clear();
       counter.append_text(1, position);
       const std::array<int32_t, 1> ids{token};
@@ -103,6 +49,12 @@ struct DecodeLoop {
   }
 
  private:
+  static void tell_progress(const AnswerWriter& writer, const Listeners& listeners) {
+    if (!listeners.progress) return;
+    const auto done = static_cast<double>(writer.answer.tokens.size());
+    listeners.progress({.stage = "decode", .fraction = done / static_cast<double>(writer.room())});
+  }
+
   // The sampler knows numbers, not where they come from.
   int32_t sample() {
     const StageZone zone(runtime.layer.stages(), runtime.layer.tracer(), Stage::sampling);
@@ -126,7 +78,7 @@ struct DecodeLoop {
 
 Answer generate(const GenerateRequest& request, CachedSequence& cached, detail::Runtime& runtime) {
   const ModelConfig& config = runtime.files.config;
-  AnswerWriter writer(request, runtime);
+  AnswerWriter writer(request.options, request.prompt.size(), runtime, request.listeners.text);
   Answer& answer = writer.answer;
   answer.usage = {.prompt_tokens = request.prompt.size(),
                   .image_tokens = request.prompt.visual_tokens(),
@@ -162,7 +114,6 @@ Answer generate(const GenerateRequest& request, CachedSequence& cached, detail::
   const Stopwatch decode_watch;
   loop.run(writer, request);
   answer.timings.decode_s = decode_watch.seconds();
-  answer.usage.completion_tokens = std::ssize(answer.tokens);
   return std::move(answer);
 }
 

@@ -44,6 +44,12 @@ double foreign_cpus(const CpuBudget& budget, const CpuLoad& load) {
   return std::max(0.0, busy - load.own_cpus.value_or(0));
 }
 
+scheduling::Load load_of(const scheduling::Signals& signals) {
+  const int busy = signals.own_permille.value_or(0) + signals.foreign_permille.value_or(0);
+  return {.compute_permille = signals.cpus > 0 ? std::min(busy / signals.cpus, 1000) : 0,
+          .io_permille = std::min(signals.io_pressure_permille.value_or(0), 1000)};
+}
+
 scheduling::ControlOptions control_options(const SystemOptimizationConfig& config) {
   scheduling::ControlOptions options;
   options.asked_threads = static_cast<int>(config.num_compute_threads);
@@ -95,6 +101,7 @@ void LiveAdaptation::update(int64_t now_us) {
 
 void LiveAdaptation::adjust(const std::optional<CpuLoad>& load, int64_t now_us) {
   const scheduling::Signals signals = signals_of(threads_.budget(), load, files_, now_us);
+  load_ = load_of(signals);
   const scheduling::Adjustment& adjustment = loop_.update(signals);
   threads_.adjust({.most_compute_threads = adjustment.threads,
                    .foreign_cpus = signals.foreign_permille.value_or(0) / 1000.0,

@@ -9,6 +9,7 @@
 #include "profiler/tracer.h"
 #include "qvl/system_config.h"
 #include "scheduler/control_loop.h"
+#include "scheduler/request.h"
 #include "threads/thread_manager.h"
 
 namespace qvl {
@@ -35,6 +36,8 @@ class LiveAdaptation {
 
   /// Prompt tokens to compute at once for now: at most the chunk asked for.
   int64_t prefill_chunk(int64_t asked) const;
+  /// How busy the machine was when it was last looked at; of memory's bandwidth nothing is known.
+  const scheduling::Load& load() const { return load_; }
   /// What was changed since the start, the latest last; as many as the control loop keeps.
   const std::deque<scheduling::Change>& changes() const { return loop_.changes(); }
 
@@ -50,6 +53,7 @@ class LiveAdaptation {
   std::optional<CpuCounters> last_;
   std::optional<int64_t> next_us_;
   int64_t prefill_chunk_;
+  scheduling::Load load_;
 };
 
 }  // namespace qvl

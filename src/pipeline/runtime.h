@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,7 @@ struct Runtime {
   PackReport packed;
   std::vector<std::string> warnings;
   double load_seconds = 0;
+  std::mutex computing;  ///< held by who computes: an engine for a step, a conversation for an answer
 };
 
 }  // namespace detail

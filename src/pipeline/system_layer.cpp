@@ -32,6 +32,8 @@ SystemLayer::SystemLayer(const SystemOptimizationConfig& config, Tracing tracing
   if (tracing == Tracing::on) tracer_.enable();
 }
 
+uint64_t SystemLayer::request_memory_bytes() const { return uint64_t{8} << 30; }
+
 void SystemLayer::between_steps() { adaptation_.update(steady_ns() / 1000); }
 
 }  // namespace qvl

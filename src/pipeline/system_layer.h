@@ -30,6 +30,10 @@ class SystemLayer {
   void between_steps();
   /// Prompt tokens to compute at once for now.
   int64_t prefill_chunk(int64_t asked) const { return adaptation_.prefill_chunk(asked); }
+  /// How busy the machine was when it was last looked at.
+  const scheduling::Load& load() const { return adaptation_.load(); }
+  uint64_t request_memory_bytes() const;
+  std::optional<double> memory_percent() const { return std::nullopt; }
 
  private:
   Tracer tracer_;

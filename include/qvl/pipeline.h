@@ -1,0 +1,131 @@
+// Many requests at once over one loaded checkpoint, within what the configuration allows of the machine.
+//
+//   auto config = qvl::SystemOptimizationConfig{.num_compute_threads = 4, .memory_limit_ratio = 0.7};
+//   auto pipeline = qvl::apply_system_level_optimizations(qvl::load_model(path), config);
+//   auto output = pipeline.run_inference({.prompt = "What is this?", .images = {"photo.jpg"}});
+//   auto metrics = pipeline.get_performance_metrics();
+//   pipeline.cleanup();
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "qvl/qvl.h"
+#include "qvl/system_config.h"
+
+namespace qvl {
+
+/// How urgent a request is, the most urgent first; counts under the priority algorithm.
+enum class RequestClass { interactive, normal, background };
+
+/// One question, asked of nobody before: the pictures, then the videos, then the prompt.
+struct InferenceRequest {
+  std::string prompt = {};
+  std::vector<std::filesystem::path> images = {};
+  std::vector<std::filesystem::path> videos = {};
+  std::string system = {};  ///< empty: no system turn
+  GenerationOptions generation = {};
+  VideoPrompt video_prompt = VideoPrompt::timestamps;
+  RequestClass request_class = RequestClass::normal;
+  uint64_t client = 0;  ///< whose request it is: clients get equal turns under round_robin
+};
+
+using InferenceOutput = Answer;
+
+/// Something that became known of a request.
+struct InferenceEvent {
+  enum class Kind {
+    admitted,  ///< it is prepared, holds what it needs, and takes part in steps
+    text,      ///< more of the answer: complete characters
+    finished,  ///< result() does not wait any more
+  };
+  Kind kind = Kind::text;
+  std::string text = {};
+};
+
+namespace detail {
+class InferenceChannel;
+class PipelineState;
+}  // namespace detail
+
+/// A request under way. Cheap to copy, thread-safe; may outlive the pipeline. The request goes on when all
+/// copies are gone.
+class InferenceStream {
+ public:
+  explicit InferenceStream(std::shared_ptr<detail::InferenceChannel> channel)
+      : channel_(std::move(channel)) {}
+
+  uint64_t id() const;
+  /// Waits for the next event; nothing behind `finished`. Texts that nobody fetched are joined.
+  std::optional<InferenceEvent> next();
+  /// Waits for the end. Throws the Error the request failed with. A cancelled one has the tokens so far.
+  InferenceOutput result();
+  /// Ends the request after the current step at the latest; what it held is free then.
+  void cancel();
+
+ private:
+  std::shared_ptr<detail::InferenceChannel> channel_;
+};
+
+/// How long one stage of requests took. Milliseconds.
+struct StageMetrics {
+  std::string stage = {};
+  uint64_t count = 0;
+  double mean_ms = 0, p50_ms = 0, p90_ms = 0, p99_ms = 0, max_ms = 0;
+};
+
+/// What a pipeline did since it was made. Times in seconds; all are 0 where nothing was finished.
+struct PerformanceMetrics {
+  double avg_inference_time = 0, min_inference_time = 0, max_inference_time = 0;  ///< from submit to the end
+  uint64_t total_inferences = 0;  ///< finished with an answer, those cut short by a limit included
+  uint64_t cancelled_inferences = 0, failed_inferences = 0;
+  double throughput_ips = 0;  ///< inferences a second, from the first submit to the last end
+  double avg_time_to_first_token = 0;
+  double tokens_per_second = 0;   ///< of all answers together, over the same time
+  double avg_memory_percent = 0;  ///< of the machine, at the ends of inferences
+  double avg_gpu_memory_allocated_mb = 0;
+  std::vector<StageMetrics> stages = {};
+  std::string system_optimization_report = {};  ///< one JSON object
+};
+
+/// One JSON object with the names above; the report inside it as an object.
+std::string to_json(const PerformanceMetrics& metrics);
+
+/// Runs requests. Movable, thread-safe. One thread of its own computes, in steps that all requests share;
+/// further ones read and prepare.
+class OptimizedInferencePipeline {
+ public:
+  /// Throws Error{usage} for a configuration out of its range.
+  OptimizedInferencePipeline(Model model, const SystemOptimizationConfig& config);
+  ~OptimizedInferencePipeline();  ///< cleanup()
+  OptimizedInferencePipeline(OptimizedInferencePipeline&&) noexcept;
+  OptimizedInferencePipeline& operator=(OptimizedInferencePipeline&&) noexcept;
+
+  /// Waits for the answer. Throws Error as Conversation::ask does.
+  InferenceOutput run_inference(const InferenceRequest& request);
+  /// All of them as one continuous batch; answers in the order of the requests. Where one fails, throws its
+  /// Error after all have ended.
+  std::vector<InferenceOutput> run_batch_inference(std::span<const InferenceRequest> requests);
+  /// Begins a request. Throws Error{usage} at once for values out of range; all else comes with the stream.
+  InferenceStream submit(InferenceRequest request);
+
+  PerformanceMetrics get_performance_metrics() const;
+  /// Cancels what is under way, waits for it, and gives everything back; submitting is refused from then on.
+  /// May be called again.
+  void cleanup();
+
+ private:
+  std::unique_ptr<detail::PipelineState> state_;
+};
+
+/// A pipeline over `model`, which is not changed, under `config`.
+OptimizedInferencePipeline apply_system_level_optimizations(Model model,
+                                                            const SystemOptimizationConfig& config);
+
+}  // namespace qvl

@@ -1,0 +1,202 @@
+#include "pipeline/engine/engine.h"
+
+#include <system_error>
+#include <utility>
+
+#include "base/error.h"
+#include "pipeline/engine/engine_options.h"
+#include "profiler/steady_clock.h"
+
+namespace qvl {
+
+Engine::Engine(detail::Runtime& runtime, const SystemOptimizationConfig& config)
+    : runtime_(runtime),
+      algorithm_(engine_options(runtime, config).algorithm),
+      scheduler_(engine_options(runtime, config)),
+      step_(runtime, [this](scheduling::RequestId id) { return requests_.at(id).get(); }) {
+  try {
+    thread_ = std::thread([this] { run(); });
+  } catch (const std::system_error& error) {
+    fail(ErrorCode::environment, "engine: cannot start its thread: {}", error.what());
+  }
+}
+
+Engine::~Engine() { shutdown(); }
+
+InferenceStream Engine::submit(InferenceRequest request) {
+  check_request(request);
+  auto channel = std::make_shared<detail::InferenceChannel>(next_id_++, bell_);
+  auto arrived = std::make_unique<EngineRequest>(std::move(request), channel, runtime_);
+  {
+    const std::lock_guard lock(mutex_);
+    if (inbox_.closing) fail(ErrorCode::usage, "pipeline: it was cleaned up, and takes no more requests");
+    inbox_.arrived.push_back(std::move(arrived));
+  }
+  record_.submitted(steady_ns());
+  bell_->ring();
+  return InferenceStream(std::move(channel));
+}
+
+void Engine::shutdown() {
+  {
+    const std::lock_guard lock(mutex_);
+    inbox_.closing = true;
+  }
+  bell_->ring();
+  const std::lock_guard lock(join_mutex_);
+  if (thread_.joinable()) thread_.join();
+}
+
+scheduling::SchedulerStatus Engine::status() const {
+  const std::lock_guard lock(status_mutex_);
+  return status_;
+}
+
+void Engine::run() {
+  for (;;) {
+    const bool closing = take_inbox();
+    end_cancelled();
+    if (closing && requests_.empty()) return;
+    start_preparing();
+    admit();
+    const bool computed = compute();
+    publish_status();
+    if (!computed) bell_->wait();
+  }
+}
+
+void Engine::publish_status() {
+  const std::lock_guard lock(status_mutex_);
+  status_ = scheduler_.status();
+}
+
+// Whether the engine is to end. Everything that is told meanwhile is told again at the next step.
+bool Engine::take_inbox() {
+  taken_.arrived.clear();
+  taken_.prepared.clear();
+  {
+    const std::lock_guard lock(mutex_);
+    std::swap(taken_.arrived, inbox_.arrived);
+    std::swap(taken_.prepared, inbox_.prepared);
+    taken_.closing = inbox_.closing;
+  }
+  for (auto& request : taken_.arrived) arrive(std::move(request));
+  for (const Prepared& prepared : taken_.prepared) take_prepared(prepared);
+  if (taken_.closing) {
+    for (const auto& [id, request] : requests_) request->channel().cancel();
+  }
+  return taken_.closing;
+}
+
+void Engine::arrive(std::unique_ptr<EngineRequest> request) {
+  const scheduling::RequestId id = request->id();
+  const InferenceRequest& asked = request->request();
+  const auto refusal =
+      scheduler_.arrive({.id = id,
+                         .client = asked.client,
+                         .request_class = static_cast<scheduling::RequestClass>(asked.request_class),
+                         .holds = {},
+                         .work = {.prepare_units = 1, .prompt_tokens = 1, .answer_tokens = 1}});
+  requests_.emplace(id, std::move(request));
+  if (refusal) end_with(id, Error(ErrorCode::limit, "request: " + refusal->message));
+}
+
+void Engine::take_prepared(const Prepared& prepared) {
+  preparing_.erase(prepared.id);
+  EngineRequest& request = *requests_.at(prepared.id);
+  if (request.channel().cancelled()) return;  // ended next
+  if (prepared.error) return end(prepared.id, End{.error = prepared.error});
+  scheduling::Amounts holds;
+  holds.compute = share_of_one(scheduler_);
+  holds.memory = request.memory_bytes();
+  scheduler_.prepared(prepared.id, holds, request.work());
+}
+
+void Engine::end_cancelled() {
+  ending_.clear();
+  for (const auto& [id, request] : requests_) {
+    if (request->channel().cancelled() && !preparing_.contains(id)) ending_.push_back(id);
+  }
+  for (scheduling::RequestId id : ending_) end(id, End{.reason = FinishReason::cancelled});
+}
+
+void Engine::start_preparing() {
+  for (scheduling::RequestId id : scheduler_.to_prepare(runtime_.layer.load())) {
+    preparing_.insert(id);
+    EngineRequest& request = *requests_.at(id);
+    auto submitted = runtime_.layer.threads().preprocess().try_submit([this, &request] { prepare(request); });
+    if (!submitted) prepare(request);  // the pool has enough to do
+  }
+}
+
+void Engine::prepare(EngineRequest& request) {
+  Prepared prepared{.id = request.id(), .error = nullptr};
+  try {
+    request.prepare();
+  } catch (...) {
+    prepared.error = std::current_exception();
+  }
+  const std::lock_guard lock(mutex_);
+  inbox_.prepared.push_back(std::move(prepared));
+  bell_->ring();
+}
+
+void Engine::admit() {
+  const scheduling::Admission& admission = scheduler_.admit(runtime_.layer.load());
+  for (const auto& impossible : admission.impossible) {
+    end_with(impossible.id, Error(ErrorCode::limit, "request: " + impossible.refusal.message()));
+  }
+  for (scheduling::RequestId id : admission.granted) {
+    try {
+      requests_.at(id)->begin();
+    } catch (...) {
+      end(id, End{.error = std::current_exception()});
+    }
+  }
+}
+
+// False where there is nothing to compute.
+bool Engine::compute() {
+  scheduler_.set_prefill_chunk(static_cast<uint32_t>(runtime_.layer.prefill_chunk(kEnginePrefillChunk)));
+  const scheduling::StepPlan& plan = scheduler_.next(runtime_.layer.load());
+  if (plan.empty()) return false;
+  {
+    const std::lock_guard computing(runtime_.computing);
+    const ThreadManager::CallerGuard placed(runtime_.layer.threads());
+    const scheduling::StepOutcome outcome = step_.run(plan, scheduler_.costs());
+    scheduler_.commit(plan, outcome);
+  }
+  for (const StepEnd& ended : step_.ended()) end(ended.id, End{.error = ended.error});
+  return true;
+}
+
+void Engine::end_with(scheduling::RequestId id, const Error& error) {
+  end(id, End{.error = std::make_exception_ptr(error)});
+}
+
+void Engine::end(scheduling::RequestId id, const End& how) {
+  const auto found = requests_.find(id);
+  QVL_CHECK(found != requests_.end());
+  const std::unique_ptr<EngineRequest> request = std::move(found->second);
+  requests_.erase(found);
+  InferenceRecord::Ended ended{.end = InferenceRecord::End::failed, .now_ns = 0};
+  scheduling::Ending ending = scheduling::Ending::failed;
+  std::optional<InferenceOutput> output;
+  if (!how.error) {
+    output = request->finish(how.reason);
+    const bool cancelled = output->finish_reason == FinishReason::cancelled;
+    ended.end = cancelled ? InferenceRecord::End::cancelled : InferenceRecord::End::answered;
+    ending = cancelled ? scheduling::Ending::cancelled : scheduling::Ending::finished;
+    ended.first_token_s = output->timings.time_to_first_token_s;
+    ended.tokens = std::ssize(output->tokens);
+  }
+  scheduler_.end(id, ending);
+  request->give_back();
+  ended.seconds = request->age_s();
+  ended.now_ns = steady_ns();
+  ended.memory_percent = runtime_.layer.memory_percent();
+  record_.ended(ended);
+  output ? request->channel().finish(std::move(*output)) : request->channel().fail(how.error);
+}
+
+}  // namespace qvl

@@ -1,0 +1,94 @@
+// The loop that serves many requests: schedule, compute, commit.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include "pipeline/engine/engine_request.h"
+#include "pipeline/engine/engine_step.h"
+#include "pipeline/engine/inference_channel.h"
+#include "pipeline/engine/inference_record.h"
+#include "scheduler/scheduler.h"
+
+namespace qvl {
+
+/// Serves requests on a thread of its own until it is shut down. Thread-safe. The runtime outlives it.
+class Engine {
+ public:
+  /// Throws Error{environment} where the thread does not start.
+  Engine(detail::Runtime& runtime, const SystemOptimizationConfig& config);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  /// Takes a request. Throws Error{usage} for values out of range, and after shutdown.
+  InferenceStream submit(InferenceRequest request);
+  /// Cancels all requests and returns when everything they held is free. May be called again.
+  void shutdown();
+
+  const InferenceRecord& record() const { return record_; }
+  scheduling::SchedulerStatus status() const;
+  scheduling::Algorithm algorithm() const { return algorithm_; }
+
+ private:
+  using Requests = std::map<scheduling::RequestId, std::unique_ptr<EngineRequest>>;
+  // What a thread of the preprocess pool has to say of a request.
+  struct Prepared {
+    scheduling::RequestId id;
+    std::exception_ptr error;
+  };
+  struct Inbox {
+    std::vector<std::unique_ptr<EngineRequest>> arrived = {};
+    std::vector<Prepared> prepared = {};
+    bool closing = false;
+  };
+
+  // How a request came to its end.
+  struct End {
+    std::optional<FinishReason> reason = {};  // nothing: its answer is complete
+    std::exception_ptr error = nullptr;       // null: it has an answer
+  };
+
+  void run();
+  bool take_inbox();
+  void arrive(std::unique_ptr<EngineRequest> request);
+  void take_prepared(const Prepared& prepared);
+  void end_cancelled();
+  void start_preparing();
+  void prepare(EngineRequest& request);
+  void admit();
+  bool compute();
+  void end(scheduling::RequestId id, const End& how);
+  void end_with(scheduling::RequestId id, const Error& error);
+  void publish_status();
+
+  detail::Runtime& runtime_;
+  const scheduling::Algorithm algorithm_;
+  const std::shared_ptr<Bell> bell_ = std::make_shared<Bell>();
+  std::mutex mutex_;  // for inbox_
+  Inbox inbox_;
+  std::atomic<uint64_t> next_id_{1};
+
+  // Of the engine's thread.
+  scheduling::Scheduler scheduler_;
+  Requests requests_;
+  std::set<scheduling::RequestId> preparing_;  // a thread of the pool has them
+  EngineStep step_;
+  Inbox taken_;
+  std::vector<scheduling::RequestId> ending_;
+
+  mutable std::mutex status_mutex_;
+  scheduling::SchedulerStatus status_;
+  InferenceRecord record_;
+  std::mutex join_mutex_;  // for thread_
+  std::thread thread_;
+};
+
+}  // namespace qvl

@@ -1,0 +1,49 @@
+#include "pipeline/engine/engine_options.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "memory/memory_limit.h"
+#include "memory/process_memory.h"
+
+namespace qvl {
+namespace {
+
+constexpr uint32_t kDecodeBatch = 8;
+// As many again may be at their pictures or prompts while a full batch decodes.
+constexpr uint64_t kTogether = 2 * kDecodeBatch;
+
+scheduling::Algorithm algorithm_of(SchedulingAlgorithm algorithm) {
+  switch (algorithm) {
+    case SchedulingAlgorithm::priority:
+      return scheduling::Algorithm::priority;
+    case SchedulingAlgorithm::load_balanced:
+      return scheduling::Algorithm::load_balanced;
+    case SchedulingAlgorithm::round_robin:
+      break;
+  }
+  return scheduling::Algorithm::round_robin;
+}
+
+}  // namespace
+
+scheduling::SchedulerOptions engine_options(detail::Runtime& runtime,
+                                            const SystemOptimizationConfig& config) {
+  scheduling::SchedulerOptions options;
+  options.scheduling =
+      config.resource_scheduling_enabled ? scheduling::Scheduling::enabled : scheduling::Scheduling::disabled;
+  options.algorithm = algorithm_of(config.scheduling_algorithm);
+  options.capacities.compute = 1000 * static_cast<uint64_t>(runtime.layer.compute().size());
+  options.capacities.memory = runtime.layer.request_memory_bytes();
+  options.reservation_permille = static_cast<int>(std::lround(config.resource_reservation_ratio * 1000));
+  options.max_preparing = static_cast<uint32_t>(config.num_preprocess_threads);
+  options.max_decode_batch = kDecodeBatch;
+  options.prefill_chunk = static_cast<uint32_t>(kEnginePrefillChunk);
+  return options;
+}
+
+uint64_t share_of_one(const scheduling::Scheduler& scheduler) {
+  return std::max<uint64_t>(scheduler.resources().limits().compute / kTogether, 1);
+}
+
+}  // namespace qvl

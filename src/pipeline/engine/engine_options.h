@@ -1,0 +1,19 @@
+// What the engine's scheduler is told of configuration and machine.
+#pragma once
+
+#include <cstdint>
+
+#include "pipeline/runtime.h"
+#include "scheduler/scheduler.h"
+
+namespace qvl {
+
+/// Most tokens of a prompt in a step, where the machine has nothing else to do.
+constexpr int64_t kEnginePrefillChunk = 512;
+
+scheduling::SchedulerOptions engine_options(detail::Runtime& runtime, const SystemOptimizationConfig& config);
+
+/// Of compute, what one request holds: so many are computed together at most.
+uint64_t share_of_one(const scheduling::Scheduler& scheduler);
+
+}  // namespace qvl

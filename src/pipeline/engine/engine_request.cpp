@@ -1,0 +1,221 @@
+#include "pipeline/engine/engine_request.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.h"
+#include "optimizer/memory_model.h"
+#include "pipeline/generation_options.h"
+#include "pipeline/memory_guard.h"
+#include "pipeline/prompt.h"
+#include "pipeline/turn.h"
+
+namespace qvl {
+namespace {
+
+Turn turn_of(const InferenceRequest& request) {
+  return {.text = request.prompt, .images = request.images, .videos = request.videos};
+}
+
+// Keys and values for this many tokens of an answer are reserved ahead; a longer one grows as it comes.
+constexpr int64_t kReservedAnswer = 512;
+
+uint64_t u(int64_t value) {
+  QVL_CHECK(value >= 0);
+  return static_cast<uint64_t>(value);
+}
+
+}  // namespace
+
+void check_request(const InferenceRequest& request) {
+  check_generation_options(request.generation);
+  check_utf8("system", request.system);
+  (void)user_message(turn_of(request));
+  check_media_count(request.images.size() + request.videos.size());
+}
+
+EngineRequest::EngineRequest(InferenceRequest request, std::shared_ptr<detail::InferenceChannel> channel,
+                             detail::Runtime& runtime)
+    : request_(std::move(request)),
+      channel_(std::move(channel)),
+      runtime_(runtime),
+      cached_(runtime.network) {}
+
+EngineRequest::~EngineRequest() { give_back(); }
+
+void EngineRequest::give_back() {
+  if (cutting_.valid()) cutting_.wait();  // the pool may be at one of the pictures
+  cutting_ = {};
+  vision_run_.reset();
+  cached_.cache = runtime_.network.make_cache();
+  spans_.clear();
+  prompt_ = {};
+  media_.clear();
+}
+
+void EngineRequest::prepare() {
+  with_memory_for("to prepare a request", [&] {
+    const Stopwatch watch;
+    const Turn turn = turn_of(request_);
+    const Listeners listeners{.text = {}, .progress = {}, .stop = channel_->stop_token()};
+    media_ = read_media(turn, runtime_, listeners);
+    std::vector<ChatMessage> messages;
+    if (!request_.system.empty()) messages.push_back(text_message(Role::system, request_.system));
+    messages.push_back(user_message(turn));
+    if (media_.size() < turn.images.size() + turn.videos.size()) return;  // cancelled meanwhile
+    const ModelConfig& config = runtime_.files.config;
+    const auto expanded = expand_media(
+        render_chat(messages, {}),
+        {.media = media_, .merge = config.vision.spatial_merge_size, .video_prompt = request_.video_prompt});
+    prompt_ = place_media(encode_pieces(expanded, *runtime_.tokenizer), media_, config);
+    check_fits_context(prompt_, 1, config.text);
+    positions_ = positions_of(prompt_, config.vision.spatial_merge_size, counter_);
+    writer_.emplace(request_.generation, prompt_.size(), runtime_,
+                    [channel = channel_](std::string_view text) { channel->add_text(text); });
+    if (!media_.empty()) cut_patches(*media_.front(), runtime_);
+    cut_ = std::min<size_t>(1, media_.size());
+    timings_.preprocess_s = watch.seconds();
+  });
+}
+
+scheduling::Work EngineRequest::work() const {
+  const auto blocks = static_cast<size_t>(runtime_.files.config.vision.depth);
+  return {.prepare_units = 1,
+          .vision_steps = static_cast<uint32_t>(media_.size() * blocks),
+          .prompt_tokens = static_cast<uint32_t>(prompt_.size()),
+          .answer_tokens = static_cast<uint32_t>(writer_->room())};
+}
+
+uint64_t EngineRequest::memory_bytes() const {
+  const ModelConfig& config = runtime_.files.config;
+  const int64_t ahead = std::min(request_.generation.max_tokens, kReservedAnswer);
+  uint64_t bytes = kv_bytes(config.text, runtime_.network.forms().kv, prompt_.size() + ahead);
+  int64_t most_patches = 0;
+  for (const auto& medium : media_) {
+    bytes += feature_bytes(config.vision, medium->grid.patches());
+    most_patches = std::max(most_patches, medium->grid.patches());
+  }
+  // The one that is encoded and the one that is cut meanwhile.
+  return bytes + 2 * u(most_patches * config.vision.patch_values()) * sizeof(float);
+}
+
+void EngineRequest::begin() {
+  const ModelConfig& config = runtime_.files.config;
+  const int64_t ahead = std::min(request_.generation.max_tokens, kReservedAnswer);
+  reserve_cache(cached_.cache, prompt_.size() + ahead, config.text);
+  sampler_.emplace(resolve_sampling(request_.generation, runtime_.files.generation), config.text.vocab_size);
+  sampler_->observe_prompt(prompt_.ids);
+  writer_->answer.usage.prompt_tokens = prompt_.size();
+  writer_->answer.usage.image_tokens = prompt_.visual_tokens();
+  channel_->admitted();
+}
+
+// Cuts a picture on the preprocess pool while the one before it is encoded.
+void EngineRequest::cut_ahead(size_t index) {
+  if (index >= media_.size() || index < cut_) return;
+  cut_ = index + 1;
+  auto cutting = runtime_.layer.threads().preprocess().try_submit(
+      [medium = media_[index].get(), this] { cut_patches(*medium, runtime_); });
+  if (cutting) {
+    cutting_ = std::move(*cutting);
+  } else {
+    cut_patches(*media_[index], runtime_);  // the pool has enough to do: at least this one goes on
+  }
+}
+
+void EngineRequest::wait_for_patches(size_t index) {
+  cut_ahead(index);
+  if (cutting_.valid()) cutting_.get();
+}
+
+void EngineRequest::see(uint32_t steps) {
+  const VisionTower* tower = runtime_.network.vision();
+  QVL_CHECK(tower != nullptr);
+  for (; steps > 0; --steps) {
+    QVL_CHECK(seen_ < media_.size());
+    Medium& medium = *media_[seen_];
+    with_memory_for(fmt::format("to look at {} ({} patches)", medium.name, medium.grid.patches()), [&] {
+      const Stopwatch watch;
+      const StageZone zone(runtime_.layer.stages(), runtime_.layer.tracer(), Stage::vision, id());
+      if (!vision_run_) {
+        wait_for_patches(seen_);
+        vision_run_ = tower->begin(medium.patches, runtime_.ops);
+        medium.patches = {};
+        cut_ahead(seen_ + 1);
+      }
+      tower->step(*vision_run_, runtime_.ops);
+      if (tower->done(*vision_run_)) {
+        medium.features = tower->finish(std::move(*vision_run_), runtime_.ops);
+        medium.encoded = true;
+        vision_run_.reset();
+        ++seen_;
+      }
+      timings_.vision_s += watch.seconds();
+    });
+  }
+}
+
+SequenceStep EngineRequest::prompt_step(int64_t count) {
+  const int64_t first = cached_.held.size();
+  QVL_CHECK(seen_ == media_.size() && first + count <= prompt_.size());
+  if (spans_.empty() && !prompt_.blocks.empty()) spans_ = visual_spans(prompt_);
+  computing_ = count;
+  if (!since_prefill_) since_prefill_.emplace();
+  const auto part = [&](const auto& values) {
+    return std::span(values).subspan(static_cast<size_t>(first), static_cast<size_t>(count));
+  };
+  return {.chunk = {.ids = part(prompt_.ids), .positions = part(positions_), .visual = spans_},
+          .cache = &cached_.cache};
+}
+
+SequenceStep EngineRequest::decode_step() {
+  reserve_cache(cached_.cache, 1, runtime_.files.config.text);
+  position_.clear();
+  next_counter_ = counter_;
+  next_counter_.append_text(1, position_);
+  computing_ = 1;
+  return {.chunk = {.ids = token_, .positions = position_, .visual = {}}, .cache = &cached_.cache};
+}
+
+bool EngineRequest::taken() {
+  const int64_t first = cached_.held.size();
+  if (first < prompt_.size()) {
+    cached_.held.ids.insert(cached_.held.ids.end(), prompt_.ids.begin() + first,
+                            prompt_.ids.begin() + first + computing_);
+  } else {
+    cached_.held.ids.push_back(token_.front());
+    counter_ = next_counter_;
+  }
+  computing_ = 0;
+  return cached_.held.size() >= prompt_.size();
+}
+
+bool EngineRequest::choose(std::span<float> logits) {
+  const StageZone zone(runtime_.layer.stages(), runtime_.layer.tracer(), Stage::sampling, id());
+  try {
+    token_.front() = sampler_->sample(logits);
+  } catch (const Error& error) {  // the sampler knows numbers, not where they come from
+    fail(error.code(), "{}: {}", runtime_.name, error.what());
+  }
+  if (!since_first_) {
+    timings_.time_to_first_token_s = age_s();
+    timings_.prefill_s = since_prefill_->seconds();
+    since_first_.emplace();
+  }
+  return writer_->add(token_.front());
+}
+
+InferenceOutput EngineRequest::finish(std::optional<FinishReason> reason) {
+  if (!writer_) {  // cancelled before it was prepared
+    Answer answer;
+    answer.finish_reason = reason.value_or(FinishReason::cancelled);
+    return answer;
+  }
+  if (reason) writer_->end(*reason);
+  if (since_first_) timings_.decode_s = since_first_->seconds();
+  Answer answer = std::move(writer_->answer);
+  answer.timings = timings_;
+  return answer;
+}
+
+}  // namespace qvl

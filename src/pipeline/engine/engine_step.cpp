@@ -1,0 +1,114 @@
+#include "pipeline/engine/engine_step.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "pipeline/memory_guard.h"
+#include "profiler/steady_clock.h"
+
+namespace qvl {
+namespace {
+
+int64_t now_us() { return steady_ns() / 1000; }
+
+}  // namespace
+
+void EngineStep::fail(EngineRequest& request) {
+  ended_.push_back({.id = request.id(), .error = std::current_exception()});
+}
+
+scheduling::StepOutcome EngineStep::run(const scheduling::StepPlan& plan,
+                                        const scheduling::UnitCosts& costs) {
+  ended_.clear();
+  members_.clear();
+  steps_.clear();
+  scheduling::StepOutcome outcome;
+  const int64_t begin_us = now_us();
+  if (plan.vision) see(*plan.vision);
+  const int64_t pass_us = now_us();
+  outcome.vision_us = pass_us - begin_us;
+  if (plan.prefill) add_prompt(*plan.prefill);
+  for (scheduling::RequestId id : plan.decode) add_decoder(id);
+  if (!members_.empty()) pass();
+  const int64_t took_us = now_us() - pass_us;
+  // Of a pass over both, decoders are taken to cost what they cost alone.
+  const auto decoders = static_cast<int64_t>(plan.decode.size());
+  outcome.decode_us =
+      plan.prefill ? std::min(decoders * costs.us(scheduling::StepPart::decode), took_us / 2) : took_us;
+  outcome.prefill_us = plan.prefill ? took_us - outcome.decode_us : 0;
+  return outcome;
+}
+
+void EngineStep::see(const scheduling::StepPlan::Vision& vision) {
+  EngineRequest& request = *find_(vision.id);
+  try {
+    request.see(vision.steps);
+    runtime_.after_step();
+  } catch (...) {
+    fail(request);
+  }
+}
+
+void EngineStep::add_prompt(const scheduling::StepPlan::Prefill& prefill) {
+  EngineRequest& request = *find_(prefill.id);
+  steps_.push_back(request.prompt_step(prefill.count));
+  members_.push_back(&request);
+}
+
+void EngineStep::add_decoder(scheduling::RequestId id) {
+  EngineRequest& request = *find_(id);
+  try {
+    steps_.push_back(request.decode_step());
+    members_.push_back(&request);
+  } catch (...) {
+    fail(request);
+  }
+}
+
+// One pass over all members. What fails there, memory for the rows of all together or the weights themselves,
+// ends all of them.
+void EngineStep::pass() {
+  const std::vector<EngineRequest*> together = members_;
+  try {
+    compute();
+    choose();
+  } catch (...) {
+    for (EngineRequest* member : together) fail(*member);
+  }
+}
+
+void EngineStep::compute() {
+  size_t rows = 0;
+  for (const SequenceStep& step : steps_) rows += step.chunk.ids.size();
+  const Stage stage = steps_.front().chunk.ids.size() > 1 ? Stage::prefill : Stage::decode;
+  const StageZone zone(runtime_.layer.stages(), runtime_.layer.tracer(), stage, members_.front()->id());
+  with_memory_for(fmt::format("to compute {} tokens at once", rows),
+                  [&] { runtime_.network.forward(steps_, runtime_.pass, runtime_.ops); });
+}
+
+// Logits of the last row of each member that wants them, and its next token.
+void EngineStep::choose() {
+  std::erase_if(members_, [](EngineRequest* member) { return !member->taken(); });
+  const auto vocabulary = static_cast<size_t>(runtime_.files.config.text.vocab_size);
+  const size_t rows = members_.size();
+  logits_.resize(rows * vocabulary);
+  const Tensor& hidden = runtime_.pass.x;
+  if (rows > 0) {
+    runtime_.network.logits(hidden.row(hidden.rows() - rows), static_cast<int64_t>(rows), logits_.data(),
+                            runtime_.ops);
+  }
+  runtime_.network.release_rows();
+  runtime_.after_step();
+  for (size_t row = 0; row < rows; ++row) {
+    EngineRequest& member = *members_[row];
+    try {
+      if (!member.choose(std::span(logits_).subspan(row * vocabulary, vocabulary))) {
+        ended_.push_back({.id = member.id(), .error = nullptr});
+      }
+    } catch (...) {
+      fail(member);
+    }
+  }
+}
+
+}  // namespace qvl

@@ -1,0 +1,231 @@
+// Many requests over one model: the same answers as alone, and nothing left behind.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <random>
+#include <thread>
+
+#include "qvl/pipeline.h"
+
+namespace qvl {
+namespace {
+
+const std::filesystem::path kSource = QVL_SOURCE_DIR;
+
+Model small_model() {
+  return load_model({.path = kSource / "models/shapes", .threads = 2, .cache_folder = ""});
+}
+
+std::filesystem::path example(const std::string& name) { return kSource / "examples" / name; }
+
+// Requests of every kind: no picture, one, two, a small and a large one, a system turn, another length.
+std::vector<InferenceRequest> mixed_requests() {
+  return {
+      {.prompt = "What is in the picture?", .images = {example("blue-heart.png")}},
+      {.prompt = "Name a colour."},
+      {.prompt = "What is there?",
+       .images = {example("green-ring-purple-heart.png"), example("white-cross.webp")}},
+      {.prompt = "How many objects are there?",
+       .images = {example("red-cross-red-number-0.jpg")},
+       .system = "Answer briefly."},
+      {.prompt = "What is in the picture?",
+       .images = {example("white-number-5.jpg")},
+       .generation = {.max_tokens = 3}},
+      {.prompt = "Is there a heart?",
+       .images = {example("green-heart-green-star.webp")},
+       .generation = {.temperature = 0.8, .seed = 7}},
+  };
+}
+
+struct Expected {
+  std::string text;
+  std::vector<int32_t> tokens;
+};
+
+// Of conversations that have the model for themselves.
+std::vector<Expected> answers_alone(const Model& model, std::span<const InferenceRequest> requests) {
+  std::vector<Expected> answers;
+  for (const InferenceRequest& request : requests) {
+    Conversation conversation(model, {.system = request.system});
+    const Answer answer =
+        conversation.ask({.text = request.prompt, .images = request.images}, request.generation, {});
+    answers.push_back({answer.text, answer.tokens});
+  }
+  return answers;
+}
+
+class PipelineUnder : public ::testing::TestWithParam<SchedulingAlgorithm> {};
+
+TEST_P(PipelineUnder, answers_a_batch_as_each_request_alone) {
+  const Model model = small_model();
+  const auto requests = mixed_requests();
+  const auto expected = answers_alone(model, requests);
+  auto pipeline =
+      apply_system_level_optimizations(model, {.num_compute_threads = 2, .scheduling_algorithm = GetParam()});
+  for (int round = 0; round < 3; ++round) {
+    const auto outputs = pipeline.run_batch_inference(requests);
+    ASSERT_EQ(outputs.size(), requests.size());
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      EXPECT_EQ(outputs[i].text, expected[i].text) << i;
+      EXPECT_EQ(outputs[i].tokens, expected[i].tokens) << i;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(EachAlgorithm, PipelineUnder,
+                         ::testing::Values(SchedulingAlgorithm::round_robin, SchedulingAlgorithm::priority,
+                                           SchedulingAlgorithm::load_balanced));
+
+TEST(Pipeline, streams_the_text_of_an_answer_between_admission_and_end) {
+  auto pipeline = apply_system_level_optimizations(small_model(), {});
+  InferenceStream stream =
+      pipeline.submit({.prompt = "What is in the picture?", .images = {example("blue-heart.png")}});
+  std::vector<InferenceEvent::Kind> kinds;
+  std::string text;
+  while (const auto event = stream.next()) {
+    if (kinds.empty() || kinds.back() != event->kind) kinds.push_back(event->kind);
+    text += event->text;
+  }
+  using Kind = InferenceEvent::Kind;
+  EXPECT_THAT(kinds, ::testing::ElementsAre(Kind::admitted, Kind::text, Kind::finished));
+  EXPECT_EQ(text, stream.result().text);
+  EXPECT_THAT(text, ::testing::HasSubstr("heart"));
+  EXPECT_EQ(stream.next(), std::nullopt);
+}
+
+std::string error_of(InferenceStream stream, ErrorCode expected) {
+  try {
+    stream.result();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), expected);
+    return error.what();
+  }
+  return "";
+}
+
+TEST(Pipeline, lets_a_request_fail_alone) {
+  const Model model = small_model();
+  const auto requests = mixed_requests();
+  const auto expected = answers_alone(model, requests);
+  auto pipeline = apply_system_level_optimizations(model, {});
+  std::vector<InferenceStream> good, bad;
+  for (const InferenceRequest& request : requests) {
+    good.push_back(pipeline.submit(request));
+    bad.push_back(pipeline.submit({.prompt = "What?", .images = {kSource / "README.md"}}));
+  }
+  for (size_t i = 0; i < good.size(); ++i) {
+    EXPECT_EQ(good[i].result().tokens, expected[i].tokens) << i;
+    EXPECT_THAT(error_of(bad[i], ErrorCode::media), ::testing::HasSubstr("README.md"));
+  }
+  const PerformanceMetrics metrics = pipeline.get_performance_metrics();
+  EXPECT_EQ(metrics.total_inferences, good.size());
+  EXPECT_EQ(metrics.failed_inferences, bad.size());
+}
+
+TEST(Pipeline, refuses_bad_values_before_anything_is_done) {
+  auto pipeline = apply_system_level_optimizations(small_model(), {});
+  const auto message = [&](const InferenceRequest& request) {
+    try {
+      pipeline.submit(request);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::usage);
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_EQ(message({.prompt = ""}), "prompt: it is empty, expected a text, a picture or a video");
+  EXPECT_THAT(message({.prompt = "x", .generation = {.temperature = -1}}),
+              ::testing::HasSubstr("temperature: found -1"));
+  EXPECT_THAT(message({.prompt = "x", .system = "\xff"}), ::testing::HasSubstr("system: byte 0"));
+  EXPECT_THROW(apply_system_level_optimizations(small_model(), {.memory_limit_ratio = 2}), Error);
+}
+
+TEST(Pipeline, ends_a_cancelled_request_with_what_it_has) {
+  auto pipeline = apply_system_level_optimizations(small_model(), {});
+  InferenceStream stream =
+      pipeline.submit({.prompt = "What is in the picture?", .images = {example("blue-heart.png")}});
+  stream.cancel();
+  const InferenceOutput output = stream.result();
+  EXPECT_EQ(output.finish_reason, FinishReason::cancelled);
+  EXPECT_EQ(pipeline.get_performance_metrics().cancelled_inferences, 1u);
+  EXPECT_THAT(
+      pipeline.run_inference({.prompt = "What is in the picture?", .images = {example("blue-heart.png")}})
+          .text,
+      ::testing::HasSubstr("heart"));
+}
+
+TEST(Pipeline, takes_requests_and_cancellations_from_many_threads) {
+  const Model model = small_model();
+  const auto requests = mixed_requests();
+  const auto expected = answers_alone(model, requests);
+  auto pipeline = apply_system_level_optimizations(model, {});
+  const auto client = [&](unsigned seed) {
+    std::mt19937 random(seed);
+    for (int i = 0; i < 12; ++i) {
+      const size_t which = random() % requests.size();
+      InferenceStream stream = pipeline.submit(requests[which]);
+      if (random() % 3 == 0) {
+        if (random() % 2 == 0) stream.next();
+        stream.cancel();
+      }
+      const InferenceOutput output = stream.result();
+      if (output.finish_reason == FinishReason::cancelled) continue;
+      EXPECT_EQ(output.tokens, expected[which].tokens) << seed << " " << i;
+    }
+  };
+  std::vector<std::thread> clients;
+  for (unsigned seed = 1; seed <= 4; ++seed) clients.emplace_back(client, seed);
+  for (std::thread& thread : clients) thread.join();
+  const PerformanceMetrics metrics = pipeline.get_performance_metrics();
+  EXPECT_EQ(metrics.total_inferences + metrics.cancelled_inferences, 48u);
+  EXPECT_EQ(metrics.failed_inferences, 0u);
+}
+
+TEST(Pipeline, shares_the_model_with_a_conversation) {
+  const Model model = small_model();
+  const auto requests = mixed_requests();
+  const auto expected = answers_alone(model, requests);
+  auto pipeline = apply_system_level_optimizations(model, {});
+  std::vector<InferenceStream> streams;
+  for (const InferenceRequest& request : requests) streams.push_back(pipeline.submit(request));
+  const auto beside = answers_alone(model, requests);
+  for (size_t i = 0; i < requests.size(); ++i) {
+    EXPECT_EQ(beside[i].tokens, expected[i].tokens) << i;
+    EXPECT_EQ(streams[i].result().tokens, expected[i].tokens) << i;
+  }
+}
+
+TEST(Pipeline, is_over_after_cleanup) {
+  auto pipeline = apply_system_level_optimizations(small_model(), {});
+  InferenceStream stream = pipeline.submit({.prompt = "Count.", .generation = {.max_tokens = 500}});
+  pipeline.cleanup();
+  EXPECT_NO_THROW(stream.result());
+  EXPECT_THROW(pipeline.run_inference({.prompt = "Name a colour."}), Error);
+  pipeline.cleanup();
+}
+
+TEST(Pipeline, counts_what_it_did) {
+  auto pipeline = apply_system_level_optimizations(small_model(), {});
+  EXPECT_EQ(pipeline.get_performance_metrics().total_inferences, 0u);
+  const auto begin = std::chrono::steady_clock::now();
+  size_t tokens = 0;
+  for (int i = 0; i < 5; ++i) tokens += pipeline.run_inference(mixed_requests().front()).tokens.size();
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  const PerformanceMetrics metrics = pipeline.get_performance_metrics();
+  EXPECT_EQ(metrics.total_inferences, 5u);
+  EXPECT_LE(metrics.min_inference_time, metrics.avg_inference_time);
+  EXPECT_LE(metrics.avg_inference_time, metrics.max_inference_time);
+  EXPECT_LE(5 * metrics.avg_inference_time, seconds);
+  EXPECT_GE(metrics.throughput_ips * seconds, 5);
+  EXPECT_GE(metrics.tokens_per_second * seconds, static_cast<double>(tokens));
+  EXPECT_GT(metrics.avg_time_to_first_token, 0);
+  const std::string json = to_json(metrics);
+  for (const char* key : {"\"avg_inference_time\"", "\"throughput_ips\"", "\"system_optimization_report\"",
+                          "\"resource_status\"", "\"vision\"", "\"prefill\"", "\"decode\""}) {
+    EXPECT_THAT(json, ::testing::HasSubstr(key));
+  }
+}
+
+}  // namespace
+}  // namespace qvl

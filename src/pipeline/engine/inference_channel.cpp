@@ -1,0 +1,74 @@
+#include "pipeline/engine/inference_channel.h"
+
+#include <utility>
+
+namespace qvl {
+
+void Bell::ring() {
+  const std::lock_guard lock(mutex_);
+  rung_ = true;
+  condition_.notify_one();
+}
+
+void Bell::wait() {
+  std::unique_lock lock(mutex_);
+  condition_.wait(lock, [this] { return rung_; });
+  rung_ = false;
+}
+
+namespace detail {
+
+std::optional<InferenceEvent> InferenceChannel::next() {
+  using Kind = InferenceEvent::Kind;
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return admitted_ || !text_.empty() || ended(); });
+  if (std::exchange(admitted_, false)) return InferenceEvent{.kind = Kind::admitted};
+  if (!text_.empty()) return InferenceEvent{.kind = Kind::text, .text = std::exchange(text_, {})};
+  if (std::exchange(told_finished_, true)) return std::nullopt;
+  return InferenceEvent{.kind = Kind::finished};
+}
+
+InferenceOutput InferenceChannel::result() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return ended(); });
+  if (error_ != nullptr) std::rethrow_exception(error_);
+  return *output_;
+}
+
+void InferenceChannel::cancel() {
+  stop_.request_stop();
+  bell_->ring();
+}
+
+void InferenceChannel::admitted() {
+  const std::lock_guard lock(mutex_);
+  admitted_ = true;
+  changed_.notify_all();
+}
+
+void InferenceChannel::add_text(std::string_view text) {
+  const std::lock_guard lock(mutex_);
+  text_ += text;
+  changed_.notify_all();
+}
+
+void InferenceChannel::finish(InferenceOutput output) {
+  const std::lock_guard lock(mutex_);
+  output_ = std::move(output);
+  changed_.notify_all();
+}
+
+void InferenceChannel::fail(std::exception_ptr error) {
+  const std::lock_guard lock(mutex_);
+  error_ = std::move(error);
+  changed_.notify_all();
+}
+
+}  // namespace detail
+
+uint64_t InferenceStream::id() const { return channel_->id(); }
+std::optional<InferenceEvent> InferenceStream::next() { return channel_->next(); }
+InferenceOutput InferenceStream::result() { return channel_->result(); }
+void InferenceStream::cancel() { channel_->cancel(); }
+
+}  // namespace qvl

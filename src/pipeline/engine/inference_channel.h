@@ -1,0 +1,68 @@
+// Between the caller of a request and the engine: what became known, the result, and the wish to end it.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+
+#include "qvl/pipeline.h"
+
+namespace qvl {
+
+/// Wakes the engine's thread. Thread-safe.
+class Bell {
+ public:
+  void ring();
+  /// Returns when it was rung since the last return.
+  void wait();
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable condition_;
+  bool rung_ = false;
+};
+
+namespace detail {
+
+/// One request's part of that. Thread-safe; filled by the engine, emptied by any number of callers.
+class InferenceChannel {
+ public:
+  InferenceChannel(uint64_t id, std::shared_ptr<Bell> bell) : id_(id), bell_(std::move(bell)) {}
+
+  uint64_t id() const { return id_; }
+
+  // The caller's side.
+  std::optional<InferenceEvent> next();
+  InferenceOutput result();
+  void cancel();
+
+  // The engine's side.
+  bool cancelled() const { return stop_.stop_requested(); }
+  std::stop_token stop_token() const { return stop_.get_token(); }
+  void admitted();
+  void add_text(std::string_view text);
+  void finish(InferenceOutput output);
+  void fail(std::exception_ptr error);
+
+ private:
+  bool ended() const { return output_.has_value() || error_ != nullptr; }  // with the lock held
+
+  const uint64_t id_;
+  const std::shared_ptr<Bell> bell_;
+  std::stop_source stop_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool admitted_ = false, told_finished_ = false;
+  std::string text_;  // that nobody fetched
+  std::optional<InferenceOutput> output_;
+  std::exception_ptr error_;
+};
+
+}  // namespace detail
+}  // namespace qvl

@@ -1,0 +1,54 @@
+#include "pipeline/engine/inference_record.h"
+
+#include <algorithm>
+
+namespace qvl {
+
+void InferenceRecord::submitted(int64_t now_ns) {
+  const std::lock_guard lock(mutex_);
+  if (!first_submit_ns_) first_submit_ns_ = now_ns;
+}
+
+void InferenceRecord::ended(const Ended& request) {
+  const std::lock_guard lock(mutex_);
+  last_end_ns_ = std::max(last_end_ns_, request.now_ns);
+  tokens_ += request.tokens;
+  if (request.memory_percent) {
+    memory_sum_percent_ += *request.memory_percent;
+    ++memory_samples_;
+  }
+  if (request.end != End::answered) {
+    ++(request.end == End::cancelled ? cancelled_ : failed_);
+    return;
+  }
+  least_s_ = answered_ == 0 ? request.seconds : std::min(least_s_, request.seconds);
+  most_s_ = std::max(most_s_, request.seconds);
+  sum_s_ += request.seconds;
+  first_token_sum_s_ += request.first_token_s;
+  ++answered_;
+}
+
+PerformanceMetrics InferenceRecord::metrics() const {
+  const std::lock_guard lock(mutex_);
+  PerformanceMetrics metrics;
+  metrics.total_inferences = answered_;
+  metrics.cancelled_inferences = cancelled_;
+  metrics.failed_inferences = failed_;
+  if (memory_samples_ > 0) {
+    metrics.avg_memory_percent = memory_sum_percent_ / static_cast<double>(memory_samples_);
+  }
+  if (answered_ == 0) return metrics;
+  const auto count = static_cast<double>(answered_);
+  metrics.avg_inference_time = sum_s_ / count;
+  metrics.min_inference_time = least_s_;
+  metrics.max_inference_time = most_s_;
+  metrics.avg_time_to_first_token = first_token_sum_s_ / count;
+  const double seconds = static_cast<double>(last_end_ns_ - *first_submit_ns_) / 1e9;
+  if (seconds > 0) {
+    metrics.throughput_ips = count / seconds;
+    metrics.tokens_per_second = static_cast<double>(tokens_) / seconds;
+  }
+  return metrics;
+}
+
+}  // namespace qvl

@@ -1,0 +1,40 @@
+// What became of the requests of a pipeline, in numbers.
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <optional>
+
+#include "qvl/pipeline.h"
+
+namespace qvl {
+
+/// Sums over the life of a pipeline. Thread-safe.
+class InferenceRecord {
+ public:
+  enum class End { answered, cancelled, failed };
+
+  void submitted(int64_t now_ns);
+  struct Ended {
+    End end;
+    int64_t now_ns;
+    double seconds = 0;  ///< since it was submitted
+    double first_token_s = 0;
+    int64_t tokens = 0;
+    std::optional<double> memory_percent = {};
+  };
+  void ended(const Ended& request);
+
+  /// Everything but stages and report.
+  PerformanceMetrics metrics() const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::optional<int64_t> first_submit_ns_;
+  int64_t last_end_ns_ = 0;
+  uint64_t answered_ = 0, cancelled_ = 0, failed_ = 0, memory_samples_ = 0;
+  double sum_s_ = 0, least_s_ = 0, most_s_ = 0, first_token_sum_s_ = 0, memory_sum_percent_ = 0;
+  int64_t tokens_ = 0;
+};
+
+}  // namespace qvl

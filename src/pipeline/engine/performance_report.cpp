@@ -1,0 +1,89 @@
+#include "pipeline/engine/performance_report.h"
+
+#include "base/json.h"
+#include "qvl/hardware.h"
+
+namespace qvl {
+namespace {
+
+StageMetrics stage_metrics(Stage stage, const DurationSummary& summary) {
+  const auto ms = [](double ns) { return ns / 1e6; };
+  return {.stage = stage_name(stage).text(),
+          .count = summary.count,
+          .mean_ms = ms(summary.mean_ns),
+          .p50_ms = ms(static_cast<double>(summary.p50_ns)),
+          .p90_ms = ms(static_cast<double>(summary.p90_ns)),
+          .p99_ms = ms(static_cast<double>(summary.p99_ns)),
+          .max_ms = ms(static_cast<double>(summary.max_ns))};
+}
+
+OrderedJson amounts_json(const scheduling::Amounts& amounts) {
+  OrderedJson json;
+  for (scheduling::Resource resource : scheduling::kResources) {
+    json[std::string(to_string(resource))] = amounts[resource];
+  }
+  return json;
+}
+
+OrderedJson resource_json(const Engine& engine, const SystemOptimizationConfig& config) {
+  const scheduling::SchedulerStatus status = engine.status();
+  return {{"resource_usage", amounts_json(status.held)},
+          {"resource_reservation_ratio", config.resource_reservation_ratio},
+          {"scheduling_algorithm", to_string(engine.algorithm())},
+          {"queue_sizes",
+           {{"arrived", status.arrived},
+            {"preparing", status.preparing},
+            {"prepared", status.prepared},
+            {"granted", status.granted}}}};
+}
+
+std::vector<StageMetrics> stages_of(const StageStatistics& statistics) {
+  std::vector<StageMetrics> stages;
+  for (size_t i = 0; i < kStages; ++i) {
+    const auto stage = static_cast<Stage>(i);
+    const DurationSummary summary = statistics.summary(stage);
+    if (summary.count > 0) stages.push_back(stage_metrics(stage, summary));
+  }
+  return stages;
+}
+
+OrderedJson stages_json(const std::vector<StageMetrics>& stages) {
+  OrderedJson json = OrderedJson::object();
+  for (const StageMetrics& stage : stages) {
+    json[stage.stage] = {{"count", stage.count},   {"mean_ms", stage.mean_ms}, {"p50_ms", stage.p50_ms},
+                         {"p90_ms", stage.p90_ms}, {"p99_ms", stage.p99_ms},   {"max_ms", stage.max_ms}};
+  }
+  return json;
+}
+
+}  // namespace
+
+PerformanceMetrics performance_metrics(const Engine& engine, detail::Runtime& runtime,
+                                       const SystemOptimizationConfig& config) {
+  PerformanceMetrics metrics = engine.record().metrics();
+  metrics.stages = stages_of(runtime.layer.stages());
+  const OrderedJson report = {{"resource_status", resource_json(engine, config)},
+                              {"operation_count", metrics.total_inferences},
+                              {"config", OrderedJson::parse(to_json(config))}};
+  metrics.system_optimization_report = report.dump();
+  return metrics;
+}
+
+std::string to_json(const PerformanceMetrics& metrics) {
+  OrderedJson json = {{"avg_inference_time", metrics.avg_inference_time},
+                      {"min_inference_time", metrics.min_inference_time},
+                      {"max_inference_time", metrics.max_inference_time},
+                      {"total_inferences", metrics.total_inferences},
+                      {"cancelled_inferences", metrics.cancelled_inferences},
+                      {"failed_inferences", metrics.failed_inferences},
+                      {"throughput_ips", metrics.throughput_ips},
+                      {"avg_time_to_first_token", metrics.avg_time_to_first_token},
+                      {"tokens_per_second", metrics.tokens_per_second},
+                      {"avg_memory_percent", metrics.avg_memory_percent},
+                      {"avg_gpu_memory_allocated_mb", metrics.avg_gpu_memory_allocated_mb},
+                      {"stages", stages_json(metrics.stages)}};
+  json["system_optimization_report"] = OrderedJson::parse(metrics.system_optimization_report);
+  return json.dump();
+}
+
+}  // namespace qvl
