@@ -42,11 +42,12 @@ using InferenceOutput = Answer;
 struct InferenceEvent {
   enum class Kind {
     admitted,  ///< it is prepared, holds what it needs, and takes part in steps
-    text,      ///< more of the answer: complete characters
+    text,      ///< more of the answer
     finished,  ///< result() does not wait any more
   };
   Kind kind = Kind::text;
-  std::string text = {};
+  std::string text = {};  ///< complete characters; none where a token ends inside of one
+  int64_t tokens = 0;     ///< of the answer so far
 };
 
 namespace detail {
@@ -62,7 +63,7 @@ class InferenceStream {
       : channel_(std::move(channel)) {}
 
   uint64_t id() const;
-  /// Waits for the next event; nothing behind `finished`. Texts that nobody fetched are joined.
+  /// Waits for the next event; nothing behind `finished`. Texts that nobody fetched in time come as one.
   std::optional<InferenceEvent> next();
   /// Waits for the end. Throws the Error the request failed with. A cancelled one has the tokens so far.
   InferenceOutput result();

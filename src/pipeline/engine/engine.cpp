@@ -1,6 +1,6 @@
 #include "pipeline/engine/engine.h"
 
-#include <system_error>
+#include <new>
 #include <utility>
 
 #include "base/error.h"
@@ -14,11 +14,7 @@ Engine::Engine(detail::Runtime& runtime, const SystemOptimizationConfig& config)
       algorithm_(engine_options(runtime, config).algorithm),
       scheduler_(engine_options(runtime, config)),
       step_(runtime, [this](scheduling::RequestId id) { return requests_.at(id).get(); }) {
-  try {
-    thread_ = std::thread([this] { run(); });
-  } catch (const std::system_error& error) {
-    fail(ErrorCode::environment, "engine: cannot start its thread: {}", error.what());
-  }
+  thread_.submit([this] { run(); });
 }
 
 Engine::~Engine() { shutdown(); }
@@ -43,8 +39,7 @@ void Engine::shutdown() {
     inbox_.closing = true;
   }
   bell_->ring();
-  const std::lock_guard lock(join_mutex_);
-  if (thread_.joinable()) thread_.join();
+  thread_.shutdown(Shutdown::drain);
 }
 
 scheduling::SchedulerStatus Engine::status() const {
@@ -53,15 +48,39 @@ scheduling::SchedulerStatus Engine::status() const {
 }
 
 void Engine::run() {
-  for (;;) {
-    const bool closing = take_inbox();
-    end_cancelled();
-    if (closing && requests_.empty()) return;
-    start_preparing();
-    admit();
-    const bool computed = compute();
-    publish_status();
-    if (!computed) bell_->wait();
+  for (bool running = true; running;) {
+    try {
+      running = run_step();
+    } catch (const std::bad_alloc&) {
+      // Of the engine's own few bytes: nobody's fault, and everybody's loss.
+      end_all(
+          std::make_exception_ptr(Error(ErrorCode::limit, "not enough memory to go on with any request")));
+    }
+  }
+}
+
+// False where the engine is to end.
+bool Engine::run_step() {
+  const bool closing = take_inbox();
+  end_cancelled();
+  if (closing && requests_.empty()) return false;
+  start_preparing();
+  admit();
+  const bool computed = compute();
+  publish_status();
+  if (!computed) bell_->wait();
+  return true;
+}
+
+void Engine::end_all(const std::exception_ptr& error) {
+  for (auto next = requests_.begin(); next != requests_.end();) {
+    const auto [id, request] = std::pair(next->first, next->second.get());
+    ++next;
+    if (preparing_.contains(id)) {
+      request->channel().cancel();
+    } else {
+      end(id, End{.error = error});
+    }
   }
 }
 

@@ -8,7 +8,6 @@
 #include <mutex>
 #include <optional>
 #include <set>
-#include <thread>
 #include <vector>
 
 #include "pipeline/engine/engine_request.h"
@@ -16,6 +15,7 @@
 #include "pipeline/engine/inference_channel.h"
 #include "pipeline/engine/inference_record.h"
 #include "scheduler/scheduler.h"
+#include "threads/task_pool.h"
 
 namespace qvl {
 
@@ -57,6 +57,8 @@ class Engine {
   };
 
   void run();
+  bool run_step();
+  void end_all(const std::exception_ptr& error);
   bool take_inbox();
   void arrive(std::unique_ptr<EngineRequest> request);
   void take_prepared(const Prepared& prepared);
@@ -87,8 +89,7 @@ class Engine {
   mutable std::mutex status_mutex_;
   scheduling::SchedulerStatus status_;
   InferenceRecord record_;
-  std::mutex join_mutex_;  // for thread_
-  std::thread thread_;
+  TaskPool thread_{{.name = "engine"}};  // runs run(); ends first
 };
 
 }  // namespace qvl

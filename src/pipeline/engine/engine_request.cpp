@@ -71,7 +71,7 @@ void EngineRequest::prepare() {
     check_fits_context(prompt_, 1, config.text);
     positions_ = positions_of(prompt_, config.vision.spatial_merge_size, counter_);
     writer_.emplace(request_.generation, prompt_.size(), runtime_,
-                    [channel = channel_](std::string_view text) { channel->add_text(text); });
+                    [this](std::string_view text) { new_text_ += text; });
     if (!media_.empty()) cut_patches(*media_.front(), runtime_);
     cut_ = std::min<size_t>(1, media_.size());
     timings_.preprocess_s = watch.seconds();
@@ -202,7 +202,14 @@ bool EngineRequest::choose(std::span<float> logits) {
     timings_.prefill_s = since_prefill_->seconds();
     since_first_.emplace();
   }
-  return writer_->add(token_.front());
+  const bool goes_on = writer_->add(token_.front());
+  tell();
+  return goes_on;
+}
+
+void EngineRequest::tell() {
+  channel_->advance(new_text_, std::ssize(writer_->answer.tokens));
+  new_text_.clear();
 }
 
 InferenceOutput EngineRequest::finish(std::optional<FinishReason> reason) {
@@ -211,7 +218,10 @@ InferenceOutput EngineRequest::finish(std::optional<FinishReason> reason) {
     answer.finish_reason = reason.value_or(FinishReason::cancelled);
     return answer;
   }
-  if (reason) writer_->end(*reason);
+  if (reason) {
+    writer_->end(*reason);
+    tell();
+  }
   if (since_first_) timings_.decode_s = since_first_->seconds();
   Answer answer = std::move(writer_->answer);
   answer.timings = timings_;

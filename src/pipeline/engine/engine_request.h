@@ -64,6 +64,7 @@ class EngineRequest {
   void give_back();
 
  private:
+  void tell();
   void cut_ahead(size_t index);
   void wait_for_patches(size_t index);
 
@@ -88,6 +89,7 @@ class EngineRequest {
   CachedSequence cached_;
   std::optional<Sampler> sampler_;
   std::optional<AnswerWriter> writer_;
+  std::string new_text_;                    // that the channel has not been told
   int64_t computing_ = 0;                   // tokens of the step under way
   std::optional<Stopwatch> since_prefill_;  // since the first step of the prompt
   std::optional<Stopwatch> since_first_;    // since the first token

@@ -21,9 +21,13 @@ namespace detail {
 std::optional<InferenceEvent> InferenceChannel::next() {
   using Kind = InferenceEvent::Kind;
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return admitted_ || !text_.empty() || ended(); });
+  const auto advanced = [this] { return !text_.empty() || tokens_ > told_tokens_; };
+  changed_.wait(lock, [&] { return admitted_ || advanced() || ended(); });
   if (std::exchange(admitted_, false)) return InferenceEvent{.kind = Kind::admitted};
-  if (!text_.empty()) return InferenceEvent{.kind = Kind::text, .text = std::exchange(text_, {})};
+  if (advanced()) {
+    told_tokens_ = tokens_;
+    return InferenceEvent{.kind = Kind::text, .text = std::exchange(text_, {}), .tokens = tokens_};
+  }
   if (std::exchange(told_finished_, true)) return std::nullopt;
   return InferenceEvent{.kind = Kind::finished};
 }
@@ -46,9 +50,10 @@ void InferenceChannel::admitted() {
   changed_.notify_all();
 }
 
-void InferenceChannel::add_text(std::string_view text) {
+void InferenceChannel::advance(std::string_view text, int64_t tokens) {
   const std::lock_guard lock(mutex_);
   text_ += text;
+  tokens_ = tokens;
   changed_.notify_all();
 }
 

@@ -46,7 +46,8 @@ class InferenceChannel {
   bool cancelled() const { return stop_.stop_requested(); }
   std::stop_token stop_token() const { return stop_.get_token(); }
   void admitted();
-  void add_text(std::string_view text);
+  /// `text` is new, `tokens` are all of the answer so far.
+  void advance(std::string_view text, int64_t tokens);
   void finish(InferenceOutput output);
   void fail(std::exception_ptr error);
 
@@ -60,6 +61,7 @@ class InferenceChannel {
   std::condition_variable changed_;
   bool admitted_ = false, told_finished_ = false;
   std::string text_;  // that nobody fetched
+  int64_t tokens_ = 0, told_tokens_ = 0;
   std::optional<InferenceOutput> output_;
   std::exception_ptr error_;
 };

@@ -1,0 +1,242 @@
+// The pipeline under load, with clocks outside of it. Prints JSON.
+//
+//   qvl_pipeline_load gaps MODEL PICTURE [TOKENS]      gaps between tokens, alone and while a picture comes
+//   qvl_pipeline_load batch MODEL COUNT PICTURE...     COUNT requests one after another, and all at once
+//   qvl_pipeline_load policies MODEL [TOKENS]          three clients under each algorithm
+//   qvl_pipeline_load churn MODEL COUNT PICTURE...     COUNT requests, three in ten cancelled at random
+//   qvl_pipeline_load prepare MODEL COUNT PICTURE...   how long steps wait for pictures to be prepared
+//
+// QVL_ISA and the number of threads as everywhere; MODEL is loaded with the defaults.
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <iostream>
+#include <random>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/json.h"
+#include "qvl/pipeline.h"
+
+namespace {
+
+using namespace qvl;
+using Clock = std::chrono::steady_clock;
+
+double since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+int64_t number(std::string_view text) {
+  int64_t value = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size() || value < 1 || value > 1'000'000) {
+    fail(ErrorCode::usage, "{}: expected a number from 1 to 1,000,000", printable(text));
+  }
+  return value;
+}
+
+double percentile(std::vector<double> values, double share) {
+  std::sort(values.begin(), values.end());
+  const auto last = static_cast<double>(values.size() - 1);
+  return values.empty() ? 0 : values[static_cast<size_t>(last * share + 0.5)];
+}
+
+InferenceRequest story(int64_t tokens, uint64_t client = 0) {
+  return {.prompt = "Tell a long story about the sea and the wind.",
+          .generation = {.max_tokens = tokens, .temperature = 0},
+          .client = client};
+}
+
+// Seconds from the beginning to each piece of text.
+std::vector<double> times_of(InferenceStream stream, Clock::time_point begin) {
+  std::vector<double> times;
+  while (const auto event = stream.next()) {
+    if (event->kind == InferenceEvent::Kind::text) times.push_back(since(begin));
+  }
+  return times;
+}
+
+// Milliseconds between neighbours among the times from `from` to `to`.
+std::vector<double> gaps_of(std::span<const double> times, double from, double to) {
+  std::vector<double> gaps;
+  for (size_t i = 1; i < times.size(); ++i) {
+    if (times[i - 1] >= from && times[i] <= to) gaps.push_back(1000 * (times[i] - times[i - 1]));
+  }
+  return gaps;
+}
+
+Json spread(const std::vector<double>& values) {
+  return {{"count", values.size()},
+          {"p50_ms", percentile(values, 0.5)},
+          {"p99_ms", percentile(values, 0.99)},
+          {"max_ms", percentile(values, 1)}};
+}
+
+// A's gaps before B's picture comes, and from then to B's first token.
+Json gaps(OptimizedInferencePipeline& pipeline, const std::string& picture, int64_t tokens) {
+  const auto begin = Clock::now();
+  std::vector<double> times;
+  std::thread reader([&, stream = pipeline.submit(story(tokens))] { times = times_of(stream, begin); });
+  std::this_thread::sleep_for(std::chrono::seconds(4));
+  const double sent = since(begin);
+  const InferenceOutput seen = pipeline.run_inference(
+      {.prompt = "What is in the picture?", .images = {picture}, .generation = {.max_tokens = 1}});
+  const double answered = since(begin);
+  reader.join();
+  const auto quiet = gaps_of(times, 0.5, sent), beside = gaps_of(times, sent, answered);
+  return {{"quiet", spread(quiet)},
+          {"beside", spread(beside)},
+          {"p99_ratio", percentile(beside, 0.99) / percentile(quiet, 0.99)},
+          {"first_token_of_the_picture_s", seen.timings.time_to_first_token_s},
+          {"a_ended_after_b", times.back() > answered}};
+}
+
+std::vector<InferenceRequest> requests_for(int64_t count, std::span<const std::string> pictures,
+                                           int64_t tokens) {
+  std::vector<InferenceRequest> requests;
+  for (int64_t i = 0; i < count; ++i) {
+    requests.push_back({.prompt = "What is in the picture?",
+                        .images = {pictures[static_cast<size_t>(i) % pictures.size()]},
+                        .generation = {.max_tokens = tokens, .temperature = 0},
+                        .client = static_cast<uint64_t>(i)});
+  }
+  return requests;
+}
+
+Json batch(OptimizedInferencePipeline& pipeline, std::span<const InferenceRequest> requests) {
+  std::vector<InferenceOutput> alone;
+  const auto one_by_one = Clock::now();
+  for (const InferenceRequest& request : requests) alone.push_back(pipeline.run_inference(request));
+  const double alone_s = since(one_by_one);
+  const auto at_once = Clock::now();
+  const auto together = pipeline.run_batch_inference(requests);
+  const double together_s = since(at_once);
+  size_t equal = 0;
+  for (size_t i = 0; i < alone.size(); ++i) equal += alone[i].tokens == together[i].tokens;
+  return {{"requests", requests.size()},
+          {"one_by_one_s", alone_s},
+          {"at_once_s", together_s},
+          {"ratio", alone_s / together_s},
+          {"identical_answers", equal}};
+}
+
+// Three clients, the first with twice as many requests, of different classes; who got how much when the
+// fastest was done.
+Json policies(const Model& model, SchedulingAlgorithm algorithm, int64_t tokens) {
+  SystemOptimizationConfig config = SystemOptimizationConfig::for_this_machine();
+  config.scheduling_algorithm = algorithm;
+  auto pipeline = apply_system_level_optimizations(model, config);
+  const auto begin = Clock::now();
+  std::vector<std::vector<double>> times(12);
+  std::vector<std::thread> readers;
+  for (size_t i = 0; i < times.size(); ++i) {
+    InferenceRequest request = story(tokens, i % 4 == 3 ? 0 : i % 4);
+    request.request_class = static_cast<RequestClass>(request.client);
+    readers.emplace_back(
+        [&times, i, begin, stream = pipeline.submit(request)] { times[i] = times_of(stream, begin); });
+  }
+  for (std::thread& reader : readers) reader.join();
+  Json json = Json::object();
+  for (size_t client = 0; client < 3; ++client) {
+    std::vector<double> ends, firsts;
+    for (size_t i = 0; i < times.size(); ++i) {
+      if ((i % 4 == 3 ? 0 : i % 4) != client || times[i].empty()) continue;
+      firsts.push_back(times[i].front());
+      ends.push_back(times[i].back());
+    }
+    json["client_" + std::to_string(client)] = {{"requests", ends.size()},
+                                                {"first_token_s", percentile(firsts, 0.5)},
+                                                {"half_done_s", percentile(ends, 0.5)},
+                                                {"all_done_s", percentile(ends, 1)}};
+  }
+  return json;
+}
+
+Json churn(OptimizedInferencePipeline& pipeline, std::span<const InferenceRequest> kinds, int64_t count) {
+  std::vector<InferenceOutput> expected;
+  for (const InferenceRequest& kind : kinds) expected.push_back(pipeline.run_inference(kind));
+  constexpr int64_t clients = 8;
+  std::vector<int64_t> wrong(clients), cancelled(clients);
+  std::vector<std::thread> threads;
+  const auto begin = Clock::now();
+  for (int64_t client = 0; client < clients; ++client) {
+    threads.emplace_back([&, client] {
+      std::mt19937 random(static_cast<unsigned>(client) + 1);
+      for (int64_t i = client; i < count; i += clients) {
+        const size_t which = random() % kinds.size();
+        InferenceStream stream = pipeline.submit(kinds[which]);
+        if (random() % 10 < 3) {
+          std::this_thread::sleep_for(std::chrono::microseconds(random() % 50'000));
+          stream.cancel();
+        }
+        const InferenceOutput output = stream.result();
+        const bool ended = output.finish_reason != FinishReason::cancelled;
+        cancelled[static_cast<size_t>(client)] += !ended;
+        wrong[static_cast<size_t>(client)] += ended && output.tokens != expected[which].tokens;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  int64_t all_wrong = 0, all_cancelled = 0;
+  for (size_t i = 0; i < clients; ++i) {
+    all_wrong += wrong[i];
+    all_cancelled += cancelled[i];
+  }
+  return {{"requests", count}, {"seconds", since(begin)}, {"cancelled", all_cancelled}, {"wrong", all_wrong}};
+}
+
+int run(std::span<const std::string> args) {
+  if (args.size() < 2)
+    fail(ErrorCode::usage, "found {} arguments, expected EXPERIMENT MODEL ...", args.size());
+  const std::string& experiment = args[0];
+  const Model model = load_model({.path = args[1], .system = SystemOptimizationConfig::for_this_machine()});
+  const auto rest = args.subspan(2);
+  const auto tokens = [&](size_t at, int64_t otherwise) {
+    return rest.size() > at ? number(rest[at]) : otherwise;
+  };
+  if (experiment == "policies") {
+    Json json;
+    json["round_robin"] = policies(model, SchedulingAlgorithm::round_robin, tokens(0, 32));
+    json["priority"] = policies(model, SchedulingAlgorithm::priority, tokens(0, 32));
+    json["load_balanced"] = policies(model, SchedulingAlgorithm::load_balanced, tokens(0, 32));
+    std::cout << json.dump(2) << "\n";
+    return 0;
+  }
+  auto pipeline = apply_system_level_optimizations(model, SystemOptimizationConfig::for_this_machine());
+  if (rest.empty()) fail(ErrorCode::usage, "{}: found no picture", printable(experiment));
+  Json json;
+  if (experiment == "gaps") {
+    json = gaps(pipeline, rest[0], tokens(1, 300));
+  } else {
+    const int64_t count = number(rest[0]);
+    const auto pictures = rest.subspan(1);
+    if (pictures.empty()) fail(ErrorCode::usage, "{}: found no picture", printable(experiment));
+    if (experiment == "batch") {
+      json = batch(pipeline, requests_for(count, pictures, 32));
+    } else if (experiment == "churn") {
+      json = churn(pipeline, requests_for(std::ssize(pictures), pictures, 8), count);
+    } else if (experiment == "prepare") {
+      const auto begin = Clock::now();
+      (void)pipeline.run_batch_inference(requests_for(count, pictures, 1));
+      json = {{"seconds", since(begin)}};
+    } else {
+      fail(ErrorCode::usage, "{}: expected gaps, batch, policies, churn or prepare", printable(experiment));
+    }
+  }
+  json["metrics"] = Json::parse(to_json(pipeline.get_performance_metrics()));
+  std::cout << json.dump(2) << "\n";
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::vector<std::string> args(argv + 1, argv + argc);
+  try {
+    return run(args);
+  } catch (const std::exception& error) {
+    std::cerr << "qvl_pipeline_load: " << error.what() << "\n";
+    return 2;
+  }
+}
