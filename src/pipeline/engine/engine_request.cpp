@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "optimizer/memory_model.h"
+#include "pipeline/engine/prompt_lookup.h"
 #include "pipeline/generation_options.h"
 #include "pipeline/memory_guard.h"
 #include "pipeline/prompt.h"
@@ -168,32 +169,57 @@ SequenceStep EngineRequest::prompt_step(int64_t count) {
           .cache = &cached_.cache};
 }
 
-SequenceStep EngineRequest::decode_step() {
-  reserve_cache(cached_.cache, 1, runtime_.files.config.text);
-  position_.clear();
-  next_counter_ = counter_;
-  next_counter_.append_text(1, position_);
-  computing_ = 1;
-  return {.chunk = {.ids = token_, .positions = position_, .visual = {}}, .cache = &cached_.cache};
-}
-
-bool EngineRequest::taken() {
-  const int64_t first = cached_.held.size();
-  if (first < prompt_.size()) {
-    cached_.held.ids.insert(cached_.held.ids.end(), prompt_.ids.begin() + first,
-                            prompt_.ids.begin() + first + computing_);
-  } else {
-    cached_.held.ids.push_back(token_.front());
-    counter_ = next_counter_;
+SequenceStep EngineRequest::decode_step(size_t guesses) {
+  ahead_.resize(1);
+  if (guesses > 0) {
+    // Guesses behind the room of the answer would be for nothing.
+    const auto left = static_cast<size_t>(writer_->room() - std::ssize(writer_->answer.tokens) - 1);
+    cached_.held.ids.push_back(ahead_.front());
+    const auto guessed = look_up(cached_.held.ids, std::min(guesses, left));
+    ahead_.insert(ahead_.end(), guessed.begin(), guessed.end());
+    cached_.held.ids.pop_back();
   }
-  computing_ = 0;
-  return cached_.held.size() >= prompt_.size();
+  computing_ = std::ssize(ahead_);
+  reserve_cache(cached_.cache, computing_, runtime_.files.config.text);
+  positions_ahead_.clear();
+  PositionCounter next = counter_;
+  next.append_text(computing_, positions_ahead_);
+  return {.chunk = {.ids = ahead_, .positions = positions_ahead_, .visual = {}}, .cache = &cached_.cache};
 }
 
+size_t EngineRequest::rows_wanted() const {
+  if (decoding()) return static_cast<size_t>(computing_);
+  return cached_.held.size() + computing_ == prompt_.size() ? 1 : 0;
+}
+
+bool EngineRequest::take(std::span<float> logits) {
+  const auto vocabulary = static_cast<size_t>(runtime_.files.config.text.vocab_size);
+  std::vector<int32_t>& held = cached_.held.ids;
+  if (!decoding()) {
+    const auto first = prompt_.ids.begin() + cached_.held.size();
+    held.insert(held.end(), first, first + computing_);
+    return logits.empty() || choose(logits);
+  }
+  computed_ = ahead_;
+  bool goes_on = true;
+  size_t right = 0;  // of the computed tokens, those that belong to the answer
+  while (goes_on && right < computed_.size() && (right == 0 || computed_[right] == ahead_.front())) {
+    held.push_back(computed_[right]);
+    goes_on = choose(logits.subspan(right * vocabulary, vocabulary));
+    ++right;
+  }
+  cached_.cache.truncate(cached_.held.size());
+  positions_ahead_.clear();
+  counter_.append_text(static_cast<int64_t>(right), positions_ahead_);
+  return goes_on;
+}
+
+// The next token, put down as the one chosen last. False where it ended the answer.
 bool EngineRequest::choose(std::span<float> logits) {
   const StageZone zone(runtime_.layer.stages(), runtime_.layer.tracer(), Stage::sampling, id());
+  ahead_.resize(1);
   try {
-    token_.front() = sampler_->sample(logits);
+    ahead_.front() = sampler_->sample(logits);
   } catch (const Error& error) {  // the sampler knows numbers, not where they come from
     fail(error.code(), "{}: {}", runtime_.name, error.what());
   }
@@ -202,7 +228,7 @@ bool EngineRequest::choose(std::span<float> logits) {
     timings_.prefill_s = since_prefill_->seconds();
     since_first_.emplace();
   }
-  const bool goes_on = writer_->add(token_.front());
+  const bool goes_on = writer_->add(ahead_.front());
   tell();
   return goes_on;
 }

@@ -1,7 +1,6 @@
 // One request on its way through the engine: prepared by other threads, then computed step by step.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <exception>
 #include <future>
@@ -50,20 +49,26 @@ class EngineRequest {
 
   /// The next `count` tokens of the prompt as a step of a pass. Borrowed until taken().
   SequenceStep prompt_step(int64_t count);
-  /// The token chosen last as a step. Throws Error{limit} where memory does not suffice for it.
-  SequenceStep decode_step();
-  /// The step was computed. Whether logits of its last token are wanted: always of a decoding step, of a
-  /// chunk only of the last.
-  bool taken();
-  /// Chooses a token. False where it ended the answer. Throws Error{model_file} for broken logits.
-  bool choose(std::span<float> logits);
+  /// The token chosen last as a step, and behind it at most `guesses` tokens that may follow. Throws
+  /// Error{limit} where memory does not suffice for it.
+  SequenceStep decode_step(size_t guesses);
+  /// Of the last tokens of the step under way, those whose logits are wanted: all of a decoding step, one of
+  /// the last chunk of a prompt, none of the others.
+  size_t rows_wanted() const;
+  /// The step was computed. Chooses tokens by the rows that were wanted, one of which follows another as long
+  /// as guesses were right; what was computed for wrong ones is forgotten. logits: [rows_wanted(),
+  /// vocabulary]. False where the answer ended. Throws Error{model_file} for broken logits.
+  bool take(std::span<float> logits);
 
   /// The answer so far, ended for `reason` where it had not ended by itself.
   InferenceOutput finish(std::optional<FinishReason> reason);
   /// Frees what it holds; nothing else may be called afterwards but channel(), id() and age_s().
   void give_back();
+  int64_t answer_tokens() const { return std::ssize(writer_->answer.tokens); }
 
  private:
+  bool decoding() const { return cached_.held.size() >= prompt_.size(); }
+  bool choose(std::span<float> logits);
   void tell();
   void cut_ahead(size_t index);
   void wait_for_patches(size_t index);
@@ -78,8 +83,7 @@ class EngineRequest {
   Sequence prompt_;
   std::vector<Position> positions_;
   std::vector<VisualSpan> spans_;
-  PositionCounter counter_;       // stands behind the tokens that are computed
-  PositionCounter next_counter_;  // behind the step under way
+  PositionCounter counter_;  // stands behind the tokens that are computed
 
   size_t seen_ = 0;  // media that are encoded
   std::optional<VisionRun> vision_run_;
@@ -93,8 +97,9 @@ class EngineRequest {
   int64_t computing_ = 0;                   // tokens of the step under way
   std::optional<Stopwatch> since_prefill_;  // since the first step of the prompt
   std::optional<Stopwatch> since_first_;    // since the first token
-  std::array<int32_t, 1> token_ = {};       // chosen last
-  std::vector<Position> position_;          // its position
+  std::vector<int32_t> ahead_;              // the token chosen last, and guesses behind it
+  std::vector<int32_t> computed_;           // those of the step that is being taken
+  std::vector<Position> positions_ahead_;
 };
 
 /// Throws Error{usage} for values out of range and text that is no UTF-8.

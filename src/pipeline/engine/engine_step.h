@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "pipeline/engine/engine_request.h"
+#include "pipeline/engine/prompt_lookup.h"
 #include "scheduler/scheduler.h"
 
 namespace qvl {
@@ -32,9 +33,9 @@ class EngineStep {
  private:
   void see(const scheduling::StepPlan::Vision& vision);
   void add_prompt(const scheduling::StepPlan::Prefill& prefill);
-  void add_decoder(scheduling::RequestId id);
-  void pass();
-  void compute();
+  void add_decoder(scheduling::RequestId id, size_t guesses);
+  void pass(Stage stage);
+  void compute(Stage stage);
   void choose();
   void fail(EngineRequest& request);
 
@@ -45,7 +46,9 @@ class EngineStep {
   // neighbours.
   std::vector<EngineRequest*> members_;
   std::vector<SequenceStep> steps_;
-  std::vector<float> logits_;
+  size_t rows_ = 0;            // of logits that are wanted
+  std::vector<float> logits_;  // [rows_, vocabulary]
+  LookupGauge lookup_;
 };
 
 }  // namespace qvl

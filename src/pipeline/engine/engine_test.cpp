@@ -196,6 +196,20 @@ TEST(Pipeline, shares_the_model_with_a_conversation) {
   }
 }
 
+// A long answer that repeats itself, so that guesses are right and wrong in turn.
+TEST(Pipeline, guesses_tokens_without_changing_the_answer) {
+  const Model model = small_model();
+  for (const double temperature : {0.0, 1.5}) {
+    const InferenceRequest request{.prompt = "One two one two one two one two one two one",
+                                   .generation = {.max_tokens = 200, .temperature = temperature, .seed = 3}};
+    const auto expected = answers_alone(model, {&request, 1});
+    auto pipeline = apply_system_level_optimizations(model, {});
+    for (int round = 0; round < 20; ++round) {
+      EXPECT_EQ(pipeline.run_inference(request).tokens, expected.front().tokens) << temperature;
+    }
+  }
+}
+
 TEST(Pipeline, is_over_after_cleanup) {
   auto pipeline = apply_system_level_optimizations(small_model(), {});
   InferenceStream stream = pipeline.submit({.prompt = "Count.", .generation = {.max_tokens = 500}});
