@@ -1,5 +1,4 @@
 // Conversation: turns rendered anew each time, computed only from where they differ from what is cached.
-#include <mutex>
 #include <utility>
 
 #include "base/error.h"
@@ -76,8 +75,7 @@ Answer answer_to(ConversationState& state, Addition addition, const AskArgs& arg
   const Sequence prompt = render_prompt(state, messages, media);
   check_fits_context(prompt, 1, runtime.files.config.text);
   Timings before{.load_s = runtime.load_seconds, .preprocess_s = args.since_call.seconds()};
-  const std::lock_guard computing(runtime.computing);
-  const ThreadManager::CallerGuard placed(runtime.layer.threads());
+  const ComputeTurn turn(runtime.computing, runtime.layer.threads());
   if (!encode_media(media, runtime, args.listeners, before)) return cancelled();
   const GenerateRequest request{
       .prompt = prompt, .options = args.options, .listeners = args.listeners, .since_call = args.since_call};

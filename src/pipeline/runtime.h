@@ -2,7 +2,6 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -11,6 +10,7 @@
 #include "media/video.h"
 #include "model/qwen3_vl.h"
 #include "ops/ops.h"
+#include "pipeline/compute_turn.h"
 #include "pipeline/system_layer.h"
 #include "qvl/qvl.h"
 #include "tokenizer/tokenizer.h"
@@ -46,7 +46,7 @@ struct Runtime {
   PackReport packed;
   std::vector<std::string> warnings;
   double load_seconds = 0;
-  std::mutex computing;  ///< held by who computes: an engine for a step, a conversation for an answer
+  ComputeQueue computing;  ///< an engine gives way between two steps, a conversation after its answer
 };
 
 }  // namespace detail

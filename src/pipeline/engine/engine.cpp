@@ -178,13 +178,13 @@ void Engine::admit() {
 bool Engine::compute() {
   scheduler_.set_prefill_chunk(static_cast<uint32_t>(runtime_.layer.prefill_chunk(kEnginePrefillChunk)));
   const scheduling::StepPlan& plan = scheduler_.next(runtime_.layer.load());
-  if (plan.empty()) return false;
-  {
-    const std::lock_guard computing(runtime_.computing);
-    const ThreadManager::CallerGuard placed(runtime_.layer.threads());
-    const scheduling::StepOutcome outcome = step_.run(plan, scheduler_.costs());
-    scheduler_.commit(plan, outcome);
+  if (plan.empty()) {
+    turn_.reset();
+    return false;
   }
+  if (!turn_) turn_.emplace(runtime_.computing, runtime_.layer.threads());
+  scheduler_.commit(plan, step_.run(plan, scheduler_.costs()));
+  if (runtime_.computing.wanted()) turn_.reset();
   for (const StepEnd& ended : step_.ended()) end(ended.id, End{.error = ended.error});
   return true;
 }

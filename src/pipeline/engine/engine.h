@@ -83,6 +83,7 @@ class Engine {
   Requests requests_;
   std::set<scheduling::RequestId> preparing_;  // a thread of the pool has them
   EngineStep step_;
+  std::optional<ComputeTurn> turn_;  // kept from step to step while nobody else wants it
   Inbox taken_;
   std::vector<scheduling::RequestId> ending_;
 
