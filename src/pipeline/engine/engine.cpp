@@ -63,7 +63,10 @@ void Engine::run() {
 bool Engine::run_step() {
   const bool closing = take_inbox();
   end_cancelled();
-  if (closing && requests_.empty()) return false;
+  if (closing && requests_.empty()) {
+    turn_.reset();  // on the thread that took it
+    return false;
+  }
   start_preparing();
   admit();
   const bool computed = compute();
