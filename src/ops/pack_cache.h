@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <stop_token>
 #include <string>
 
 #include "memory/address_range.h"
@@ -14,9 +15,13 @@
 namespace qvl {
 
 /// Puts the file at `path` behind `range` where it holds `bytes` of weights packed for `key` and is
-/// undamaged.
+/// undamaged. False where `stop` ended the check.
 bool map_packed_file(const std::filesystem::path& path, const std::string& key, uint64_t bytes,
-                     AddressRange& range, ThreadPool& pool);
+                     AddressRange& range, ThreadPool& pool, const std::stop_token& stop);
+
+/// Whether the regular file open as `fd` was written by PackedFileWriter, in this version or another one, as
+/// far as the name in its trailer says: the weights are not read.
+bool is_packed_file(int fd);
 
 /// A cache file being written. Until commit() it has a temporary name, which goes away with the object.
 class PackedFileWriter {
@@ -30,8 +35,10 @@ class PackedFileWriter {
 
   const std::string& problem() const { return problem_; }
   /// Writes the trailer and takes the final name. False, with problem(), where the system refuses: the
-  /// weights stay in the nameless file for as long as they are mapped.
-  bool commit(const std::string& key, const AddressRange& range, ThreadPool& pool);
+  /// weights stay in the nameless file for as long as they are mapped. Throws Error{cancelled} where `stop`
+  /// ended it.
+  bool commit(const std::string& key, const AddressRange& range, ThreadPool& pool,
+              const std::stop_token& stop);
 
  private:
   void refuse(const std::string& what);

@@ -29,6 +29,10 @@ uint64_t row_bytes_of(const TensorView& view) {
   return *bytes;
 }
 
+void check_not_stopped(const PackOptions& options) {
+  if (options.stop.stop_requested()) fail(ErrorCode::cancelled, "packing the weights was stopped");
+}
+
 // Row `row` of all parts taken together, in float32.
 void decode_row(const std::vector<TensorView>& parts, int64_t row, float* out) {
   for (const TensorView& part : parts) {
@@ -183,6 +187,7 @@ void WeightPacker::run_jobs(ThreadPool& pool, const PackOptions& options) const 
   std::vector<std::vector<float>> scratch(static_cast<size_t>(pool.size()));
   uint64_t done = 0;
   for (const Job& job : jobs_) {
+    check_not_stopped(options);
     constexpr int64_t share = 4 * kPanel;
     if (job.form != WeightForm::stored) {
       write_input_scales(
@@ -191,6 +196,7 @@ void WeightPacker::run_jobs(ThreadPool& pool, const PackOptions& options) const 
     }
     pool.parallel_for(
         static_cast<size_t>((job.outputs + share - 1) / share), 1, [&](size_t begin, size_t, int worker) {
+          if (options.stop.stop_requested()) return;
           const int64_t first = static_cast<int64_t>(begin) * share;
           run_rows(job, first, std::min(first + share, job.outputs), scratch[static_cast<size_t>(worker)]);
         });
@@ -200,6 +206,7 @@ void WeightPacker::run_jobs(ThreadPool& pool, const PackOptions& options) const 
     done += job.bytes;
     if (options.progress) options.progress(static_cast<double>(done) / static_cast<double>(used_));
   }
+  check_not_stopped(options);
 }
 
 PackReport WeightPacker::pack(ThreadPool& pool, const PackOptions& options) {
@@ -208,14 +215,16 @@ PackReport WeightPacker::pack(ThreadPool& pool, const PackOptions& options) {
   if (used_ == 0) return report;
   const std::string key = layout_key(options.source_key);
   if (!options.cache_file.empty() && used_ >= kLeastCached) {
-    if (map_packed_file(options.cache_file, key, used_, range_, pool)) {
+    if (map_packed_file(options.cache_file, key, used_, range_, pool, options.stop)) {
       report.cache = CacheOutcome::used;
       return report;
     }
+    check_not_stopped(options);
     PackedFileWriter writer(options.cache_file, used_, range_);
     if (writer.problem().empty()) {
       run_jobs(pool, options);
-      report.cache = writer.commit(key, range_, pool) ? CacheOutcome::written : CacheOutcome::failed;
+      report.cache =
+          writer.commit(key, range_, pool, options.stop) ? CacheOutcome::written : CacheOutcome::failed;
       report.problem = writer.problem();
       range_.make_read_only(used_);
       return report;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,7 @@ struct PackOptions {
   std::filesystem::path cache_file = {};  ///< empty: none
   std::string source_key = {};            ///< identifies the contents of the sources
   std::function<void(double)> progress = {};
+  std::stop_token stop = {};  ///< looked at between shares of the work
   /// Told of source bytes that are not needed any more; their pages would count as ours until the system
   /// wants them back.
   std::function<void(std::span<const std::byte>)> release = {};
@@ -52,7 +54,8 @@ class WeightPacker {
   PackedWeight add_bf16(const TensorView& view);
 
   /// Fills all weights handed out: from the cache file where it fits, else from the sources. Throws
-  /// Error{limit} where memory does not suffice. A cache that is damaged, of other sources or cannot be
+  /// Error{limit} where memory does not suffice, Error{cancelled} where `options.stop` ended it: then the
+  /// weights are not usable, and no file was written. A cache that is damaged, of other sources or cannot be
   /// written is no error.
   PackReport pack(ThreadPool& pool, const PackOptions& options);
   /// All packed weights.
