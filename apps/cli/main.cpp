@@ -72,8 +72,8 @@ int parse_and_run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using namespace qvl::cli;
-  const InterruptWatch watch;
   prepare_standard_streams();
+  const InterruptWatch watch;
   try {
     return parse_and_run(argc, argv);
   } catch (const OutputClosed&) {

@@ -43,13 +43,21 @@ std::chrono::system_clock::time_point time_of(const struct timespec& time) {
   return std::chrono::system_clock::time_point(duration_cast<std::chrono::system_clock::duration>(since));
 }
 
+// To look into a file without using it. Who does not own the file may not ask for that.
+FileDescriptor open_unused(const std::filesystem::path& path) {
+  constexpr int flags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+  FileDescriptor file(::open(path.c_str(), flags | O_NOATIME));
+  if (!file && errno == EPERM) file = FileDescriptor(::open(path.c_str(), flags));
+  return file;
+}
+
 // The file where it is one of ours. Links, pipes and files that only have the name are not.
 std::optional<PackedFile> packed_file_at(const std::filesystem::path& path) {
   const std::string name = path.filename().string();
   if (!name.ends_with(kSuffix)) return std::nullopt;
-  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  const FileDescriptor file = open_unused(path);
   struct stat info {};
-  if (!file || !is_packed_file(file.get()) || ::fstat(file.get(), &info) != 0) return std::nullopt;
+  if (!file || ::fstat(file.get(), &info) != 0 || !is_packed_file(file.get())) return std::nullopt;
   return PackedFile{.name = name,
                     .checkpoint = checkpoint_in(name),
                     .bytes = static_cast<uint64_t>(info.st_size),
