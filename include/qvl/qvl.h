@@ -62,8 +62,8 @@ struct LoadOptions {
   SystemOptimizationConfig system = {};  ///< how the machine may be used
   bool trace = false;                    ///< record where the time goes: Model::write_trace
   ProgressListener progress = {};        ///< may be empty
-  /// Ends loading within a fraction of a second: load_model() throws Error{cancelled}, and the cache folder
-  /// is as before.
+  /// Ends loading within about a tenth of a second: load_model() throws Error{cancelled}, and the cache
+  /// folder is as before.
   std::stop_token stop = {};
 };
 
