@@ -1,24 +1,16 @@
-// What a user sees and does while the library works: a progress line on standard error, and Ctrl-C.
+// What a user sees while the library works, and how Ctrl-C reaches it.
 #pragma once
 
-#include <chrono>
 #include <functional>
-#include <string>
 #include <string_view>
 
+#include "interrupts.h"
+#include "progress_line.h"
 #include "qvl/qvl.h"
 
 namespace qvl::cli {
 
-constexpr int kInterruptedExit = 130;
-
-/// From here on the first SIGINT asks the current step to be the last, and the second ends the process at
-/// once.
-void watch_interrupts();
-bool interrupted();
-
-/// Progress of one piece of work. The line appears once the work has taken over a second; on a terminal it is
-/// rewritten in place, elsewhere there is one line per stage. Thread-compatible.
+/// Progress of one piece of work on standard error. Thread-compatible.
 class Activity {
  public:
   Activity();
@@ -33,16 +25,8 @@ class Activity {
   ProgressListener progress();
 
  private:
-  void show(const Progress& progress);
-  void clear();
-
-  using Clock = std::chrono::steady_clock;
-  std::stop_source stop_;
-  bool terminal_;
-  Clock::time_point start_ = Clock::now();
-  Clock::time_point last_shown_ = {};
-  std::string stage_;  // the one last shown
-  bool line_open_ = false, streaming_ = false;
+  ProgressLine line_;
+  bool streaming_ = false;
 };
 
 }  // namespace qvl::cli

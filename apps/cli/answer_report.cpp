@@ -2,8 +2,9 @@
 
 #include <sys/resource.h>
 
-#include <charconv>
 #include <string_view>
+
+#include "number_text.h"
 
 namespace qvl::cli {
 namespace {
@@ -24,13 +25,6 @@ int64_t peak_rss_bytes() {
   struct rusage usage = {};
   ::getrusage(RUSAGE_SELF, &usage);
   return int64_t{usage.ru_maxrss} * 1024;  // Linux counts in KiB
-}
-
-std::string fixed(double value, int decimals) {
-  char buffer[64];
-  const auto end =
-      std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::fixed, decimals).ptr;
-  return {buffer, end};
 }
 
 }  // namespace
@@ -57,7 +51,8 @@ Json answer_json(const Answer& answer, const Model& model) {
             {"decode_s", timings.decode_s},
             {"time_to_first_token_s", timings.time_to_first_token_s}}},
           {"memory", {{"peak_rss_bytes", peak_rss_bytes()}}},
-          {"threads", model.threads()}};
+          {"threads", model.threads()},
+          {"warnings", model.warnings()}};
 }
 
 std::string timings_line(const Answer& answer) {

@@ -45,8 +45,7 @@ class Chat {
  public:
   explicit Chat(const ChatArgs& args)
       : args_(args),
-        conversation_(load_model(args.model.load_options()),
-                      {.system = args.system, .video_prompt = args.media.video_prompt}),
+        conversation_(load(args.model), {.system = args.system, .video_prompt = args.media.video_prompt}),
         next_(args.media.turn("")) {}
 
   void run() {
@@ -62,6 +61,15 @@ class Chat {
   }
 
  private:
+  static Model load(const ModelArgs& args) {
+    Activity activity;
+    LoadOptions options = args.load_options();
+    options.progress = activity.progress();
+    Model model = load_model(options);
+    print_warnings(model);
+    return model;
+  }
+
   void take(const std::string& line) {
     constexpr std::string_view kImage = "/image ", kVideo = "/video ";
     if (line.empty()) return;

@@ -12,8 +12,7 @@ SystemOptimizationConfig ConfigArgs::config() const {
 }
 
 void add_config(CLI::App& command, ConfigArgs& args) {
-  add_text(command, "--config", args.file, "a JSON file with fields of the system configuration")
-      ->type_name("FILE")
+  add_name(command, "--config", args.file, "FILE", "a JSON file with fields of the system configuration")
       ->group("System");
   for (const ConfigField& field : config_fields()) {
     const std::string name = option_name(field);

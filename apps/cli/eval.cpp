@@ -97,10 +97,10 @@ std::string ask(const Model& model, const Question& question, const EvalArgs& ar
 
 using Scores = std::map<std::string, Score>;
 
-Json to_json(const Scores& scores, const Score& all) {
+Json to_json(const Scores& scores, const Score& all, const Model& model) {
   Json kinds = Json::object();
   for (const auto& [kind, score] : scores) kinds[kind] = {{"asked", score.asked}, {"correct", score.correct}};
-  return {{"asked", all.asked}, {"correct", all.correct}, {"kinds", kinds}};
+  return {{"asked", all.asked}, {"correct", all.correct}, {"kinds", kinds}, {"warnings", model.warnings()}};
 }
 
 std::string score_line(const std::string& name, const Score& score) {
@@ -112,6 +112,7 @@ std::string score_line(const std::string& name, const Score& score) {
 int eval(const EvalArgs& args) {
   const std::vector<Question> questions = read_questions(args);
   const Model model = load_model(args.model.load_options());
+  if (!args.json) print_warnings(model);
   Scores scores;
   Score all;
   for (const Question& question : questions) {
@@ -129,7 +130,7 @@ int eval(const EvalArgs& args) {
   }
   std::string report;
   for (const auto& [kind, score] : scores) report += score_line(kind, score);
-  print(args.json ? to_line(to_json(scores, all)) : report + score_line("all", all));
+  print(args.json ? to_line(to_json(scores, all, model)) : report + score_line("all", all));
   return 0;
 }
 

@@ -1,13 +1,13 @@
 // qvl hardware: the machine as qvl sees it, and what of it this process may use.
 #include "qvl/hardware.h"
 
-#include <charconv>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "answer_report.h"
 #include "commands.h"
+#include "number_text.h"
 #include "output.h"
 
 namespace qvl::cli {
@@ -61,11 +61,7 @@ Json hardware_json(const HardwareInfo& info) {
 
 std::string gibibytes(const std::optional<uint64_t>& bytes) {
   if (!bytes) return "unknown";
-  char buffer[64];
-  const auto end = std::to_chars(buffer, buffer + sizeof buffer, static_cast<double>(*bytes) / (1 << 30),
-                                 std::chars_format::fixed, 1)
-                       .ptr;
-  return std::string(buffer, end) + " GiB";
+  return fixed(static_cast<double>(*bytes) / (1 << 30), 1) + " GiB";
 }
 
 std::string joined(const std::vector<std::string>& parts) {
@@ -79,11 +75,12 @@ std::string line(const std::string& name, const std::string& value) {
 }
 
 std::string cores_text(const CpuInfo& cpu) {
-  std::string text = std::to_string(cpu.cores) + " cores, " + std::to_string(cpu.online) + " threads";
-  if (cpu.performance_cores != cpu.cores)
-    text += ", " + std::to_string(cpu.performance_cores) + " performance cores";
-  if (cpu.packages > 1) text += ", " + std::to_string(cpu.packages) + " packages";
-  if (cpu.numa_nodes > 1) text += ", " + std::to_string(cpu.numa_nodes) + " memory nodes";
+  std::string text = counted(cpu.cores, "core") + ", " + counted(cpu.online, "thread");
+  if (cpu.performance_cores != cpu.cores) {
+    text += ", " + counted(cpu.performance_cores, "performance core");
+  }
+  if (cpu.packages > 1) text += ", " + counted(cpu.packages, "package");
+  if (cpu.numa_nodes > 1) text += ", " + counted(cpu.numa_nodes, "memory node");
   return text;
 }
 

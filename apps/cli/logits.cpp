@@ -39,6 +39,7 @@ int logits(const LogitsArgs& args) {
   LoadOptions load = args.model.load_options();
   load.progress = activity.progress();
   const Model model = load_model(load);
+  print_warnings(model);
   NpyWriter writer(args.output, model.vocabulary());
   const auto write = [&](int64_t, std::span<const float> row) { writer.write(row); };
   model.logits(request, write, activity.listeners());

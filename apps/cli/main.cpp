@@ -3,8 +3,8 @@
 #include <CLI/CLI.hpp>
 #include <string>
 
-#include "activity.h"
 #include "commands.h"
+#include "interrupts.h"
 #include "output.h"
 #include "qvl/error.h"
 
@@ -25,6 +25,7 @@ void add_commands(CLI::App& app, Action& action) {
   add_bench(app, action);
   add_plan(app, action);
   add_hardware(app, action);
+  add_cache(app, action);
 }
 
 // The command the arguments chose, or qvl itself.
@@ -72,12 +73,13 @@ int parse_and_run(int argc, char** argv) {
 int main(int argc, char** argv) {
   using namespace qvl::cli;
   prepare_standard_streams();
-  watch_interrupts();
+  const InterruptWatch watch;
   try {
     return parse_and_run(argc, argv);
   } catch (const OutputClosed&) {
     return interrupted() ? kInterruptedExit : 0;
   } catch (const qvl::Error& error) {
+    if (error.code() == qvl::ErrorCode::cancelled) return kInterruptedExit;
     print_error(error.what());
     return static_cast<int>(error.code());
   } catch (const std::bad_alloc&) {

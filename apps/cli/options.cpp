@@ -1,8 +1,11 @@
 #include "options.h"
 
+#include <algorithm>
 #include <charconv>
 #include <limits>
 #include <utility>
+
+#include "interrupts.h"
 
 namespace qvl::cli {
 namespace {
@@ -130,7 +133,8 @@ LoadOptions ModelArgs::load_options() const {
   options.vision_weights = vision_weights;
   options.kv = kv;
   options.isa = isa;
-  if (cache) options.cache_folder = *cache == "off" ? "" : *cache;
+  if (!cache.empty()) options.cache_folder = cache == "off" ? "" : cache;
+  options.stop = interrupt_token();
   return options;
 }
 
@@ -144,11 +148,30 @@ CLI::Option* add_text(CLI::App& command, const std::string& name, std::string& t
   return command.add_option(name, target, description)->type_name(name.starts_with('-') ? "TEXT" : "");
 }
 
+CLI::Option* add_name(CLI::App& command, const std::string& name, std::string& target,
+                      const std::string& type, const std::string& description) {
+  const std::string refusal = "found \"\", expected the name of a " + CLI::detail::to_lower(type);
+  return add_text(command, name, target, description)
+      ->type_name(type)
+      ->check([refusal](const std::string& text) { return text.empty() ? refusal : ""; });
+}
+
+Error with_option_name(const Error& error, std::initializer_list<std::string_view> fields) {
+  const std::string_view message = error.what();
+  for (std::string_view field : fields) {
+    if (!message.starts_with(std::string(field) + ":")) continue;
+    std::string option = "--" + std::string(field);
+    std::replace(option.begin(), option.end(), '_', '-');
+    return Error(error.code(), option + std::string(message.substr(field.size())));
+  }
+  return error;
+}
+
 void add_model_files(CLI::App& command, ModelArgs& args) {
   add_text(command, "--model", args.path, "a folder in Hugging Face form, or a text .gguf file")
       ->required()
       ->type_name("PATH");
-  add_text(command, "--mmproj", args.mmproj, "the vision .gguf beside a text .gguf")->type_name("FILE");
+  add_name(command, "--mmproj", args.mmproj, "FILE", "the vision .gguf beside a text .gguf");
 }
 
 void add_model(CLI::App& command, ModelArgs& args) {
@@ -167,17 +190,18 @@ void add_model(CLI::App& command, ModelArgs& args) {
       command, "--kv", args.kv,
       {{"f32", KvPrecision::f32}, {"16", KvPrecision::bits16}, {"int8", KvPrecision::bits8}},
       "numbers of kept keys and values");
-  add_text(command, "--isa", args.isa, "instruction set of the kernels: scalar, avx2, avxvnni or avx512")
-      ->type_name("NAME");
-  command.add_option("--cache", args.cache, "folder that keeps packed weights, or off")->type_name("FOLDER");
+  add_choice<std::string>(
+      command, "--isa", args.isa,
+      {{"scalar", "scalar"}, {"avx2", "avx2"}, {"avxvnni", "avxvnni"}, {"avx512", "avx512"}},
+      "instruction set of the kernels");
+  add_name(command, "--cache", args.cache, "FOLDER", "folder that keeps packed weights, or off");
   add_config(command, args.config);
   // Two names of one field.
   command.get_option("--threads")->excludes("--num-compute-threads");
 }
 
 void add_trace(CLI::App& command, ModelArgs& args) {
-  add_text(command, "--trace", args.trace, "write where the time went, for ui.perfetto.dev")
-      ->type_name("FILE");
+  add_name(command, "--trace", args.trace, "FILE", "write where the time went, for ui.perfetto.dev");
 }
 
 void write_trace(const ModelArgs& args, const Model& model) {

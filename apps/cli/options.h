@@ -4,8 +4,10 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "config_options.h"
@@ -44,11 +46,11 @@ struct ModelArgs {
   WeightPrecision weights = WeightPrecision::automatic, vision_weights = WeightPrecision::automatic;
   KvPrecision kv = KvPrecision::bits16;
   std::string isa = {};
-  std::optional<std::string> cache = {};
-  std::string trace = {};
+  std::string cache = {};  ///< empty: not given
+  std::string trace = {};  ///< empty: none
   ConfigArgs config = {};
 
-  /// Throws Error{usage} for the file of --config.
+  /// Loading them stops at an interrupt. Throws Error{usage} for the file of --config.
   LoadOptions load_options() const;
   std::optional<std::filesystem::path> mmproj_path() const;
 };
@@ -76,6 +78,14 @@ void add_generation(CLI::App& command, GenerationOptions& options);
 /// An option or positional that must be given and takes one text.
 CLI::Option* add_text(CLI::App& command, const std::string& name, std::string& target,
                       const std::string& description);
+/// An option that names a thing of the type "FILE" or "FOLDER", as messages and help show it. The empty name
+/// is refused: it would count as none.
+CLI::Option* add_name(CLI::App& command, const std::string& name, std::string& target,
+                      const std::string& type, const std::string& description);
+
+/// The library names the field of a request ("image_sizes: found 31, ..."), a user knows the option: the same
+/// error with "--image-sizes" in front where it begins with one of `fields`.
+Error with_option_name(const Error& error, std::initializer_list<std::string_view> fields);
 
 /// An example shown under the help of a command.
 void add_example(CLI::App& command, const std::string& example);

@@ -18,13 +18,15 @@ struct PixelsArgs {
 };
 
 int pixels(const PixelsArgs& args) {
-  const PatchValues patches = load_model(args.model.load_options()).pixels(args.image);
+  const Model model = load_model(args.model.load_options());
+  const PatchValues patches = model.pixels(args.image);
   NpyWriter writer(args.output, patches.values_per_patch);
   writer.write(patches.values);
   writer.finish();
   print(to_line({{"grid", {patches.grid_t, patches.grid_h, patches.grid_w}},
                  {"patches", patches.patches},
-                 {"values_per_patch", patches.values_per_patch}}));
+                 {"values_per_patch", patches.values_per_patch},
+                 {"warnings", model.warnings()}}));
   return 0;
 }
 

@@ -22,7 +22,8 @@ struct Spread {
   double median = 0, least = 0, most = 0;
 };
 
-/// What the machine does at best on the threads of the model: measured, not looked up.
+/// What the machine does at best on the threads of the model: measured before, between and after the stages,
+/// and the best of all, since whatever else runs only makes it slower.
 struct MachinePeaks {
   double read_gb_s = 0;   ///< 10^9 bytes a second read from memory
   double int8_gop_s = 0;  ///< 10^9 8-bit multiplications and additions a second, from the first cache
@@ -51,8 +52,10 @@ struct BenchmarkReport {
   double first_token_s = 0;
 };
 
-/// Measures on random pixels and tokens. Progress tells the stage "bench".
-BenchmarkReport benchmark(const Model& model, const BenchmarkOptions& options,
-                          const ProgressListener& progress);
+/// Measures on random pixels and tokens. Progress tells the stage "bench" with what is measured as detail.
+/// Throws Error{usage} "FIELD: found ..., expected ...", Error{limit} for what does not fit the context or
+/// the memory, Error{cancelled} where `listeners.stop` ended it, within a chunk, a token or a block of the
+/// tower.
+BenchmarkReport benchmark(const Model& model, const BenchmarkOptions& options, const Listeners& listeners);
 
 }  // namespace qvl

@@ -13,6 +13,7 @@ enum class ErrorCode {
   media = 4,        ///< a picture or a video is missing, damaged or unsupported
   limit = 5,        ///< a limit would be passed: context length, pixels, memory
   environment = 6,  ///< the machine cannot do it: no threads, no device, a full disk
+  cancelled = 130,  ///< the caller's stop token ended it before there was a result
 };
 
 /// Thrown where an operation cannot go on. The message is one line that names the thing, what was found and

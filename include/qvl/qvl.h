@@ -26,8 +26,9 @@ namespace qvl {
 
 /// How far a long step has come.
 struct Progress {
-  std::string_view stage = {};  ///< "load", "pack", "preprocess", "vision", "prefill", "decode"
-  double fraction = 0;          ///< 0 to 1
+  std::string_view stage = {};   ///< "load", "pack", "preprocess", "vision", "prefill", "decode", "bench"
+  double fraction = 0;           ///< 0 to 1
+  std::string_view detail = {};  ///< which of several like it, "encode 512 x 512, run 1 of 3"; may be empty
 };
 using ProgressListener = std::function<void(const Progress&)>;
 
@@ -61,6 +62,17 @@ struct LoadOptions {
   SystemOptimizationConfig system = {};  ///< how the machine may be used
   bool trace = false;                    ///< record where the time goes: Model::write_trace
   ProgressListener progress = {};        ///< may be empty
+  /// Ends loading within about a tenth of a second: load_model() throws Error{cancelled}, and the cache
+  /// folder is as before.
+  std::stop_token stop = {};
+};
+
+/// What loading had to do for the weights.
+enum class Packing {
+  none,      ///< nothing: they are computed as stored
+  mapped,    ///< they were packed before, in the cache folder
+  kept,      ///< they were packed, and are in the cache folder for the next time
+  not_kept,  ///< they were packed into memory: there is no folder, it failed, or they are below 64 MiB
 };
 
 /// Unset fields take the checkpoint's generation_config.json.
@@ -204,8 +216,7 @@ class Model {
   int threads() const;
   /// The instruction set its kernels use, "avx2".
   std::string_view isa() const;
-  /// Whether its packed weights were read from the cache folder.
-  bool from_cache() const;
+  Packing packing() const;
   const std::vector<std::string>& warnings() const;
   /// Writes what was recorded, as far back as memory was kept for it, in the JSON format of Chrome that
   /// ui.perfetto.dev opens. Throws Error{environment} naming the file where it cannot be written.
@@ -217,6 +228,7 @@ class Model {
   std::shared_ptr<detail::Runtime> runtime_;
 };
 
+/// Throws Error{cancelled} where `options.stop` ended it.
 Model load_model(const LoadOptions& options);
 /// Throws only where `path` is not there at all.
 Inspection inspect(const std::filesystem::path& path, const std::optional<std::filesystem::path>& mmproj);

@@ -15,7 +15,8 @@ AddressRange::AddressRange(uint64_t bytes) : size_(whole_pages(bytes)) {
   if (size_ == 0) return;
   void* address = ::mmap(nullptr, size_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (address == MAP_FAILED) {
-    fail(ErrorCode::environment, "cannot set aside {} bytes of addresses: {}", size_, std::strerror(errno));
+    fail(errno == ENOMEM ? ErrorCode::limit : ErrorCode::environment,
+         "cannot set aside {} bytes of addresses: {}", size_, std::strerror(errno));
   }
   data_ = static_cast<std::byte*>(address);
 }

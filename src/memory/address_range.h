@@ -14,7 +14,7 @@ namespace qvl {
 /// from the start. Thread-compatible.
 class AddressRange {
  public:
-  /// Throws Error{environment} where there are no such addresses.
+  /// Throws Error{limit} where a limit leaves no such addresses (ulimit -v).
   explicit AddressRange(uint64_t bytes);
   ~AddressRange();
   AddressRange(AddressRange&& other) noexcept;

@@ -59,6 +59,10 @@ MappedFile::MappedFile(const std::filesystem::path& path)
   if (identity_from(opened) != identity_) refuse_as_changed();
   changed_ns_ = nanoseconds(opened.st_ctim);
   void* address = ::mmap(nullptr, identity_.size, PROT_READ, MAP_PRIVATE, file.get(), 0);
+  if (address == MAP_FAILED && errno == ENOMEM) {  // a limit of addresses (ulimit -v), not the file's fault
+    fail(ErrorCode::limit, "{}: cannot map its {} bytes: {}", path.string(), identity_.size,
+         std::strerror(errno));
+  }
   if (address == MAP_FAILED) refuse(path, "cannot map");
   data_ = static_cast<const std::byte*>(address);
   size_ = identity_.size;

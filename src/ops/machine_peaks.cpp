@@ -12,17 +12,15 @@
 namespace qvl {
 namespace {
 
-constexpr int kPasses = 5;
-
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-// The least time that `work(worker)` takes on all threads at once.
+// The least time of `passes` that `work(worker)` takes on all threads at once.
 template <typename Work>
-double best_time(ThreadPool& pool, Work work) {
+double best_time(ThreadPool& pool, int passes, Work work) {
   double best = 1e9;
-  for (int pass = 0; pass < kPasses; ++pass) {
+  for (int pass = 0; pass < passes; ++pass) {
     const auto start = std::chrono::steady_clock::now();
     pool.parallel_for(static_cast<size_t>(pool.size()), 1, [&](size_t begin, size_t, int) { work(begin); });
     best = std::min(best, seconds_since(start));
@@ -67,13 +65,13 @@ struct Product {
   std::vector<float> scratch, y;
 };
 
-double integer_ops_per_second(ThreadPool& pool, const MatmulKernel& kernel) {
+double integer_ops_per_second(ThreadPool& pool, const MatmulKernel& kernel, int passes) {
   const int64_t repeats = kernel.isa == Isa::scalar ? 20 : 2000;
   std::vector<Product> products(static_cast<size_t>(pool.size()), Product(kernel));
   for (Product& product : products) product.weight.data = product.blocks.data();
   QuantisedBuffer buffer;
   const QuantisedRows& x = buffer.shape(Product::kProductRows, kGroup);
-  const double best = best_time(pool, [&](size_t part) {
+  const double best = best_time(pool, passes, [&](size_t part) {
     for (int64_t i = 0; i < repeats; ++i) products[part].run(x);
   });
   const double each = 2.0 * Product::kProductRows * Product::kOutputs * kGroup;
@@ -82,14 +80,14 @@ double integer_ops_per_second(ThreadPool& pool, const MatmulKernel& kernel) {
 
 }  // namespace
 
-double measure_read_bytes_per_second(ThreadPool& pool, std::span<const std::byte> bytes) {
+double measure_read_bytes_per_second(ThreadPool& pool, std::span<const std::byte> bytes, int passes) {
   constexpr size_t own_bytes = 64 << 20;
   std::vector<std::byte> own(bytes.size() < own_bytes ? own_bytes : 0, std::byte{1});
   if (!own.empty()) bytes = own;
   const auto parts = static_cast<size_t>(pool.size());
   const size_t size = bytes.size() / parts / 64 * 64;
   std::vector<uint64_t> sums(parts);
-  const double best = best_time(pool, [&](size_t part) {
+  const double best = best_time(pool, passes, [&](size_t part) {
     uint64_t sum[8] = {}, words[8];
     const std::byte* data = bytes.data() + part * size;
     for (size_t i = 0; i < size; i += sizeof words) {
@@ -103,10 +101,10 @@ double measure_read_bytes_per_second(ThreadPool& pool, std::span<const std::byte
   return summed ? static_cast<double>(size * parts) / best : 0;
 }
 
-double measure_int8_ops_per_second(ThreadPool& pool, Isa isa) {
+double measure_int8_ops_per_second(ThreadPool& pool, Isa isa, int passes) {
   double best = 0;
   for (WeightForm form : {WeightForm::q8, WeightForm::q4}) {
-    best = std::max(best, integer_ops_per_second(pool, matmul_kernel(form, isa)));
+    best = std::max(best, integer_ops_per_second(pool, matmul_kernel(form, isa), passes));
   }
   return best;
 }

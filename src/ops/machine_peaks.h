@@ -9,12 +9,16 @@
 
 namespace qvl {
 
-/// Bytes read from memory in a second by all threads of the pool together: the best of several passes over
+/// Passes of a measurement, of which the best counts: what else runs only makes one slower.
+constexpr int kPeakPasses = 5;
+
+/// Bytes read from memory in a second by all threads of the pool together: the best of `passes` >= 1 over
 /// `bytes`, or over 64 MiB of our own where those are fewer and a cache might hold them.
-double measure_read_bytes_per_second(ThreadPool& pool, std::span<const std::byte> bytes);
+double measure_read_bytes_per_second(ThreadPool& pool, std::span<const std::byte> bytes,
+                                     int passes = kPeakPasses);
 
 /// 8-bit multiplications and additions in a second by all threads together, from the first cache: of the
-/// faster of the integer products that `isa` has.
-double measure_int8_ops_per_second(ThreadPool& pool, Isa isa);
+/// faster of the integer products that `isa` has, the best of `passes` >= 1.
+double measure_int8_ops_per_second(ThreadPool& pool, Isa isa, int passes = kPeakPasses);
 
 }  // namespace qvl

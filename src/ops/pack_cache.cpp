@@ -8,6 +8,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <optional>
+#include <span>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
@@ -28,9 +31,12 @@ struct Trailer {
 
 uint64_t own_hash(const Trailer& trailer) { return XXH3_64bits(&trailer, offsetof(Trailer, own_hash)); }
 
-uint64_t hash_of(const AddressRange& range, uint64_t bytes, ThreadPool& pool) {
+// Nothing where `stop` ended it.
+std::optional<uint64_t> hash_contents(std::span<const std::byte> data, ThreadPool& pool,
+                                      const std::stop_token& stop) {
   ContentHash hash;
-  hash.add({range.data(), bytes}, pool);
+  hash.add(data, pool, stop);
+  if (stop.stop_requested()) return std::nullopt;
   return hash.value();
 }
 
@@ -61,11 +67,11 @@ bool read_trailer(int fd, uint64_t bytes, Trailer& out) {
 
 }  // namespace
 
-void ContentHash::add(std::span<const std::byte> bytes, ThreadPool& pool) {
+void ContentHash::add(std::span<const std::byte> bytes, ThreadPool& pool, const std::stop_token& stop) {
   const size_t before = pieces_.size();
   pieces_.resize(before + (bytes.size() + kPiece - 1) / kPiece);
   pool.parallel_for(pieces_.size() - before, 4, [&](size_t begin, size_t end, int) {
-    for (size_t i = begin; i < end; ++i) {
+    for (size_t i = begin; i < end && !stop.stop_requested(); ++i) {
       const auto piece = bytes.subspan(i * kPiece, std::min(kPiece, bytes.size() - i * kPiece));
       pieces_[before + i] = XXH3_64bits(piece.data(), piece.size());
     }
@@ -80,7 +86,7 @@ std::string ContentHash::text() const {
 }
 
 bool map_packed_file(const std::filesystem::path& path, const std::string& key, uint64_t bytes,
-                     AddressRange& range, ThreadPool& pool) {
+                     AddressRange& range, ThreadPool& pool, const std::stop_token& stop) {
   const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (file.fd < 0) return false;
   Trailer found;
@@ -90,7 +96,24 @@ bool map_packed_file(const std::filesystem::path& path, const std::string& key, 
   expected.own_hash = own_hash(expected);
   if (std::memcmp(&found, &expected, sizeof found) != 0) return false;
   if (!range.back_with_file(file.fd, bytes, AddressRange::Access::read)) return false;
-  return hash_of(range, bytes, pool) == found.content_hash;
+  // When it was used last, also where the disk is mounted without access times. Refused: nothing is lost.
+  const struct timespec used_now[2] = {{.tv_sec = 0, .tv_nsec = UTIME_NOW},
+                                       {.tv_sec = 0, .tv_nsec = UTIME_OMIT}};
+  (void)!::futimens(file.fd, used_now);
+  return hash_contents({range.data(), bytes}, pool, stop) == found.content_hash;
+}
+
+bool is_packed_file(int fd) {
+  // The last figure of the magic is the version; the trailer of each begins the last page and does not fill
+  // it.
+  constexpr std::string_view magic = "QVLPACK";
+  struct stat info {};
+  if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) return false;
+  const auto size = static_cast<uint64_t>(info.st_size);
+  const uint64_t trailer = size / page_size() * page_size();
+  std::string found(magic.size(), '\0');
+  const auto read = ::pread(fd, found.data(), found.size(), static_cast<off_t>(trailer));
+  return read == static_cast<ssize_t>(magic.size()) && found == magic;
 }
 
 PackedFileWriter::PackedFileWriter(const std::filesystem::path& path, uint64_t bytes, AddressRange& range)
@@ -135,9 +158,12 @@ bool PackedFileWriter::give_name() {
   return true;
 }
 
-bool PackedFileWriter::commit(const std::string& key, const AddressRange& range, ThreadPool& pool) {
+bool PackedFileWriter::commit(const std::string& key, const AddressRange& range, ThreadPool& pool,
+                              const std::stop_token& stop) {
+  const auto content_hash = hash_contents({range.data(), bytes_}, pool, stop);
+  if (!content_hash) fail(ErrorCode::cancelled, "{}: writing was stopped", path_.string());
   Trailer trailer = trailer_for(key, bytes_);
-  trailer.content_hash = hash_of(range, bytes_, pool);
+  trailer.content_hash = *content_hash;
   trailer.own_hash = own_hash(trailer);
   const auto written = ::pwrite(fd_, &trailer, sizeof trailer, static_cast<off_t>(whole_pages(bytes_)));
   if (written != static_cast<ssize_t>(sizeof trailer) || !give_name() ||

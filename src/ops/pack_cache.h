@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -19,8 +20,8 @@ namespace qvl {
 /// A hash of bytes that come in parts; another cut into parts is another hash.
 class ContentHash {
  public:
-  /// Hashes mebibytes of `bytes` side by side.
-  void add(std::span<const std::byte> bytes, ThreadPool& pool);
+  /// Hashes mebibytes of `bytes` side by side. Where `stop` ended it, the hash means nothing.
+  void add(std::span<const std::byte> bytes, ThreadPool& pool, const std::stop_token& stop);
   uint64_t value() const;
   /// In hexadecimal, twice as long as value().
   std::string text() const;
@@ -30,9 +31,13 @@ class ContentHash {
 };
 
 /// Puts the file at `path` behind `range` where it holds `bytes` of weights packed for `key` and is
-/// undamaged.
+/// undamaged. False where `stop` ended the check.
 bool map_packed_file(const std::filesystem::path& path, const std::string& key, uint64_t bytes,
-                     AddressRange& range, ThreadPool& pool);
+                     AddressRange& range, ThreadPool& pool, const std::stop_token& stop);
+
+/// Whether the regular file open as `fd` was written by PackedFileWriter, in this version or another one, as
+/// far as the name in its trailer says: the weights are not read.
+bool is_packed_file(int fd);
 
 /// A cache file being written. Until commit() it has a temporary name, which goes away with the object.
 class PackedFileWriter {
@@ -46,8 +51,10 @@ class PackedFileWriter {
 
   const std::string& problem() const { return problem_; }
   /// Writes the trailer and takes the final name. False, with problem(), where the system refuses: the
-  /// weights stay in the nameless file for as long as they are mapped.
-  bool commit(const std::string& key, const AddressRange& range, ThreadPool& pool);
+  /// weights stay in the nameless file for as long as they are mapped. Throws Error{cancelled} where `stop`
+  /// ended it.
+  bool commit(const std::string& key, const AddressRange& range, ThreadPool& pool,
+              const std::stop_token& stop);
 
  private:
   void refuse(const std::string& what);

@@ -3,6 +3,7 @@
 #include <xxhash.h>
 
 #include <string_view>
+#include <system_error>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
@@ -45,6 +46,11 @@ void record_contents(const std::filesystem::path& packed_file, const std::string
     file.commit();
   } catch (const Error&) {  // NOLINT(bugprone-empty-catch): said in the header
   }
+}
+
+void forget_contents(const std::filesystem::path& packed_file) {
+  std::error_code ignored;
+  std::filesystem::remove(record_file(packed_file), ignored);
 }
 
 }  // namespace qvl

@@ -18,4 +18,7 @@ std::optional<std::string> recorded_contents(const std::filesystem::path& packed
 void record_contents(const std::filesystem::path& packed_file, const std::string& state,
                      const std::string& contents);
 
+/// Removes the record of a packed file that is gone, where there is one.
+void forget_contents(const std::filesystem::path& packed_file);
+
 }  // namespace qvl

@@ -33,6 +33,10 @@ uint64_t row_bytes_of(const TensorView& view) {
   return *bytes;
 }
 
+void check_not_stopped(const PackOptions& options) {
+  if (options.stop.stop_requested()) fail(ErrorCode::cancelled, "packing the weights was stopped");
+}
+
 // A row as it is stored.
 struct StoredRow {
   const std::byte* data;
@@ -225,10 +229,10 @@ void WeightPacker::run_rows(const Job& job, int64_t first, int64_t last, std::ve
   }
 }
 
-std::string WeightPacker::hash_sources(ThreadPool& pool) const {
+std::string WeightPacker::hash_sources(ThreadPool& pool, const std::stop_token& stop) const {
   ContentHash hash;
   for (const Job& job : jobs_) {
-    for (const TensorView& part : job.parts) hash.add(part.bytes, pool);
+    for (const TensorView& part : job.parts) hash.add(part.bytes, pool, stop);
   }
   return hash.text();
 }
@@ -239,7 +243,8 @@ std::string WeightPacker::run_jobs(ThreadPool& pool, const PackOptions& options)
   ContentHash hash;
   uint64_t done = 0;
   for (const Job& job : jobs_) {
-    for (const TensorView& part : job.parts) hash.add(part.bytes, pool);
+    for (const TensorView& part : job.parts) hash.add(part.bytes, pool, options.stop);
+    check_not_stopped(options);
     constexpr int64_t share = 4 * kPanel;
     const bool repacks = all_can_repack(job.parts, job.form);
     if (repacks) {
@@ -251,6 +256,7 @@ std::string WeightPacker::run_jobs(ThreadPool& pool, const PackOptions& options)
     }
     pool.parallel_for(static_cast<size_t>((job.outputs + share - 1) / share), 1,
                       [&](size_t begin, size_t, int worker) {
+                        if (options.stop.stop_requested()) return;
                         const int64_t first = static_cast<int64_t>(begin) * share;
                         const int64_t last = std::min(first + share, job.outputs);
                         if (repacks) return repack_rows(job, first, last);
@@ -262,6 +268,7 @@ std::string WeightPacker::run_jobs(ThreadPool& pool, const PackOptions& options)
     done += job.bytes;
     if (options.progress) options.progress(static_cast<double>(done) / static_cast<double>(used_));
   }
+  check_not_stopped(options);
   return hash.text();
 }
 
@@ -271,8 +278,10 @@ bool WeightPacker::use_cache_file(ThreadPool& pool, const PackOptions& options) 
   std::error_code error;
   if (!std::filesystem::exists(options.cache_file, error)) return false;
   const auto recorded = recorded_contents(options.cache_file, options.source_state);
-  const std::string contents = recorded ? *recorded : hash_sources(pool);
-  if (!map_packed_file(options.cache_file, layout() + contents, used_, range_, pool)) return false;
+  const std::string contents = recorded ? *recorded : hash_sources(pool, options.stop);
+  check_not_stopped(options);
+  if (!map_packed_file(options.cache_file, layout() + contents, used_, range_, pool, options.stop))
+    return false;
   if (!recorded) record_contents(options.cache_file, options.source_state, contents);
   return true;
 }
@@ -286,10 +295,11 @@ PackReport WeightPacker::pack(ThreadPool& pool, const PackOptions& options) {
       report.cache = CacheOutcome::used;
       return report;
     }
+    check_not_stopped(options);
     PackedFileWriter writer(options.cache_file, used_, range_);
     if (writer.problem().empty()) {
       const std::string contents = run_jobs(pool, options);
-      const bool kept = writer.commit(layout() + contents, range_, pool);
+      const bool kept = writer.commit(layout() + contents, range_, pool, options.stop);
       if (kept) record_contents(options.cache_file, options.source_state, contents);
       report.cache = kept ? CacheOutcome::written : CacheOutcome::failed;
       report.problem = writer.problem();

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,7 @@ struct PackOptions {
   /// that is not known, and their contents are read to tell whether the cache file is theirs.
   std::string source_state = {};
   std::function<void(double)> progress = {};
+  std::stop_token stop = {};  ///< looked at between shares of the work
   /// Told of source bytes that are not needed any more; their pages would count as ours until the system
   /// wants them back.
   std::function<void(std::span<const std::byte>)> release = {};
@@ -54,7 +56,8 @@ class WeightPacker {
   PackedWeight add_bf16(const TensorView& view);
 
   /// Fills all weights handed out: from the cache file where it fits, else from the sources. Throws
-  /// Error{limit} where memory does not suffice. A cache that is damaged, of other sources or cannot be
+  /// Error{limit} where memory does not suffice, Error{cancelled} where `options.stop` ended it: then the
+  /// weights are not usable, and no file was written. A cache that is damaged, of other sources or cannot be
   /// written is no error.
   PackReport pack(ThreadPool& pool, const PackOptions& options);
   /// All packed weights.
@@ -74,7 +77,7 @@ class WeightPacker {
 
   std::byte* place(Job job);
   std::string layout() const;
-  std::string hash_sources(ThreadPool& pool) const;
+  std::string hash_sources(ThreadPool& pool, const std::stop_token& stop) const;
   bool use_cache_file(ThreadPool& pool, const PackOptions& options);
   float* input_scale_of(const Job& job) const;
   std::string run_jobs(ThreadPool& pool, const PackOptions& options) const;

@@ -1,15 +1,22 @@
 // Packed weights and the file that keeps them: used when it fits, ignored when it does not.
 #include "ops/weight_packer.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <random>
 
+#include "base/error.h"
 #include "kernels/matmul/blocked_matmul.h"
 #include "kernels/matmul/encode.h"
+#include "memory/file_descriptor.h"
+#include "memory/page_size.h"
+#include "ops/pack_cache.h"
 
 namespace qvl {
 namespace {
@@ -32,6 +39,28 @@ class PackCache : public ::testing::Test {
   std::filesystem::path record() const { return folder_ / "model.packed.sources"; }
   TensorView view() const {
     return {.dtype = DType::bf16, .shape = {kRows, kInputs}, .bytes = std::as_bytes(std::span(values_))};
+  }
+
+  // Packs until `options.stop`; the message, and the bytes that were packed.
+  struct Stopped {
+    std::string message;
+    std::vector<std::byte> packed;
+  };
+  Stopped pack_until_stopped(PackOptions options) const {
+    ThreadPool pool(2);
+    WeightPacker packer(Isa::scalar, 256 << 20);
+    packer.add({{.dtype = DType::bf16, .shape = {64, kInputs}, .bytes = view().bytes.first(128 * kInputs)}},
+               WeightForm::q8);
+    packer.add({view()}, WeightForm::q8);
+    options.cache_file = file();
+    options.source_state = "stopped";
+    try {
+      packer.pack(pool, options);
+      return {"it was not stopped", {}};
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::cancelled);
+      return {error.what(), {packer.packed().begin(), packer.packed().end()}};
+    }
   }
 
   // Packs, and checks that the weights are right wherever they came from.
@@ -142,6 +171,84 @@ TEST_F(PackCache, that_cannot_be_written_leaves_the_weights_in_memory) {
   EXPECT_EQ(report.cache, CacheOutcome::failed);
   EXPECT_EQ(report.problem,
             (folder_ / "plain" / "model.packed").string() + ": cannot write: Not a directory");
+}
+
+TEST_F(PackCache, that_is_half_written_goes_away_when_packing_is_stopped) {
+  std::stop_source source;
+  // After the first of two weights.
+  const Stopped stopped =
+      pack_until_stopped({.progress = [&](double) { source.request_stop(); }, .stop = source.get_token()});
+  EXPECT_EQ(stopped.message, "packing the weights was stopped");
+  const auto nothing = [](std::byte b) { return b == std::byte{0}; };
+  constexpr size_t first = 64 * kInputs;  // the first weight takes more than a byte for each of its own
+  EXPECT_FALSE(std::all_of(stopped.packed.begin(), stopped.packed.begin() + first, nothing));
+  EXPECT_TRUE(std::all_of(stopped.packed.begin() + 2 * first, stopped.packed.end(), nothing));
+  EXPECT_TRUE(std::filesystem::is_empty(folder_));
+}
+
+TEST_F(PackCache, is_not_written_when_the_stop_comes_with_the_last_weight) {
+  std::stop_source source;
+  const auto at_the_end = [&](double share) {
+    if (share == 1) source.request_stop();
+  };
+  EXPECT_EQ(pack_until_stopped({.progress = at_the_end, .stop = source.get_token()}).message,
+            "packing the weights was stopped");
+  EXPECT_TRUE(std::filesystem::is_empty(folder_));
+}
+
+TEST_F(PackCache, that_is_being_checked_when_the_stop_comes_stays_as_it_is) {
+  const std::string complete = pack_until_stopped({}).message;
+  EXPECT_EQ(complete, "it was not stopped");
+  const auto written = std::filesystem::last_write_time(file());
+  std::stop_source source;
+  source.request_stop();
+  EXPECT_EQ(pack_until_stopped({.stop = source.get_token()}).message, "packing the weights was stopped");
+  EXPECT_EQ(std::filesystem::last_write_time(file()), written);
+}
+
+TEST_F(PackCache, that_is_removed_stays_valid_for_whoever_uses_it) {
+  ASSERT_EQ(pack().cache, CacheOutcome::written);
+  ThreadPool pool(2);
+  WeightPacker packer(Isa::scalar, 256 << 20);
+  const PackedWeight weight = packer.add({view()}, WeightForm::q8);
+  ASSERT_EQ(packer.pack(pool, {.cache_file = file(), .source_state = "source"}).cache, CacheOutcome::used);
+  std::filesystem::remove(file());
+  check(weight);
+  EXPECT_NO_THROW(packer.check_undamaged());
+}
+
+TEST_F(PackCache, notes_when_it_was_used_last) {
+  ASSERT_EQ(pack().cache, CacheOutcome::written);
+  const struct timespec long_ago[2] = {{.tv_sec = 1'000'000'000, .tv_nsec = 0},
+                                       {.tv_sec = 0, .tv_nsec = UTIME_OMIT}};
+  ASSERT_EQ(::utimensat(AT_FDCWD, file().c_str(), long_ago, 0), 0);
+  const auto written = std::filesystem::last_write_time(file());
+  ASSERT_EQ(pack().cache, CacheOutcome::used);
+  struct stat info {};
+  ASSERT_EQ(::stat(file().c_str(), &info), 0);
+  EXPECT_GT(info.st_atim.tv_sec, 1'000'000'000);
+  EXPECT_EQ(std::filesystem::last_write_time(file()), written);
+}
+
+TEST_F(PackCache, is_told_from_other_files_by_its_trailer) {
+  ASSERT_EQ(pack().cache, CacheOutcome::written);
+  const auto recognised = [&] {
+    const FileDescriptor opened(::open(file().c_str(), O_RDONLY | O_CLOEXEC));
+    return is_packed_file(opened.get());
+  };
+  EXPECT_TRUE(recognised());
+  const auto size = std::filesystem::file_size(file());
+  const auto trailer = static_cast<std::streamoff>(size / page_size() * page_size());
+  damage(trailer + 7);  // the version: an older or a later file
+  EXPECT_TRUE(recognised());
+  damage(trailer);
+  EXPECT_FALSE(recognised());
+  damage(trailer);
+  EXPECT_TRUE(recognised());
+  std::filesystem::resize_file(file(), static_cast<uintmax_t>(trailer));
+  EXPECT_FALSE(recognised());
+  std::filesystem::resize_file(file(), 0);
+  EXPECT_FALSE(recognised());
 }
 
 TEST_F(PackCache, is_not_kept_for_small_weights) {

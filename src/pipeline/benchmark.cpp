@@ -2,12 +2,15 @@
 #include "qvl/benchmark.h"
 
 #include <algorithm>
-#include <array>
 #include <random>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "ops/machine_peaks.h"
 #include "optimizer/work.h"
+#include "pipeline/memory_guard.h"
 #include "pipeline/runtime.h"
 #include "pipeline/stopwatch.h"
 
@@ -17,39 +20,46 @@ namespace {
 using detail::Runtime;
 
 constexpr int64_t kMaxTokens = 1 << 20, kMaxStreams = 256, kTextBesidePicture = 16;
+constexpr int kShortPasses = 2;  // of each of the many looks at the machine's peaks
 
 void check(bool fits, std::string_view name, int64_t found, std::string_view expected) {
   if (!fits) fail(ErrorCode::usage, "{}: found {}, expected {}", name, found, expected);
 }
 
+int64_t tokens_with_text(int64_t size, const VisionConfig& vision) {
+  const int64_t side = size / (vision.patch_size * vision.spatial_merge_size);
+  return side * side + kTextBesidePicture;
+}
+
+void check_picture(int64_t size, const ModelConfig& config) {
+  check(config.has_vision, "image_sizes", size, "none: there is no vision file");
+  const int64_t factor = config.vision.patch_size * config.vision.spatial_merge_size;
+  check(size >= factor && size <= 8192 && size % factor == 0, "image_sizes", size,
+        fmt::format("multiples of {} up to 8192", factor));
+  const int64_t tokens = tokens_with_text(size, config.vision);
+  if (tokens >= config.text.max_position_embeddings) {
+    fail(ErrorCode::limit,
+         "image_sizes: found {}: {} tokens with the text beside it; the model takes {}, at least 1 for the "
+         "answer",
+         size, tokens, config.text.max_position_embeddings);
+  }
+}
+
 void check_options(const BenchmarkOptions& options, const Runtime& runtime) {
   const int64_t context = std::min(kMaxTokens, runtime.files.config.text.max_position_embeddings);
-  check(options.prompt_tokens >= 1 && options.prompt_tokens < context, "prompt tokens", options.prompt_tokens,
+  check(options.prompt_tokens >= 1 && options.prompt_tokens < context, "prompt_tokens", options.prompt_tokens,
         fmt::format("1 to {}", context - 1));
-  check(options.decode_tokens >= 1 && options.decode_tokens < context, "decode tokens", options.decode_tokens,
+  check(options.decode_tokens >= 1 && options.decode_tokens < context, "decode_tokens", options.decode_tokens,
         fmt::format("1 to {}", context - 1));
   check(options.repeat >= 1 && options.repeat <= 1000, "repeat", options.repeat, "1 to 1000");
   for (int64_t streams : options.streams) {
     check(streams >= 1 && streams <= kMaxStreams, "streams", streams, fmt::format("1 to {}", kMaxStreams));
   }
-  const VisionConfig& vision = runtime.files.config.vision;
-  const int64_t factor = vision.patch_size * vision.spatial_merge_size;
-  for (int64_t size : options.image_sizes) {
-    check(runtime.files.config.has_vision, "image sizes", size, "none: there is no vision file");
-    check(size >= factor && size <= 8192 && size % factor == 0, "image sizes", size,
-          fmt::format("multiples of {} up to 8192", factor));
-  }
+  for (int64_t size : options.image_sizes) check_picture(size, runtime.files.config);
 }
 
-// Runs `body` once uncounted and `repeat` times counted; `value` of the seconds each took.
-template <typename Body, typename Value>
-Spread measure(int64_t repeat, Body body, Value value) {
-  std::vector<double> values;
-  for (int64_t i = 0; i <= repeat; ++i) {
-    const Stopwatch watch;
-    body();
-    if (i > 0) values.push_back(value(watch.seconds()));
-  }
+// values: at least one
+Spread spread_of(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   const size_t middle = values.size() / 2;
   const double median = values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
@@ -90,48 +100,103 @@ struct Stream {
 
 class Benchmark {
  public:
-  Benchmark(Runtime& runtime, const BenchmarkOptions& options, const ProgressListener& progress)
+  Benchmark(Runtime& runtime, const BenchmarkOptions& options, const Listeners& listeners)
       : runtime_(runtime),
         options_(options),
-        progress_(progress),
+        listeners_(listeners),
         text_(runtime.files.config.text),
         logits_(static_cast<size_t>(text_.vocab_size)) {}
 
   BenchmarkReport run() {
-    BenchmarkReport report;
-    tell(0);
-    report.peaks = {
-        .read_gb_s = measure_read_bytes_per_second(runtime_.layer.compute(), runtime_.network.packed()) / 1e9,
-        .int8_gop_s = measure_int8_ops_per_second(runtime_.layer.compute(), runtime_.ops.isa()) / 1e9};
-    measure_text(report);
-    for (int64_t size : options_.image_sizes) {
-      tell(0.5);
-      report.encode.push_back(encode(size));
-    }
-    if (!options_.image_sizes.empty()) first_token(report);
-    return report;
+    look_at_peaks();
+    measure_prefill();
+    for (int64_t streams : options_.streams) measure_decode(streams);
+    for (int64_t size : options_.image_sizes) measure_encode(size);
+    if (!options_.image_sizes.empty()) measure_first_token();
+    return std::move(report_);
   }
 
  private:
-  void tell(double share) const {
-    if (progress_) progress_({.stage = "bench", .fraction = share});
+  // Before, between and after the stages.
+  void look_at_peaks() {
+    begin("the machine's peaks");
+    ThreadPool& pool = runtime_.layer.compute();
+    const double bytes = measure_read_bytes_per_second(pool, runtime_.network.packed(), kShortPasses);
+    const double operations = measure_int8_ops_per_second(pool, runtime_.ops.isa(), kShortPasses);
+    MachinePeaks& best = report_.peaks;
+    best.read_gb_s = std::max(best.read_gb_s, bytes / 1e9);
+    best.int8_gop_s = std::max(best.int8_gop_s, operations / 1e9);
   }
 
-  void measure_text(BenchmarkReport& report) {
-    report.prompt_tokens = options_.prompt_tokens;
-    report.prefill_gop_per_token = 2 * layer_weights(text_) / 1e9;
-    report.prefill_tokens_per_s = measure(
-        options_.repeat, [&] { prefill(options_.prompt_tokens); },
-        [&](double seconds) { return static_cast<double>(options_.prompt_tokens) / seconds; });
-    for (int64_t streams : options_.streams) {
-      tell(0.2);
-      const auto tokens = static_cast<double>(streams * options_.decode_tokens);
-      report.decode.push_back(
-          {.streams = streams,
-           .tokens_per_s = measure(
-               options_.repeat, [&] { decode(streams); }, [&](double seconds) { return tokens / seconds; })});
+  void measure_prefill() {
+    const int64_t tokens = options_.prompt_tokens;
+    report_.prompt_tokens = tokens;
+    report_.prefill_gop_per_token = 2 * layer_weights(text_) / 1e9;
+    report_.prefill_tokens_per_s = measure(
+        fmt::format("prefill {} tokens", tokens), [&] { prefill(tokens); },
+        [&](double seconds) { return static_cast<double>(tokens) / seconds; });
+    look_at_peaks();
+  }
+
+  void measure_decode(int64_t streams) {
+    const auto tokens = static_cast<double>(streams * options_.decode_tokens);
+    const Spread spread = measure(
+        fmt::format("decode {} {}", streams, streams == 1 ? "stream" : "streams"), [&] { decode(streams); },
+        [&](double seconds) { return tokens / seconds; });
+    report_.decode.push_back({.streams = streams, .tokens_per_s = spread});
+    report_.weight_bytes_per_step = static_cast<double>(runtime_.network.decode_bytes());
+    look_at_peaks();
+  }
+
+  void measure_encode(int64_t size) {
+    const VisionConfig& vision = runtime_.files.config.vision;
+    const PatchedMedia picture = random_picture(size, vision);
+    const int64_t patches = picture.grid.patches();
+    const VisionWork work = vision_work(vision, patches);
+    const Spread seconds = measure(
+        fmt::format("encode {0} x {0}", size), [&] { encode(picture); }, [](double taken) { return taken; });
+    report_.encode.push_back(
+        {.size = size, .patches = patches, .seconds = seconds, .gop = (work.linear + work.attention) / 1e9});
+    look_at_peaks();
+  }
+
+  void measure_first_token() {
+    const int64_t size = *std::max_element(options_.image_sizes.begin(), options_.image_sizes.end());
+    const VisionConfig& vision = runtime_.files.config.vision;
+    const PatchedMedia picture = random_picture(size, vision);
+    begin(fmt::format("first token after {0} x {0}", size));
+    const Stopwatch watch;
+    encode(picture);
+    prefill(tokens_with_text(size, vision));
+    report_.first_token_size = size;
+    report_.first_token_s = watch.seconds();
+    look_at_peaks();
+  }
+
+  // Runs `body` once uncounted and then as often as asked; `value` of the seconds each took.
+  template <typename Body, typename Value>
+  Spread measure(const std::string& what, Body body, Value value) {
+    begin(what + ", warming up");
+    body();
+    std::vector<double> values;
+    for (int64_t i = 1; i <= options_.repeat; ++i) {
+      begin(fmt::format("{}, run {} of {}", what, i, options_.repeat));
+      const Stopwatch watch;
+      body();
+      values.push_back(value(watch.seconds()));
     }
-    report.weight_bytes_per_step = static_cast<double>(runtime_.network.decode_bytes());
+    return spread_of(std::move(values));
+  }
+
+  void begin(std::string what) {
+    measured_ = std::move(what);
+    between_steps(0);
+  }
+
+  // `share` of what is measured now is done.
+  void between_steps(double share) const {
+    if (listeners_.progress) listeners_.progress({.stage = "bench", .fraction = share, .detail = measured_});
+    if (listeners_.stop.stop_requested()) fail(ErrorCode::cancelled, "measuring was stopped: {}", measured_);
   }
 
   void prefill(int64_t tokens) {
@@ -140,6 +205,7 @@ class Benchmark {
     const SequenceStep step = stream.step(tokens, text_.vocab_size, random_);
     constexpr int64_t chunk = 512;
     for (int64_t first = 0; first < tokens; first += chunk) {
+      between_steps(static_cast<double>(first) / static_cast<double>(tokens));
       const auto begin = static_cast<size_t>(first);
       const auto count = static_cast<size_t>(std::min(chunk, tokens - first));
       const SequenceStep part{.chunk = {.ids = step.chunk.ids.subspan(begin, count),
@@ -159,6 +225,7 @@ class Benchmark {
     }
     std::vector<SequenceStep> steps;
     for (int64_t token = 0; token < options_.decode_tokens; ++token) {
+      between_steps(static_cast<double>(token) / static_cast<double>(options_.decode_tokens));
       steps.clear();
       for (Stream& stream : streams) steps.push_back(stream.step(1, text_.vocab_size, random_));
       runtime_.network.forward(steps, runtime_.pass, runtime_.ops);
@@ -174,46 +241,29 @@ class Benchmark {
     runtime_.network.release_rows();
   }
 
-  EncodeResult encode(int64_t size) {
-    const VisionConfig& vision = runtime_.files.config.vision;
-    const PatchedMedia picture = random_picture(size, vision);
-    const int64_t patches = picture.grid.patches();
-    const VisionWork work = vision_work(vision, patches);
-    return {.size = size,
-            .patches = patches,
-            .seconds = measure(
-                options_.repeat, [&] { runtime_.network.encode(picture, runtime_.ops, {}); },
-                [](double seconds) { return seconds; }),
-            .gop = (work.linear + work.attention) / 1e9};
-  }
-
-  void first_token(BenchmarkReport& report) {
-    report.first_token_size = *std::max_element(options_.image_sizes.begin(), options_.image_sizes.end());
-    const VisionConfig& vision = runtime_.files.config.vision;
-    const PatchedMedia picture = random_picture(report.first_token_size, vision);
-    const int64_t merge = vision.spatial_merge_size;
-    const int64_t tokens = picture.grid.patches() / (merge * merge) + kTextBesidePicture;
-    const Stopwatch watch;
-    runtime_.network.encode(picture, runtime_.ops, {});
-    prefill(tokens);
-    report.first_token_s = watch.seconds();
+  void encode(const PatchedMedia& picture) {
+    runtime_.network.encode(picture, runtime_.ops, [&](double share) {
+      between_steps(share);
+      return true;
+    });
   }
 
   Runtime& runtime_;
   const BenchmarkOptions& options_;
-  const ProgressListener& progress_;
+  const Listeners& listeners_;
   const TextConfig& text_;
+  BenchmarkReport report_;
+  std::string measured_;  // for people
   std::vector<float> logits_;
   std::mt19937 random_{1};
 };
 
 }  // namespace
 
-BenchmarkReport benchmark(const Model& model, const BenchmarkOptions& options,
-                          const ProgressListener& progress) {
+BenchmarkReport benchmark(const Model& model, const BenchmarkOptions& options, const Listeners& listeners) {
   Runtime& runtime = model.runtime();
   check_options(options, runtime);
-  return Benchmark(runtime, options, progress).run();
+  return with_memory_for("to measure", [&] { return Benchmark(runtime, options, listeners).run(); });
 }
 
 }  // namespace qvl

@@ -9,6 +9,7 @@
 
 #include "base/environment.h"
 #include "base/error.h"
+#include "pipeline/packed_files.h"
 
 namespace qvl {
 namespace {
@@ -71,12 +72,12 @@ std::optional<Isa> asked_isa(const LoadOptions& options) {
   const std::string name = !options.isa.empty() ? options.isa : variable.value_or("");
   if (name.empty()) return std::nullopt;
   const auto isa = isa_named(name);
+  const std::string_view source = options.isa.empty() ? "QVL_ISA" : "isa";
   if (!isa) {
-    fail(ErrorCode::usage, "{}: found {}, expected one of {}", options.isa.empty() ? "QVL_ISA" : "isa",
-         printable(name), isa_names());
+    fail(ErrorCode::usage, "{}: found {}, expected one of {}", source, printable(name), isa_names());
   }
   if (!supported(*isa)) {
-    fail(ErrorCode::environment, "isa: {} is not supported by this processor, which has {}", name,
+    fail(ErrorCode::environment, "{}: {} is not supported by this processor, which has {}", source, name,
          name_of(best_isa()));
   }
   return isa;
@@ -111,6 +112,7 @@ std::filesystem::path cache_folder(const LoadOptions& options) {
 
 PackOptions pack_options(const LoadOptions& options, const ModelFiles& files) {
   PackOptions pack{.cache_file = {}, .source_state = files.tensors->fingerprint()};
+  pack.stop = options.stop;
   pack.release = [source = files.tensors.get()](std::span<const std::byte> bytes) { source->release(bytes); };
   if (options.progress) {
     pack.progress = [listener = options.progress](double share) {
@@ -124,10 +126,8 @@ PackOptions pack_options(const LoadOptions& options, const ModelFiles& files) {
   if (error) return pack;
   const ModelForms forms = chosen_forms(options);
   const std::string vision = options.mmproj ? options.mmproj->string() : "";
-  // Vision weights are packed as the instruction set wants them: each form keeps its own file.
-  pack.cache_file = folder / fmt::format("{}-{:016x}-{}-{}-{}.packed", path.filename().string().substr(0, 80),
-                                         name_hash(path.string() + '\n' + vision), name_of(forms.text),
-                                         name_of(forms.vision), name_of(many_rows_form(forms.isa)));
+  pack.cache_file =
+      folder / packed_file_name(path.filename().string(), name_hash(path.string() + '\n' + vision), forms);
   return pack;
 }
 

@@ -146,7 +146,20 @@ int64_t Model::logits(const LogitsRequest& request, const LogitsSink& sink,
 
 int64_t Model::vocabulary() const { return runtime_->files.config.text.vocab_size; }
 double Model::load_seconds() const { return runtime_->load_seconds; }
-bool Model::from_cache() const { return runtime_->packed.cache == CacheOutcome::used; }
+Packing Model::packing() const {
+  const PackReport& packed = runtime_->packed;
+  if (packed.bytes == 0) return Packing::none;
+  switch (packed.cache) {
+    case CacheOutcome::used:
+      return Packing::mapped;
+    case CacheOutcome::written:
+      return Packing::kept;
+    case CacheOutcome::none:
+    case CacheOutcome::failed:
+      break;
+  }
+  return Packing::not_kept;
+}
 std::string_view Model::isa() const { return name_of(runtime_->ops.isa()); }
 int Model::threads() const { return runtime_->layer.compute().size(); }
 void Model::write_trace(const std::filesystem::path& path) const {

@@ -52,18 +52,26 @@ void check_preprocessor(const PreprocessorConfig& found, const VisionConfig& vis
   }
 }
 
+void check_not_stopped(const LoadOptions& options) {
+  if (options.stop.stop_requested()) {
+    fail(ErrorCode::cancelled, "{}: loading was stopped", path_name(options.path));
+  }
+}
+
 ModelFiles open_files(const LoadOptions& options) {
+  check_not_stopped(options);
   if (options.progress) options.progress({.stage = "load", .fraction = 0});
   return open_model_files(options.path, options.mmproj);
 }
 
 // Binding knows tensors, not files; the message shall name both, once.
-Qwen3Vl bind_network(const ModelFiles& files, const ModelForms& forms, const std::filesystem::path& path) {
+Qwen3Vl bind_network(const ModelFiles& files, const LoadOptions& options) {
+  check_not_stopped(options);
   try {
-    return Qwen3Vl(files.config, *files.tensors, forms);
+    return Qwen3Vl(files.config, *files.tensors, chosen_forms(options));
   } catch (const Error& error) {
-    if (std::string_view(error.what()).starts_with(path.string())) throw;
-    fail(error.code(), "{}: {}", path.string(), error.what());
+    if (std::string_view(error.what()).starts_with(options.path.string())) throw;
+    fail(error.code(), "{}: {}", options.path.string(), error.what());
   }
 }
 
@@ -115,11 +123,12 @@ Runtime::Runtime(const LoadOptions& options)
     : name(path_name(options.path)),
       files(open_files(options)),
       tokenizer(read_tokenizer(files, options.path)),
-      network(bind_network(files, chosen_forms(options), options.path)),
+      network(bind_network(files, options)),
       layer(system_config(options), options.trace ? SystemLayer::Tracing::on : SystemLayer::Tracing::off),
       ops(layer.compute(), network.forms().isa),
       warnings(files.warnings) {
   check_parts_fit(files, *tokenizer, options.path);
+  check_not_stopped(options);
   packed = network.pack(layer.compute(), pack_options(options, files));
   if (packed.cache == CacheOutcome::failed)
     warnings.push_back("packed weights are not kept: " + packed.problem);

@@ -2,11 +2,12 @@
 
 import json
 import os
+import resource
 import struct
 import unittest
 import zlib
 
-from program import IMAGE, MEDIA, MODEL, VIDEO, ProgramTest
+from program import IMAGE, MEDIA, MODEL, VIDEO, ProgramTest, qvl
 
 
 def png(width, height, data=b""):
@@ -253,6 +254,16 @@ class Limits(ProgramTest):
         context = json.loads((MODEL / "config.json").read_text())["text_config"]["max_position_embeddings"]
         result = self.refused(5, f"the model takes {context}", "run", "--model", model, "--image", path, "Q")
         self.assertIn("62500 of them of pictures and videos", result.stderr.decode())
+
+    def test_a_checkpoint_that_the_addresses_do_not_suffice_for(self):
+        limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+        if qvl("--version", preexec_fn=limit).returncode != 0:
+            self.skipTest("the program itself takes more, as with a sanitizer")
+        weights = self.changed_model() / "model.safetensors"
+        os.truncate(weights, 1 << 40)
+        result = self.refused(5, "cannot map", "run", "--model", weights.parent, "Q", preexec_fn=limit)
+        self.assertEqual(result.stderr.decode(),
+                         f"qvl: {weights}: cannot map its {1 << 40} bytes: Cannot allocate memory\n")
 
     def test_too_many_pictures(self):
         self.refused(5, "65 pictures and videos, at most 64 are allowed", "run", "--model", MODEL,

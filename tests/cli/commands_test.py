@@ -41,6 +41,47 @@ class Hardware(ProgramTest):
         self.assertIn(found["budget"]["threads_cause"], text)
 
 
+class Cache(ProgramTest):
+    PAGE = os.sysconf("SC_PAGE_SIZE")
+
+    def setUp(self):
+        super().setUp()
+        packed = self.folder / "2b-00000000000012ab-q4-auto-q8.packed"
+        packed.write_bytes(b"w" * 3 * self.PAGE + b"QVLPACK1" + bytes(40))
+        os.utime(packed, (1_700_000_000, 1))
+        (self.folder / "machine.json").write_text("{}")
+        self.bytes = 3 * self.PAGE + 48
+        self.file = {"name": packed.name, "bytes": self.bytes, "last_used": "2023-11-14T22:13:20Z", "checkpoint": "2b"}
+
+    def test_lists_what_is_kept(self):
+        args = ["cache", "--cache-dir", self.folder]
+        self.assertEqual(json.loads(self.good(*args, "--json")),
+                         {"folder": str(self.folder), "files": [self.file], "total_bytes": self.bytes})
+        self.assertEqual(self.good(*args).decode(),
+                         f"{self.file['name']}  0.0 MB, last used 2023-11-14T22:13:20Z, of 2b\n"
+                         f"1 packed file, 0.0 MB, in {self.folder}\n")
+
+    def test_removes_packed_files_and_nothing_else(self):
+        self.assertEqual(json.loads(self.good("cache", "--cache-dir", self.folder, "--clear", "--json")),
+                         {"folder": str(self.folder), "removed": [self.file], "freed_bytes": self.bytes, "warnings": []})
+        self.assertEqual([path.name for path in self.folder.iterdir()], ["machine.json"])
+        self.assertEqual(self.good("cache", "--cache-dir", self.folder, "--clear").decode(),
+                         f"removed 0 packed files, 0.0 MB, in {self.folder}"
+                         "; a process that uses one keeps it, and its space, until it ends\n")
+
+    def test_the_folder_is_the_users_unless_told_otherwise(self):
+        home = self.folder / "qvl"
+        home.mkdir()
+        (home / "a.packed").write_bytes(b"QVLPACK1")
+        environment = {**os.environ, "XDG_CACHE_HOME": str(self.folder)}
+        found = json.loads(self.good("cache", "--json", env=environment))
+        self.assertEqual((found["folder"], found["total_bytes"]), (str(home), 8))
+        self.assertEqual(found["files"][0]["checkpoint"], None)
+        self.refused(2, '--cache-dir: found "", expected the name of a folder', "cache", "--cache-dir", "")
+        self.refused(6, "machine.json: cannot read the folder: Not a directory", "cache", "--cache-dir",
+                     self.folder / "machine.json")
+
+
 class Trace(ProgramTest):
     def test_a_run_leaves_its_stages(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -137,6 +178,7 @@ class Pixels(ProgramTest):
         printed = json.loads(self.good("pixels", "--model", MODEL, "--image", IMAGE, "--output", path))
         (patches, values), pixels = read_npy(path)
         time, height, width = printed["grid"]
+        self.assertEqual(printed["warnings"], [])
         self.assertEqual((time, height % 2, width % 2), (1, 0, 0))
         self.assertEqual((patches, values), (height * width, 3 * 2 * 16 * 16))
         self.assertTrue(all(-1 <= value <= 1 for value in pixels))
@@ -171,7 +213,7 @@ class Eval(ProgramTest):
         questions.write_text("".join(json.dumps(line) + "\n" for line in lines))
         args = ["eval", "--model", MODEL, "--questions", questions, "--max-tokens", 8]
         self.assertEqual(json.loads(self.good(*args, "--json")),
-                         {"asked": 3, "correct": 1, "kinds": {"blind": {"asked": 1, "correct": 0},
+                         {"asked": 3, "correct": 1, "warnings": [], "kinds": {"blind": {"asked": 1, "correct": 0},
                                                               "seen": {"asked": 2, "correct": 1}}})
         self.assertEqual(self.good(*args, "--limit", 2).decode(),
                          "seen: 1 of 2 (50.0 %)\nall: 1 of 2 (50.0 %)\n")

@@ -4,7 +4,7 @@ import json
 import os
 import unittest
 
-from program import IMAGE, MODEL, ProgramTest, read_npy
+from program import IMAGE, MODEL, ProgramTest, complaints, large_vocabulary, qvl, read_npy
 
 BENCH = ["bench", "--model", MODEL, "--image-sizes", "64", "--prompt-tokens", "9", "--decode-tokens", "2",
          "--streams", "1,3", "--json"]
@@ -24,7 +24,7 @@ class InstructionSets(ProgramTest):
             try:
                 found.append(json.loads(self.good(*BENCH, env=environment))["isa"])
             except AssertionError as error:  # a processor without it says so
-                self.assertIn(f"isa: {isa} is not supported by this processor", str(error))
+                self.assertIn(f"QVL_ISA: {isa} is not supported by this processor", str(error))
         return found
 
     def test_the_one_asked_for_runs_and_all_agree(self):
@@ -41,7 +41,9 @@ class InstructionSets(ProgramTest):
         environment = {**os.environ, "QVL_ISA": "sse9"}
         self.assertEqual(json.loads(self.good(*BENCH, "--isa", "scalar", env=environment))["isa"], "scalar")
         self.refused(2, "QVL_ISA: found sse9, expected one of scalar, avx2, avxvnni, avx512", *BENCH, env=environment)
-        self.refused(2, "isa: found sse9, expected one of scalar, avx2, avxvnni, avx512", *BENCH, "--isa", "sse9")
+        for name in ("sse9", ""):
+            self.refused(2, f'qvl: --isa: found "{name}", expected one of scalar, avx2, avxvnni, avx512; see', *BENCH,
+                         "--isa", name)
 
 
 class Precision(ProgramTest):
@@ -101,9 +103,80 @@ class Bench(ProgramTest):
 
     def test_sizes_that_cannot_be_are_refused(self):
         short = ["bench", "--model", MODEL]
-        self.refused(2, "image sizes: found 50, expected multiples of 32 up to 8192", *short, "--image-sizes", "50")
-        self.refused(2, "streams: found 0, expected 1 to 256", *short, "--streams", "0")
-        self.refused(2, "prompt tokens: found 1000000, expected 1 to", *short, "--prompt-tokens", 1000000)
+        for code, option, value, message in (
+                (2, "--image-sizes", "50", "found 50, expected multiples of 32 up to 8192"),
+                (2, "--streams", "0", "found 0, expected 1 to 256"),
+                (2, "--prompt-tokens", "1000000", "found 1000000, expected 1 to 4095"),
+                (5, "--image-sizes", "64,2048",
+                 "found 2048: 4112 tokens with the text beside it; the model takes 4096, at least 1 for the answer")):
+            result = self.refused(code, message, *short, option, value)
+            self.assertEqual(result.stderr.decode(), f"qvl: {option}: {message}\n")
+
+    def test_the_empty_name_is_refused(self):
+        kinds = {"--starts": "folder", "--cache": "folder", "--config": "file", "--mmproj": "file"}
+        for option, kind in kinds.items():
+            result = self.refused(2, option, *BENCH, option, "")
+            self.assertEqual(result.stderr.decode(),
+                             f'qvl: {option}: found "", expected the name of a {kind}; see qvl bench --help\n')
+
+
+class Starts(ProgramTest):
+    """Only what happened is reported."""
+
+    def starts(self, *args):
+        report = json.loads(self.good(*BENCH, *args))
+        text = self.good(*[argument for argument in BENCH if argument != "--json"], *args).decode()
+        lines = [line.split(maxsplit=2) for line in text.splitlines() if line.startswith("start")]
+        self.assertEqual(len(lines), text.count("\nstart"))
+        return {key for key in report if key.startswith("start_")}, text
+
+    def test_small_weights_are_packed_and_not_kept(self):
+        keys, text = self.starts()
+        self.assertEqual(keys, {"start_cold_s"})
+        self.assertNotIn("not measured", text)
+        keys, text = self.starts("--starts", self.folder)
+        self.assertEqual(keys, {"start_cold_s"})
+        self.assertRegex(text, r"\nstart, packing +\d+\.\d\d s\n"
+                               r"start, packed before +not measured +the packed weights were not kept: less than 64 MiB")
+
+    def test_weights_as_stored_are_not_packed(self):
+        keys, text = self.starts("--level", 1, "--starts", self.folder)
+        self.assertEqual(keys, {"start_stored_s"})
+        self.assertRegex(text, r"\nstart, packing +not measured +the weights are computed as stored\n"
+                               r"start, packed before +not measured +the weights are computed as stored\n"
+                               r"start, nothing packed +\d+\.\d\d s\n")
+
+    def test_a_folder_with_the_packed_file_shows_no_packing(self):
+        model = large_vocabulary(self.changed_model())
+        args = ["bench", "--model", model, "--image-sizes", "32", "--prompt-tokens", "1", "--decode-tokens", "1",
+                "--streams", "1", "--weights", "q8", "--starts", self.folder / "cache", "--json"]
+        keys = lambda: {key for key in json.loads(self.good(*args)) if key.startswith("start_")}
+        self.assertEqual(keys(), {"start_cold_s", "start_warm_s"})
+        self.assertEqual(keys(), {"start_warm_s"})
+        text = self.good(*[argument for argument in args if argument != "--json"]).decode()
+        self.assertRegex(text, rf"\nstart, packing +not measured +the packed weights were in {self.folder}/cache before\n"
+                               r"start, packed before +\d+\.\d\d s\n")
+
+
+class Warnings(ProgramTest):
+    def test_every_object_has_them_and_people_get_a_line(self):
+        plain = self.folder / "plain"
+        plain.write_text("no folder")
+        model = large_vocabulary(self.changed_model())
+        questions = self.folder / "questions.jsonl"
+        questions.write_text('{"kind": "k", "question": "Q", "answer": "A"}\n')
+        load = ["--model", model, "--weights", "q8", "--cache", plain]
+        bench = ["bench", *load, "--image-sizes", "32", "--prompt-tokens", "1", "--decode-tokens", "1", "--streams", "1"]
+        commands = [bench, ["run", *load, "--max-tokens", "1", "Q"],
+                    ["eval", *load, "--max-tokens", "1", "--questions", questions]]
+        for command in commands:
+            result = qvl(*command, "--json")
+            self.assertEqual((result.returncode, complaints(result.stderr)), (0, b""))
+            warning, = json.loads(result.stdout)["warnings"]
+            self.assertRegex(warning, rf"^packed weights are not kept: {plain}/model.*\.packed: cannot write: Not a directory$")
+            self.assertEqual(complaints(qvl(*command).stderr).decode(), f"qvl: warning: {warning}\n")
+        for command in (["chat", *load], ["logits", *load, "--prompt", "Q", "--output", self.folder / "l.npy"]):
+            self.assertEqual(complaints(qvl(*command).stderr).decode(), f"qvl: warning: {warning}\n")
 
 
 if __name__ == "__main__":

@@ -30,6 +30,11 @@ def qvl(*args, **options):
     return subprocess.run([PROGRAM, *map(str, args)], stderr=subprocess.PIPE, **options)
 
 
+def complaints(errors):
+    """Standard error without the lines of progress that a slow machine shows."""
+    return b"".join(line for line in errors.splitlines(keepends=True) if not line.endswith(b" ...\n"))
+
+
 def read_npy(path):
     """Shape and values of a float32 array file."""
     data = pathlib.Path(path).read_bytes()
@@ -41,6 +46,36 @@ def read_npy(path):
     values = array.array("f", data[end:])
     assert len(values) == header["shape"][0] * header["shape"][1]
     return header["shape"], values
+
+
+def large_vocabulary(model, tokens=1_500_000):
+    """Gives a copy of the checkpoint a vocabulary whose head takes more than 64 MiB packed: zeros, no disk space."""
+    path = model / "model.safetensors"
+    data = path.read_bytes()
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    header.pop("__metadata__", None)
+    size = 0
+    for name, tensor in header.items():
+        begin, finish = tensor["data_offsets"]
+        tensor["at"] = end + begin, end + finish
+        bytes_each = (finish - begin) // tensor["shape"][0]
+        if name in ("lm_head.weight", "model.language_model.embed_tokens.weight"):
+            tensor["shape"][0] = tokens
+        tensor["data_offsets"] = [size, size + bytes_each * tensor["shape"][0]]
+        size += bytes_each * tensor["shape"][0]
+    places = [tensor.pop("at") for tensor in header.values()]
+    text = json.dumps(header).encode()
+    with open(path, "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for (begin, finish), tensor in zip(places, header.values()):
+            file.seek(8 + len(text) + tensor["data_offsets"][0])
+            file.write(data[begin:finish])
+        file.truncate(8 + len(text) + size)
+    config = json.loads((model / "config.json").read_text())
+    config["text_config"]["vocab_size"] = tokens
+    (model / "config.json").write_text(json.dumps(config))
+    return model
 
 
 def best_token(path):

@@ -1,13 +1,14 @@
 """Standard streams and signals: a reader that goes away, a full disk, Ctrl-C."""
 
 import os
+import pathlib
 import resource
 import select
 import signal
 import subprocess
 import unittest
 
-from program import IMAGE, MODEL, PROGRAM, SECONDS, ProgramTest, qvl
+from program import IMAGE, MODEL, PROGRAM, SECONDS, ProgramTest, complaints, large_vocabulary, qvl
 
 ENDLESS = ["run", "--model", str(MODEL), "--temperature", "5", "--top-k", "0", "--top-p", "1", "--max-tokens", "4000",
            "Hello"]
@@ -86,6 +87,56 @@ class Streams(ProgramTest):
         select.select([], [], [], 0.3)  # the answer is short; now it waits for the next line
         process.send_signal(signal.SIGINT)
         self.assertEqual(self.end(process), (130, b""))
+
+    # Hours of work, were it not for the interrupt.
+    LONG = ["bench", "--model", str(MODEL), "--image-sizes", "64", "--repeat", "1000", "--decode-tokens", "4000",
+            "--streams", "1,8,64", "--cache", "off"]
+
+    def wait_for_handler(self, process):
+        """Until SIGINT does not end the process any more."""
+        while process.poll() is None:
+            status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+            if int(status.split("SigCgt:")[1].split()[0], 16) >> (signal.SIGINT - 1) & 1:
+                return
+            select.select([], [], [], 0.001)
+
+    def test_an_interrupt_ends_a_benchmark_whatever_it_is_at(self):
+        for seconds in (0, 0.01, 0.03, 0.1, 0.3, 1):
+            for json_too in ([], ["--json"]):
+                process = start(*self.LONG, *json_too)
+                self.wait_for_handler(process)
+                select.select([], [], [], seconds)
+                process.send_signal(signal.SIGINT)
+                self.assertEqual(process.stdout.read(), b"")
+                code, errors = self.end(process)
+                self.assertEqual((code, complaints(errors)), (130, b""))
+
+    def test_an_interrupt_ends_a_process_that_has_just_begun(self):
+        for milliseconds in range(0, 50, 3):
+            process = start(*self.LONG)
+            select.select([], [], [], milliseconds / 1000)
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.stdout.read(), b"")
+            # Before the program itself runs the system ends the process.
+            self.assertIn(self.end(process)[0], (130, -signal.SIGINT), milliseconds)
+
+    def test_an_interrupt_ends_the_packing_and_leaves_no_file(self):
+        cache = self.folder / "cache"
+        model = large_vocabulary(self.changed_model(), 4_000_000)
+        process = start("run", "--model", model, "--weights", "q4", "--isa", "scalar", "--cache", cache, "Q")
+        while not cache.exists() and process.poll() is None:  # made when packing begins
+            select.select([], [], [], 0.001)
+        process.send_signal(signal.SIGSTOP)
+        os.waitpid(process.pid, os.WUNTRACED)
+        late = list(cache.iterdir())
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGCONT)
+        answer = process.stdout.read()
+        code, errors = self.end(process)
+        if late:
+            self.skipTest("packing was over before this process had its turn")
+        self.assertEqual((code, answer, complaints(errors)), (130, b"", b""))
+        self.assertEqual(list(cache.iterdir()), [])
 
     def test_nothing_but_the_answer_on_standard_output(self):
         result = qvl("run", "--model", MODEL, "--max-tokens", 3, "--temperature", 0, "--json", "Hello")
