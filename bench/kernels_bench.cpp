@@ -49,9 +49,14 @@ std::vector<std::byte> encoded(std::span<const float> values, DType dtype) {
   return out;
 }
 
-// Weights of 2048 x 1024, f32 or bf16, `rows` rows.
-void matmul(benchmark::State& state, const MatmulKernel& kernel, DType dtype, int64_t rows) {
-  const int64_t outputs = 1024, inputs = 2048;
+struct MatmulSize {
+  DType dtype;  // of the weights, f32 or bf16
+  int64_t rows, outputs;
+};
+
+void matmul(benchmark::State& state, const MatmulKernel& kernel, const MatmulSize& size) {
+  const auto [dtype, rows, outputs] = size;
+  const int64_t inputs = 2048;
   const Tensor w = random_tensor(outputs, inputs), x = random_tensor(rows, inputs);
   const auto bytes = encoded(w.values(), dtype);
   const TensorView view{.dtype = dtype,
@@ -147,21 +152,22 @@ void add_attention(Isa isa, const std::string& name, const std::string& ending, 
                                [isa, size](benchmark::State& state) { attention(state, isa, size); });
 }
 
-void add_matmul(const MatmulKernel& kernel, DType dtype, int64_t rows) {
-  const std::string ending = dtype == DType::f32 ? "" : "/bf16";
-  const std::string name = "matmul/" + std::string(kernel.name) + "/rows:" + std::to_string(rows) + ending;
-  benchmark::RegisterBenchmark(name.c_str(), [&kernel, dtype, rows](benchmark::State& state) {
-    matmul(state, kernel, dtype, rows);
-  });
+void add_matmul(const MatmulKernel& kernel, const std::string& ending, const MatmulSize& size) {
+  const std::string name =
+      "matmul/" + std::string(kernel.name) + "/rows:" + std::to_string(size.rows) + ending;
+  benchmark::RegisterBenchmark(name.c_str(),
+                               [&kernel, size](benchmark::State& state) { matmul(state, kernel, size); });
 }
 
 const bool registered = [] {
   for (const MatmulKernel& kernel : matmul_kernels()) {
     if (!supported(kernel.isa)) continue;
     for (int64_t rows : {1, 8, 512}) {
-      add_matmul(kernel, DType::f32, rows);
-      // The others are packed from either.
-      if (kernel.form == WeightForm::stored) add_matmul(kernel, DType::bf16, rows);
+      add_matmul(kernel, "", {DType::f32, rows, 1024});
+      if (kernel.form != WeightForm::stored) continue;
+      add_matmul(kernel, "/bf16", {DType::bf16, rows, 1024});
+      // More than caches hold.
+      if (rows <= 8) add_matmul(kernel, "/bf16/outputs:32768", {DType::bf16, rows, 32'768});
     }
   }
   for (Isa isa : all_isas()) {

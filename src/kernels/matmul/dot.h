@@ -14,19 +14,24 @@ constexpr int64_t kDotOutputs = 16;  ///< outputs whose sums lie side by side
 ///
 /// A sum runs in `lanes` parts: part l takes the inputs l, l + lanes, l + 2 lanes and so on, one fused
 /// multiply-add after the other, and the parts are added in a fixed tree at the end. This order suits one row
-/// of x, for which weights are read as they lie in memory, and many rows, where a tile of rows and outputs uses
-/// each register several times; in the order of inputs alone, weights would have to be transposed first. As
-/// there is one order, a result does not depend on the rows beside it nor on where stretches end.
+/// of x, for which weights are read as they lie in memory, and many rows, where a tile of rows and outputs
+/// uses each register several times; in the order of inputs alone, weights would have to be transposed first.
+/// As there is one order, a result does not depend on the rows beside it nor on where stretches end.
 struct DotArgs {
+  enum class Source {
+    memory,  ///< rows of a weight as they lie in the file: the loop over outputs is the outer one
+    panel,   ///< decoded to f32, in the first cache: the loop over rows is the outer one
+  };
   const float* x;    // [rows, inputs], rows x_stride apart
   int64_t x_stride;  // floats
   int64_t rows;
   const std::byte* weights;  // [outputs, inputs] of `dtype`, outputs weight_stride apart, need not be aligned
   int64_t weight_stride;     // bytes
   int64_t outputs;           // 1 to kDotOutputs
-  DType dtype;               // f32, f16 or bf16
-  int64_t inputs;            // any number in the last stretch of a row, before it a multiple of lanes
-  float* parts;              // [rows, kDotOutputs, lanes]
+  Source source;
+  DType dtype;     // f32, f16 or bf16; f32 of a panel
+  int64_t inputs;  // any number in the last stretch of a row, before it a multiple of lanes
+  float* parts;    // [rows, kDotOutputs, lanes]
 };
 
 struct DotKernel {

@@ -29,7 +29,8 @@ struct V {
   }
   // The sums of four vectors.
   static void store_sums(const float* at, float* sums) {
-    const __m256 rows[4] = {halves(at), halves(at + kLanes), halves(at + 2 * kLanes), halves(at + 3 * kLanes)};
+    const __m256 rows[4] = {halves(at), halves(at + kLanes), halves(at + 2 * kLanes),
+                            halves(at + 3 * kLanes)};
     _mm_storeu_ps(sums, avx2::sums_of_lanes(rows));
   }
 

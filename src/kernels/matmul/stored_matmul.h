@@ -8,8 +8,8 @@
 
 namespace qvl {
 
-/// The reference: decodes 16 rows of the weight at a time and multiplies all rows of x with them, in the order
-/// of inputs, products and sums rounded one by one.
+/// The reference: decodes 16 rows of the weight at a time and multiplies all rows of x with them, in the
+/// order of inputs, products and sums rounded one by one.
 void run_stored_scalar(const MatmulArgs& args);
 int64_t stored_scalar_scratch_floats(const PackedWeight& weight, int64_t rows);
 
@@ -31,13 +31,14 @@ constexpr MatmulKernel stored_scalar_kernel() {
 
 template <const DotKernel& dot>
 constexpr MatmulKernel stored_kernel(std::string_view name, Isa isa) {
-  return {.name = name,
-          .form = WeightForm::stored,
-          .isa = isa,
-          .output_block = kDotOutputs,
-          .row_block = kAllRows,
-          .scratch_floats = [](const PackedWeight&, int64_t rows) { return stored_scratch_floats(dot, rows); },
-          .run = [](const MatmulArgs& args) { run_stored(args, dot); }};
+  return {
+      .name = name,
+      .form = WeightForm::stored,
+      .isa = isa,
+      .output_block = kDotOutputs,
+      .row_block = kAllRows,
+      .scratch_floats = [](const PackedWeight&, int64_t rows) { return stored_scratch_floats(dot, rows); },
+      .run = [](const MatmulArgs& args) { run_stored(args, dot); }};
 }
 
 }  // namespace qvl
