@@ -1,6 +1,8 @@
 // Every kernel of the lists alone, one thread: products in GOP/s, attention and the pointwise ones per value.
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
+#include <cstring>
 #include <random>
 #include <string>
 #include <vector>
@@ -29,13 +31,37 @@ void count_rate(benchmark::State& state, const char* name, double each) {
       benchmark::Counter(each * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
 }
 
-// Weights of 2048 x 1024, `rows` rows.
-void matmul(benchmark::State& state, const MatmulKernel& kernel, int64_t rows) {
-  const int64_t outputs = 1024, inputs = 2048;
-  const auto w = random_values(outputs * inputs), x = random_values(rows * inputs);
-  const TensorView view{.dtype = DType::f32,
+// Where a kernel finds its rows in an answer: aligned to a line of the caches.
+Tensor random_tensor(int64_t rows, int64_t columns) {
+  Tensor out(static_cast<uint64_t>(rows), static_cast<uint64_t>(columns));
+  std::ranges::copy(random_values(rows * columns), out.data());
+  return out;
+}
+
+std::vector<std::byte> encoded(std::span<const float> values, DType dtype) {
+  std::vector<std::byte> out(std::as_bytes(values).begin(), std::as_bytes(values).end());
+  if (dtype == DType::f32) return out;
+  for (size_t i = 0; i < values.size(); ++i) {
+    const uint16_t bits = f32_to_bf16(values[i]);
+    std::memcpy(out.data() + i * sizeof bits, &bits, sizeof bits);
+  }
+  out.resize(values.size() * sizeof(uint16_t));
+  return out;
+}
+
+struct MatmulSize {
+  DType dtype;  // of the weights, f32 or bf16
+  int64_t rows, outputs;
+};
+
+void matmul(benchmark::State& state, const MatmulKernel& kernel, const MatmulSize& size) {
+  const auto [dtype, rows, outputs] = size;
+  const int64_t inputs = 2048;
+  const Tensor w = random_tensor(outputs, inputs), x = random_tensor(rows, inputs);
+  const auto bytes = encoded(w.values(), dtype);
+  const TensorView view{.dtype = dtype,
                         .shape = {static_cast<uint64_t>(outputs), static_cast<uint64_t>(inputs)},
-                        .bytes = std::as_bytes(std::span(w))};
+                        .bytes = bytes};
   ThreadPool pool(1);
   WeightPacker packer(kernel.isa, 64 << 20);
   const PackedWeight weight =
@@ -44,8 +70,8 @@ void matmul(benchmark::State& state, const MatmulKernel& kernel, int64_t rows) {
   QuantisedBuffer buffer;
   const QuantisedRows& quantised = buffer.shape(rows, inputs);
   for (int64_t r = 0; r < rows; ++r) quantise_row(kernel.isa)(x.data() + r * inputs, r, quantised);
-  std::vector<float> y(static_cast<size_t>(rows * outputs));
-  std::vector<float> scratch(static_cast<size_t>(kernel.scratch_floats(weight, rows)));
+  Tensor y(static_cast<uint64_t>(rows), static_cast<uint64_t>(outputs));
+  Tensor scratch(1, static_cast<uint64_t>(kernel.scratch_floats(weight, rows)));
   for (auto _ : state) {
     kernel.run({.weight = &weight,
                 .x = x.data(),
@@ -126,13 +152,22 @@ void add_attention(Isa isa, const std::string& name, const std::string& ending, 
                                [isa, size](benchmark::State& state) { attention(state, isa, size); });
 }
 
+void add_matmul(const MatmulKernel& kernel, const std::string& ending, const MatmulSize& size) {
+  const std::string name =
+      "matmul/" + std::string(kernel.name) + "/rows:" + std::to_string(size.rows) + ending;
+  benchmark::RegisterBenchmark(name.c_str(),
+                               [&kernel, size](benchmark::State& state) { matmul(state, kernel, size); });
+}
+
 const bool registered = [] {
   for (const MatmulKernel& kernel : matmul_kernels()) {
     if (!supported(kernel.isa)) continue;
     for (int64_t rows : {1, 8, 512}) {
-      const std::string name = "matmul/" + std::string(kernel.name) + "/rows:" + std::to_string(rows);
-      benchmark::RegisterBenchmark(name.c_str(),
-                                   [&kernel, rows](benchmark::State& state) { matmul(state, kernel, rows); });
+      add_matmul(kernel, "", {DType::f32, rows, 1024});
+      if (kernel.form != WeightForm::stored) continue;
+      add_matmul(kernel, "/bf16", {DType::bf16, rows, 1024});
+      // More than caches hold.
+      if (rows <= 8) add_matmul(kernel, "/bf16/outputs:32768", {DType::bf16, rows, 32'768});
     }
   }
   for (Isa isa : all_isas()) {

@@ -76,4 +76,14 @@ namespace qvl::avx2 {
   return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
 
+/// Lane r of the result is the sum of rows[r].
+[[gnu::always_inline]] static inline __m128 sums_of_lanes(const __m256 (&rows)[4]) {
+  const __m256 ab = _mm256_add_ps(_mm256_unpacklo_ps(rows[0], rows[1]), _mm256_unpackhi_ps(rows[0], rows[1]));
+  const __m256 cd = _mm256_add_ps(_mm256_unpacklo_ps(rows[2], rows[3]), _mm256_unpackhi_ps(rows[2], rows[3]));
+  const __m256d low = _mm256_castps_pd(ab), high = _mm256_castps_pd(cd);
+  const __m256 quads = _mm256_add_ps(_mm256_castpd_ps(_mm256_unpacklo_pd(low, high)),
+                                     _mm256_castpd_ps(_mm256_unpackhi_pd(low, high)));
+  return _mm_add_ps(_mm256_castps256_ps128(quads), _mm256_extractf128_ps(quads, 1));
+}
+
 }  // namespace qvl::avx2

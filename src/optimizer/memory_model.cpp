@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "kernels/attention/kv_block.h"
-#include "kernels/matmul/stored_matmul.h"
+#include "kernels/matmul/packed_weight.h"
 #include "kernels/matmul/tile.h"
 #include "kernels/quantise/quantised_rows.h"
 
@@ -32,11 +32,13 @@ struct Scratch {
   int64_t rows = 0, wide = 0, heads = 0, kv_blocks = 0;  // floats
   int64_t group_rows = 0;                                // groups of quantised activations
   int64_t worker = 0;                                    // floats for each thread
+  Isa isa = Isa::scalar;
 
   // Inputs of a product with the weights of a place.
   void product(int64_t count, int64_t inputs, WeightForm form) {
     if (form == WeightForm::stored) {
-      worker = std::max(worker, (kStoredPanel + 1) * inputs);
+      const PackedWeight weight{.inputs = inputs};
+      worker = std::max(worker, matmul_kernel(form, isa).scratch_floats(weight, count));
       return;
     }
     group_rows = std::max(group_rows, count * groups_of(inputs));
@@ -126,7 +128,7 @@ uint64_t feature_bytes(const VisionConfig& config, int64_t patches) {
 }
 
 uint64_t scratch_bytes(const ModelFacts& model, const Plan& plan) {
-  Scratch scratch;
+  Scratch scratch{.isa = plan.forms.isa};
   add_decoder(model, plan, scratch);
   if (model.has_vision && plan.picture_patches > 0) add_tower(model, plan, scratch);
   return scratch.bytes(plan.threads);

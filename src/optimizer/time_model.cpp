@@ -18,9 +18,9 @@ struct CoreRates {
   double f32_attention;  // there is one kernel for it, a scalar one
 };
 constexpr CoreRates kRates[] = {{Isa::scalar, 8, 6, 6, 5, 5, 3},
-                                {Isa::avx2, 50, 245, 285, 325, 155, 3},
-                                {Isa::avxvnni, 50, 430, 430, 390, 155, 3},
-                                {Isa::avx512, 50, 870, 870, 740, 325, 3}};
+                                {Isa::avx2, 100, 245, 285, 325, 155, 3},
+                                {Isa::avxvnni, 100, 430, 430, 390, 155, 3},
+                                {Isa::avx512, 145, 870, 870, 740, 325, 3}};
 
 constexpr double kAssumedReadGbS = 12;             // a laptop with two channels of memory, in use
 constexpr double kAssumedSmtSpeedup = 0.97;        // both threads of a core share its vector units

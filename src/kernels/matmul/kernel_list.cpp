@@ -10,8 +10,9 @@ namespace qvl {
 namespace {
 
 constexpr MatmulKernel kKernels[] = {
-    stored_kernel<panel_scalar>("stored/scalar", Isa::scalar),
-    stored_kernel<panel_avx2>("stored/avx2", Isa::avx2),
+    stored_scalar_kernel(),
+    stored_kernel<kDotAvx2>("stored/avx2", Isa::avx2),
+    stored_kernel<kDotAvx512>("stored/avx512", Isa::avx512),
     blocked_kernel<tile_q8_scalar>("q8/scalar", WeightForm::q8, Isa::scalar),
     blocked_kernel<tile_q8_avx2>("q8/avx2", WeightForm::q8, Isa::avx2),
     blocked_kernel<tile_q8_avxvnni>("q8/avxvnni", WeightForm::q8, Isa::avxvnni),

@@ -1,3 +1,6 @@
+// Loop order, from the outside: 128 rows, 16 outputs, and for more than a few rows stretches of 32 vectors of
+// inputs, decoded to float32 before (16 KB, or 32 with AVX-512, which stay in the first cache while all rows
+// pass).
 #include "kernels/matmul/stored_matmul.h"
 
 #include <algorithm>
@@ -7,45 +10,98 @@
 namespace qvl {
 namespace {
 
-// Decodes rows [first, first + count) of the weight into panel[k][output]. Missing outputs of the last panel
-// are zero.
-void decode_panel(const PackedWeight& weight, int64_t first, int64_t count, float* panel, float* row) {
-  DecodeRow decode = decoder(weight.dtype);
-  const int64_t inputs = weight.inputs;
-  for (int64_t j = 0; j < kStoredPanel; ++j) {
-    if (j < count) {
-      decode(weight.data + static_cast<uint64_t>(first + j) * weight.row_bytes, static_cast<size_t>(inputs),
-             row);
+constexpr int64_t kRowBlock = 128;  // their sums for 16 outputs fit the second cache
+constexpr int64_t kFewRows = 8;     // decoding pays with more
+
+// Inputs decoded at a time: whole blocks of every stored type.
+int64_t stretch_of(const DotKernel& dot) { return 32 * dot.lanes; }
+int64_t panel_floats(const DotKernel& dot) { return kDotOutputs * stretch_of(dot); }
+
+bool is_float(DType dtype) { return dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16; }
+
+// Some rows with all their inputs, and up to 16 outputs.
+struct Window {
+  int64_t first_row, rows;
+  int64_t first, count;
+};
+
+DotArgs dot_args(const MatmulArgs& args, const Window& window, float* parts) {
+  const PackedWeight& weight = *args.weight;
+  return {.x = args.x + window.first_row * weight.inputs,
+          .x_stride = weight.inputs,
+          .rows = window.rows,
+          .weights = weight.data + static_cast<uint64_t>(window.first) * weight.row_bytes,
+          .weight_stride = static_cast<int64_t>(weight.row_bytes),
+          .outputs = window.count,
+          .source = DotArgs::Source::memory,
+          .dtype = weight.dtype,
+          .inputs = weight.inputs,
+          .parts = parts};
+}
+
+// Decodes inputs [first, first + count) of all outputs. panel: [outputs, stretch]
+void decode_panel(const DotArgs& args, const DotKernel& dot, int64_t first, int64_t count, float* panel) {
+  const uint64_t skipped = *bytes_for(args.dtype, static_cast<uint64_t>(first));
+  for (int64_t o = 0; o < args.outputs; ++o) {
+    const std::byte* weights = args.weights + o * args.weight_stride + skipped;
+    float* row = panel + o * stretch_of(dot);
+    if (is_float(args.dtype)) {
+      dot.widen(weights, args.dtype, count, row);
     } else {
-      std::fill_n(row, inputs, 0.0f);
+      decoder(args.dtype)(weights, static_cast<size_t>(count), row);
     }
-    for (int64_t k = 0; k < inputs; ++k) panel[k * kStoredPanel + j] = row[k];
+  }
+}
+
+void add_stretches(const DotArgs& all, const DotKernel& dot, float* panel) {
+  const int64_t stretch = stretch_of(dot);
+  DotArgs args = all;
+  args.source = DotArgs::Source::panel;
+  args.dtype = DType::f32;
+  args.weights = std::as_bytes(std::span(panel, static_cast<size_t>(panel_floats(dot)))).data();
+  args.weight_stride = stretch * static_cast<int64_t>(sizeof(float));
+  for (int64_t first = 0; first < all.inputs; first += stretch) {
+    args.x = all.x + first;
+    args.inputs = std::min(stretch, all.inputs - first);
+    decode_panel(all, dot, first, args.inputs, panel);
+    dot.add(args);
+  }
+}
+
+void run_window(const MatmulArgs& args, const Window& window, const DotKernel& dot) {
+  float* panel = args.scratch;
+  float* parts = args.scratch + panel_floats(dot);
+  const int64_t row_parts = kDotOutputs * dot.lanes;
+  std::fill_n(parts, window.rows * row_parts, 0.0f);
+  const DotArgs all = dot_args(args, window, parts);
+  if (window.rows <= kFewRows && is_float(all.dtype)) {
+    dot.add(all);
+  } else {
+    add_stretches(all, dot, panel);
+  }
+  for (int64_t r = 0; r < window.rows; ++r) {
+    float sums[kDotOutputs];
+    dot.finish(parts + r * row_parts, sums);
+    finish_outputs(args, window.first_row + r, window.first, window.count, sums);
   }
 }
 
 }  // namespace
 
-int64_t stored_scratch_floats(const PackedWeight& weight, int64_t) {
-  return (kStoredPanel + 1) * weight.inputs;
+int64_t stored_scratch_floats(const DotKernel& dot, int64_t rows) {
+  return panel_floats(dot) + std::min(rows, kRowBlock) * kDotOutputs * dot.lanes;
 }
 
-void run_stored(const MatmulArgs& args, PanelKernel multiply) {
-  const PackedWeight& weight = *args.weight;
-  float* panel = args.scratch;
-  float* row = args.scratch + kStoredPanel * weight.inputs;
-  float sums[kPanelRows][kStoredPanel];
-  for (int64_t first = args.first; first < args.last; first += kStoredPanel) {
-    const int64_t count = std::min(kStoredPanel, args.last - first);
-    decode_panel(weight, first, count, panel, row);
-    const int64_t last_row = args.first_row + args.rows;
-    for (int64_t r = args.first_row; r < last_row; r += kPanelRows) {
-      const int64_t rows = std::min(kPanelRows, last_row - r);
-      multiply({.x = args.x + r * weight.inputs,
-                .rows = rows,
-                .inputs = weight.inputs,
-                .panel = panel,
-                .sums = sums[0]});
-      for (int64_t i = 0; i < rows; ++i) finish_outputs(args, r + i, first, count, sums[i]);
+void run_stored(const MatmulArgs& args, const DotKernel& dot) {
+  const int64_t last_row = args.first_row + args.rows;
+  for (int64_t row = args.first_row; row < last_row; row += kRowBlock) {
+    for (int64_t first = args.first; first < args.last; first += kDotOutputs) {
+      run_window(args,
+                 {.first_row = row,
+                  .rows = std::min(kRowBlock, last_row - row),
+                  .first = first,
+                  .count = std::min(kDotOutputs, args.last - first)},
+                 dot);
     }
   }
 }

@@ -1,43 +1,44 @@
-// Products in float32 over weights as they are stored: the loops around a panel.
+// Products in float32 over weights as they are stored.
 #pragma once
 
 #include <limits>
 
+#include "kernels/matmul/dot.h"
 #include "kernels/matmul/packed_weight.h"
 
 namespace qvl {
 
-constexpr int64_t kStoredPanel = 16;  ///< outputs computed together, side by side
+/// The reference: decodes 16 rows of the weight at a time and multiplies all rows of x with them, in the
+/// order of inputs, products and sums rounded one by one.
+void run_stored_scalar(const MatmulArgs& args);
+int64_t stored_scalar_scratch_floats(const PackedWeight& weight, int64_t rows);
 
-/// sums[r][j] = sum over k of x[r][k] * panel[k][j], in the order of k.
-struct PanelArgs {
-  const float* x;  // [rows, inputs]
-  int64_t rows;    // 1 to kPanelRows
-  int64_t inputs;
-  const float* panel;  // [inputs, kStoredPanel]
-  float* sums;         // [rows, kStoredPanel]
-};
-constexpr int64_t kPanelRows = 6;
-using PanelKernel = void (*)(const PanelArgs&);
+/// The loops around the products of an instruction set.
+void run_stored(const MatmulArgs& args, const DotKernel& dot);
+int64_t stored_scratch_floats(const DotKernel& dot, int64_t rows);
 
-/// The reference: products and sums rounded one by one.
-void panel_scalar(const PanelArgs& args);
-/// Fused multiply-adds.
-void panel_avx2(const PanelArgs& args);
+constexpr int64_t kAllRows = std::numeric_limits<int64_t>::max();  // each share decodes its weights
 
-/// Decodes 16 rows of the weight to float32 at a time and multiplies all rows of x with them.
-void run_stored(const MatmulArgs& args, PanelKernel panel);
-int64_t stored_scratch_floats(const PackedWeight& weight, int64_t rows);
-
-template <PanelKernel panel>
-constexpr MatmulKernel stored_kernel(std::string_view name, Isa isa) {
-  return {.name = name,
+constexpr MatmulKernel stored_scalar_kernel() {
+  return {.name = "stored/scalar",
           .form = WeightForm::stored,
-          .isa = isa,
-          .output_block = kStoredPanel,
-          .row_block = std::numeric_limits<int64_t>::max(),  // each share decodes its weights
-          .scratch_floats = stored_scratch_floats,
-          .run = [](const MatmulArgs& args) { run_stored(args, panel); }};
+          .isa = Isa::scalar,
+          .output_block = kDotOutputs,
+          .row_block = kAllRows,
+          .scratch_floats = stored_scalar_scratch_floats,
+          .run = run_stored_scalar};
+}
+
+template <const DotKernel& dot>
+constexpr MatmulKernel stored_kernel(std::string_view name, Isa isa) {
+  return {
+      .name = name,
+      .form = WeightForm::stored,
+      .isa = isa,
+      .output_block = kDotOutputs,
+      .row_block = kAllRows,
+      .scratch_floats = [](const PackedWeight&, int64_t rows) { return stored_scratch_floats(dot, rows); },
+      .run = [](const MatmulArgs& args) { run_stored(args, dot); }};
 }
 
 }  // namespace qvl
