@@ -46,6 +46,7 @@ struct ModelArgs {
   std::string isa = {};
   std::optional<std::string> cache = {};
   std::string trace = {};
+  std::optional<uint64_t> memory_limit = {};
   ConfigArgs config = {};
 
   /// Throws Error{usage} for the file of --config.

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "kernels/matmul/blocked_matmul.h"
 #include "kernels/matmul/encode.h"
+#include "memory/admission.h"
 #include "ops/input_scales.h"
 #include "ops/pack_cache.h"
 
@@ -179,7 +180,23 @@ void WeightPacker::run_rows(const Job& job, int64_t first, int64_t last, std::ve
   }
 }
 
+// The pages of the largest source, which go when it is packed, and decoded rows of each thread.
+uint64_t WeightPacker::staging_bytes(int threads) const {
+  uint64_t most = 0;
+  for (const Job& job : jobs_) {
+    uint64_t bytes = static_cast<uint64_t>(threads * kPanel * job.inputs) * sizeof(float);
+    for (const TensorView& part : job.parts) bytes += part.bytes.size();
+    most = std::max(most, bytes);
+  }
+  return most;
+}
+
 void WeightPacker::run_jobs(ThreadPool& pool, const PackOptions& options) const {
+  std::vector<Reservation> staging;
+  if (options.ledger != nullptr) {
+    const MemoryNeed need{.part = MemoryPart::staging, .bytes = staging_bytes(pool.size())};
+    staging = admit(*options.ledger, "packing the weights needs", {&need, 1});
+  }
   std::vector<std::vector<float>> scratch(static_cast<size_t>(pool.size()));
   uint64_t done = 0;
   for (const Job& job : jobs_) {

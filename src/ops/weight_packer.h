@@ -9,6 +9,7 @@
 
 #include "kernels/matmul/packed_weight.h"
 #include "memory/address_range.h"
+#include "memory/ledger.h"
 #include "tensor/tensor.h"
 #include "threads/thread_pool.h"
 
@@ -34,6 +35,8 @@ struct PackOptions {
   std::filesystem::path cache_file = {};  ///< empty: none
   std::string source_key = {};            ///< identifies the contents of the sources
   std::function<void(double)> progress = {};
+  /// Where sources and buffers are set down while they are read; null: nowhere.
+  Ledger* ledger = nullptr;
   /// Told of source bytes that are not needed any more; their pages would count as ours until the system
   /// wants them back.
   std::function<void(std::span<const std::byte>)> release = {};
@@ -73,6 +76,7 @@ class WeightPacker {
   std::byte* place(Job job);
   std::string layout_key(const std::string& source_key) const;
   float* input_scale_of(const Job& job) const;
+  uint64_t staging_bytes(int threads) const;
   void run_jobs(ThreadPool& pool, const PackOptions& options) const;
   void run_rows(const Job& job, int64_t first, int64_t last, std::vector<float>& rows) const;
 

@@ -14,9 +14,9 @@
 namespace qvl {
 namespace {
 
-// Keys and values for this many tokens of the answer are reserved ahead; a longer one grows as it comes.
 constexpr int64_t kReservedAnswer = 512;
 constexpr size_t kTokensBetweenReleases = 8;
+constexpr size_t kBytesOfToken = 8;  // more than tokens of any language have on average
 
 std::vector<int32_t> end_tokens(const detail::Runtime& runtime) {
   std::vector<int32_t> ends;
@@ -34,7 +34,11 @@ class AnswerWriter {
         decoder_(*runtime.tokenizer),
         filter_(request.options.stop),
         room_(std::min(request.options.max_tokens,
-                       runtime.files.config.text.max_position_embeddings - request.prompt.size())) {}
+                       runtime.files.config.text.max_position_embeddings - request.prompt.size())) {
+    const auto ahead = static_cast<size_t>(reserved_answer(request.options));
+    answer.tokens.reserve(ahead);
+    answer.text.reserve(ahead * kBytesOfToken);
+  }
 
   /// Takes one sampled token; false where it ended the answer.
   bool add(int32_t token) {
@@ -81,7 +85,7 @@ struct DecodeLoop {
   detail::Runtime& runtime;
   Sampler sampler;
   PositionCounter counter;
-  std::vector<float> logits;  // [vocab_size]
+  HomeVector<float> logits;  // [vocab_size]
 
   void run(AnswerWriter& writer, const GenerateRequest& request) {
     std::vector<Position> position;
@@ -115,7 +119,7 @@ struct DecodeLoop {
 
   void compute(std::span<const int32_t> ids, std::span<const Position> position) {
     const StageZone zone(runtime.layer.stages(), runtime.layer.tracer(), Stage::decode);
-    reserve_cache(cached.cache, 1, runtime.files.config.text);
+    reserve_cache(cached.cache, 1, KvCache::Growth::ahead, runtime.files.config.text);
     const SequenceStep step{.chunk = {.ids = ids, .positions = position, .visual = {}},
                             .cache = &cached.cache};
     runtime.network.forward({&step, 1}, runtime.pass, runtime.ops);
@@ -123,6 +127,10 @@ struct DecodeLoop {
 };
 
 }  // namespace
+
+int64_t reserved_answer(const GenerationOptions& options) {
+  return std::min(options.max_tokens, kReservedAnswer);
+}
 
 Answer generate(const GenerateRequest& request, CachedSequence& cached, detail::Runtime& runtime) {
   const ModelConfig& config = runtime.files.config;
@@ -136,12 +144,14 @@ Answer generate(const GenerateRequest& request, CachedSequence& cached, detail::
       .runtime = runtime,
       .sampler = Sampler(resolve_sampling(request.options, runtime.files.generation), config.text.vocab_size),
       .counter = {},
-      .logits = std::vector<float>(static_cast<size_t>(config.text.vocab_size))};
+      .logits = HomeVector<float>(static_cast<size_t>(config.text.vocab_size),
+                                  runtime.layer.home(MemoryPart::scratch))};
   loop.sampler.observe_prompt(request.prompt.ids);
   const std::vector<Position> positions =
       positions_of(request.prompt, config.vision.spatial_merge_size, loop.counter);
-  const int64_t ahead = std::min(request.options.max_tokens, kReservedAnswer);
-  reserve_cache(cached.cache, request.prompt.size() - cached.held.size() + ahead, config.text);
+  const int64_t ahead = reserved_answer(request.options);
+  reserve_cache(cached.cache, request.prompt.size() - cached.held.size() + ahead, KvCache::Growth::needed,
+                config.text);
   cached.held.ids.reserve(static_cast<size_t>(request.prompt.size() + ahead));
 
   const Stopwatch prefill_watch;

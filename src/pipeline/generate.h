@@ -8,6 +8,9 @@
 
 namespace qvl {
 
+/// Keys and values of as many tokens of an answer are reserved ahead; a longer one grows as it comes.
+int64_t reserved_answer(const GenerationOptions& options);
+
 struct GenerateRequest {
   const Sequence& prompt;
   const GenerationOptions& options;  ///< checked
