@@ -27,6 +27,12 @@ int64_t peak_rss_bytes() {
   return int64_t{usage.ru_maxrss} * 1024;  // Linux counts in KiB
 }
 
+Json memory_report(const Model& model) {
+  Json report = Json::parse(model.memory_json());
+  report["peak_rss_bytes"] = peak_rss_bytes();
+  return report;
+}
+
 }  // namespace
 
 std::string to_line(const Json& json) {
@@ -50,7 +56,7 @@ Json answer_json(const Answer& answer, const Model& model) {
             {"prefill_s", timings.prefill_s},
             {"decode_s", timings.decode_s},
             {"time_to_first_token_s", timings.time_to_first_token_s}}},
-          {"memory", {{"peak_rss_bytes", peak_rss_bytes()}}},
+          {"memory", memory_report(model)},
           {"threads", model.threads()},
           {"warnings", model.warnings()}};
 }

@@ -130,7 +130,9 @@ int eval(const EvalArgs& args) {
   }
   std::string report;
   for (const auto& [kind, score] : scores) report += score_line(kind, score);
-  print(args.json ? to_line(to_json(scores, all, model)) : report + score_line("all", all));
+  Json json = to_json(scores, all, model);
+  json["memory"] = Json::parse(model.memory_json());
+  print(args.json ? to_line(json) : report + score_line("all", all));
   return 0;
 }
 

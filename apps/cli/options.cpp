@@ -129,6 +129,7 @@ LoadOptions ModelArgs::load_options() const {
   if (threads > 0) options.system.num_compute_threads = threads;
   options.threads = static_cast<int>(options.system.num_compute_threads);
   options.trace = !trace.empty();
+  options.memory_limit = memory_limit;
   options.weights = weights;
   options.vision_weights = vision_weights;
   options.kv = kv;
@@ -196,6 +197,20 @@ void add_model(CLI::App& command, ModelArgs& args) {
       "instruction set of the kernels");
   add_name(command, "--cache", args.cache, "FOLDER", "folder that keeps packed weights, or off");
   add_config(command, args.config);
+  command
+      .add_option_function<std::string>(
+          "--memory-limit",
+          [&args](const std::string& text) {
+            try {
+              args.memory_limit = memory_limit_from_text(text, "--memory-limit");
+            } catch (const Error& error) {
+              throw CLI::ValidationError(std::string(error.what()));
+            }
+          },
+          "bytes that the process never passes, like 1.5GiB or 60%, in place of --memory-limit-ratio")
+      ->type_name("BYTES")
+      ->excludes("--memory-limit-ratio")
+      ->group("System");
   // Two names of one field.
   command.get_option("--threads")->excludes("--num-compute-threads");
 }

@@ -48,6 +48,7 @@ struct ModelArgs {
   std::string isa = {};
   std::string cache = {};  ///< empty: not given
   std::string trace = {};  ///< empty: none
+  std::optional<uint64_t> memory_limit = {};
   ConfigArgs config = {};
 
   /// Loading them stops at an interrupt. Throws Error{usage} for the file of --config.

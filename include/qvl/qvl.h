@@ -60,8 +60,10 @@ struct LoadOptions {
   /// ~/.cache/qvl. Small models are packed at each start.
   std::optional<std::filesystem::path> cache_folder = {};
   SystemOptimizationConfig system = {};  ///< how the machine may be used
-  bool trace = false;                    ///< record where the time goes: Model::write_trace
-  ProgressListener progress = {};        ///< may be empty
+  /// Bytes that the process never passes, in place of the configuration's share: memory_limit_from_text().
+  std::optional<uint64_t> memory_limit = {};
+  bool trace = false;              ///< record where the time goes: Model::write_trace
+  ProgressListener progress = {};  ///< may be empty
   /// Ends loading within about a tenth of a second: load_model() throws Error{cancelled}, and the cache
   /// folder is as before.
   std::stop_token stop = {};
@@ -218,6 +220,8 @@ class Model {
   std::string_view isa() const;
   Packing packing() const;
   const std::vector<std::string>& warnings() const;
+  /// What memory is held for, under which cap, and how the pool is used: one JSON object.
+  std::string memory_json() const;
   /// Writes what was recorded, as far back as memory was kept for it, in the JSON format of Chrome that
   /// ui.perfetto.dev opens. Throws Error{environment} naming the file where it cannot be written.
   void write_trace(const std::filesystem::path& path) const;

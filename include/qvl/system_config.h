@@ -77,6 +77,10 @@ struct SystemOptimizationConfig {
   bool operator==(const SystemOptimizationConfig&) const = default;
 };
 
+/// Bytes of "1073741824", "1.5GiB", "2GB", or "60%" of what this process may use. Throws Error{usage} that
+/// begins with `name` for any other text and for less than 16 MiB.
+uint64_t memory_limit_from_text(std::string_view text, std::string_view name);
+
 /// Throws Error{usage} "memory_limit_ratio: found 1.7, expected a number from 0.05 to 1" for the first field
 /// out of its range.
 void validate(const SystemOptimizationConfig& config);

@@ -13,11 +13,13 @@
 
 namespace qvl {
 
-/// The bytes of one picture, its name for messages, and what is refused. Borrowed for the call.
+/// The bytes of one picture, its name for messages, what is refused, and where pixels come from. Borrowed for
+/// the call.
 struct PictureSource {
   std::span<const std::byte> bytes;
   std::string name;
   const ImageLimits& limits;
+  MemoryHome memory = {};
 
   const uint8_t* data() const { return reinterpret_cast<const uint8_t*>(bytes.data()); }
 };
@@ -35,13 +37,14 @@ void check_size(const PictureSource& source, Size size);
 void check_length(const PictureSource& source, uint64_t least_bytes);
 
 /// A black image of a size that has passed check_size.
-Image make_image(Size size);
+Image make_image(Size size, MemoryHome memory);
 
-/// The size its header tells, with every refusal that decoding makes before it allocates pixels.
-Size measure_jpeg(const PictureSource& source);
-Size measure_png(const PictureSource& source);
-Size measure_webp(const PictureSource& source);
-Size measure_gif(const PictureSource& source);
+/// What its header tells, but for the bytes of the file, with every refusal that decoding makes before it
+/// allocates pixels.
+ImageHeader measure_jpeg(const PictureSource& source);
+ImageHeader measure_png(const PictureSource& source);
+ImageHeader measure_webp(const PictureSource& source);
+ImageHeader measure_gif(const PictureSource& source);
 
 DecodedPicture decode_jpeg(const PictureSource& source);
 DecodedPicture decode_png(const PictureSource& source);

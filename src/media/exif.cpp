@@ -103,7 +103,7 @@ Image apply_orientation(Image image, int orientation) {
   QVL_CHECK(orientation >= 1 && orientation <= 8);
   if (orientation == 1) return image;
   bool swaps_sides = orientation >= 5;
-  Image turned;
+  Image turned{.width = 0, .height = 0, .rgb = HomeVector<uint8_t>(image.rgb.get_allocator())};
   turned.width = swaps_sides ? image.height : image.width;
   turned.height = swaps_sides ? image.width : image.height;
   turned.rgb.resize(image.rgb.size());

@@ -49,7 +49,6 @@ class GifDecoder {
 
   Size measure() {
     // A screen beyond the limits is refused before anything behind it is read.
-    // A screen beyond the limits is refused before anything behind it is read.
     check_size(source_, {.height = gif_->SHeight, .width = gif_->SWidth});
     find_first_frame();
     const GifImageDesc& frame = gif_->Image;
@@ -66,7 +65,7 @@ class GifDecoder {
 
   DecodedPicture decode() {
     DecodedPicture picture;
-    picture.image = make_image(measure());
+    picture.image = make_image(measure(), source_.memory);
     fill_background(picture.image);
     read_rows(picture.image);
     return picture;
@@ -157,7 +156,7 @@ class GifDecoder {
 
 }  // namespace
 
-Size measure_gif(const PictureSource& source) { return GifDecoder(source).measure(); }
+ImageHeader measure_gif(const PictureSource& source) { return {.size = GifDecoder(source).measure()}; }
 
 DecodedPicture decode_gif(const PictureSource& source) { return GifDecoder(source).decode(); }
 

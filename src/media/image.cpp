@@ -16,7 +16,7 @@ using namespace std::string_view_literals;
 
 // What a format that is supported brings.
 struct Codec {
-  Size (*measure)(const PictureSource&);
+  ImageHeader (*measure)(const PictureSource&);
   DecodedPicture (*decode)(const PictureSource&);
 };
 constexpr Codec jpeg{measure_jpeg, decode_jpeg}, png{measure_png, decode_png};
@@ -116,35 +116,41 @@ void check_length(const PictureSource& source, uint64_t least_bytes) {
        source.bytes.size(), least_bytes);
 }
 
-Image make_image(Size size) {
-  Image image{.width = size.width, .height = size.height, .rgb = {}};
+Image make_image(Size size, MemoryHome memory) {
+  Image image{.width = size.width, .height = size.height, .rgb = HomeVector<uint8_t>(memory)};
   image.rgb.resize(static_cast<size_t>(size.width) * static_cast<size_t>(size.height) * 3);
   return image;
 }
 
-Image decode_image(std::span<const std::byte> file, std::string_view name, const ImageLimits& limits) {
-  PictureSource source{.bytes = file, .name = printable(name, 4096), .limits = limits};
+Image decode_image(std::span<const std::byte> file, std::string_view name, const ImageLimits& limits,
+                   MemoryHome memory) {
+  PictureSource source{.bytes = file, .name = printable(name, 4096), .limits = limits, .memory = memory};
   try {
     DecodedPicture picture = codec_of(source).decode(source);
     return apply_orientation(std::move(picture.image), picture.orientation);
+  } catch (const MemoryRefused& refused) {
+    fail(ErrorCode::limit, "{}: {}", source.name, refused.what());
   } catch (const std::bad_alloc&) {
     fail(ErrorCode::limit, "{}: not enough memory to decode this picture", source.name);
   }
 }
 
-Size image_size(std::span<const std::byte> file, std::string_view name, const ImageLimits& limits) {
+ImageHeader image_header(std::span<const std::byte> file, std::string_view name, const ImageLimits& limits) {
   PictureSource source{.bytes = file, .name = printable(name, 4096), .limits = limits};
-  return codec_of(source).measure(source);
+  ImageHeader header = codec_of(source).measure(source);
+  header.file_bytes = file.size();
+  return header;
 }
 
-Image read_image(const std::filesystem::path& path, const ImageLimits& limits) {
-  std::string bytes = read_media_file(path, limits.max_file_bytes);
-  return decode_image(std::as_bytes(std::span(bytes)), path.string(), limits);
+Image read_image(const std::filesystem::path& path, const ImageLimits& limits, MemoryHome memory) {
+  const MediaFile file(path, limits.max_file_bytes, memory);
+  return decode_image(file.bytes(), path.string(), limits, memory);
 }
 
-Size read_image_size(const std::filesystem::path& path, const ImageLimits& limits) {
-  std::string bytes = read_media_file(path, limits.max_file_bytes);
-  return image_size(std::as_bytes(std::span(bytes)), path.string(), limits);
+ImageHeader read_image_header(const std::filesystem::path& path, const ImageLimits& limits,
+                              MemoryHome memory) {
+  const MediaFile file(path, limits.max_file_bytes, memory);
+  return image_header(file.bytes(), path.string(), limits);
 }
 
 }  // namespace qvl

@@ -8,15 +8,17 @@
 #include <string_view>
 #include <vector>
 
+#include "memory/memory_home.h"
 #include "tensor/tensor.h"
 
 namespace qvl {
 
-/// Interleaved 8-bit RGB, rows from the top, no padding.
+/// Interleaved 8-bit RGB, rows from the top, no padding. What is made of a picture has the home of its
+/// pixels.
 struct Image {
   int64_t width = 0;
   int64_t height = 0;
-  std::vector<uint8_t> rgb;  // [height, width, 3]
+  HomeVector<uint8_t> rgb;  // [height, width, 3]
 };
 
 struct Size {
@@ -35,15 +37,25 @@ struct ImageLimits {
 };
 
 /// Decodes JPEG, PNG, WebP or the first frame of a GIF, found by content, with EXIF orientation applied and
-/// alpha dropped. Throws Error{media} or Error{limit}, beginning with `name`.
-Image decode_image(std::span<const std::byte> file, std::string_view name, const ImageLimits& limits);
+/// alpha dropped. All large memory comes from `memory`, or is set down there where a library takes it.
+/// Throws Error{media} or Error{limit}, beginning with `name`.
+Image decode_image(std::span<const std::byte> file, std::string_view name, const ImageLimits& limits,
+                   MemoryHome memory = {});
 /// The same for a file on disk.
-Image read_image(const std::filesystem::path& path, const ImageLimits& limits);
+Image read_image(const std::filesystem::path& path, const ImageLimits& limits, MemoryHome memory = {});
 
-/// The size the header of a picture tells, before EXIF orientation, which may swap its sides. Refuses what
-/// decode_image refuses from the header.
-Size image_size(std::span<const std::byte> file, std::string_view name, const ImageLimits& limits);
-Size read_image_size(const std::filesystem::path& path, const ImageLimits& limits);
+/// What the header of a picture tells.
+struct ImageHeader {
+  Size size = {};  ///< before EXIF orientation, which may swap its sides
+  /// What decoding takes besides the file and the pixels: the library's buffers, samples before they are
+  /// expanded. Small ones are left out.
+  uint64_t decoder_bytes = 0;
+  uint64_t file_bytes = 0;
+};
+/// Refuses what decode_image refuses from the header.
+ImageHeader image_header(std::span<const std::byte> file, std::string_view name, const ImageLimits& limits);
+ImageHeader read_image_header(const std::filesystem::path& path, const ImageLimits& limits,
+                              MemoryHome memory = {});
 
 /// Patches along time, height and width, before merging.
 struct PatchGrid {
@@ -71,6 +83,10 @@ struct PatchOptions {
 /// The size a picture is resized to: multiples of factor(), within the pixel budget. Throws Error{media}
 /// beyond the aspect ratio of 200.
 Size smart_resize(Size size, const PatchOptions& options, std::string_view name);
+
+/// The most that read_image and image_to_patches hold at once of `memory`, for a picture of `header` that is
+/// resized to `target`.
+uint64_t pixel_bytes(const ImageHeader& header, Size target, const PatchOptions& options);
 
 /// Separable antialiased bicubic, bit-exact with torchvision's uint8 path (antialias=True).
 Image resize_bicubic(const Image& image, Size target);

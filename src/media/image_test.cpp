@@ -32,7 +32,7 @@ TEST_P(DecodesAsPillow, EveryByte) {
   Image image = read_image(fixture_path(expected.name), {});
   EXPECT_EQ(image.width, expected.width);
   EXPECT_EQ(image.height, expected.height);
-  Size size = read_image_size(fixture_path(expected.name), {});  // not turned yet
+  Size size = read_image_header(fixture_path(expected.name), {}).size;  // not turned yet
   EXPECT_EQ(std::minmax(size.width, size.height), std::minmax(expected.width, expected.height));
   std::string rgb = fixture(expected.name + ".rgb");
   ASSERT_EQ(image.rgb.size(), rgb.size());
@@ -72,9 +72,9 @@ TEST(ImageDecoding, LimitsAreJudgedBeforePixels) {
 TEST(ImageSize, IsJudgedAndNeedsNoPixels) {
   std::string png = fixture("rgb8.png");
   png.resize(png.size() / 2);
-  EXPECT_EQ(image_size(bytes_of(png), "x", {}), (Size{.height = 13, .width = 19}));
+  EXPECT_EQ(image_header(bytes_of(png), "x", {}).size, (Size{.height = 13, .width = 19}));
   auto verdict = [](std::string_view bytes, const ImageLimits& limits) {
-    return error_of([&] { image_size(bytes_of(bytes), "x", limits); });
+    return error_of([&] { image_header(bytes_of(bytes), "x", limits); });
   };
   for (const char* name : {"rgb8.png", "sub420.jpg", "lossy.webp", "plain.gif"}) {
     EXPECT_EQ(verdict(fixture(name), {.max_side = 18}), "5: x: 19x13 pixels, at most 18 allowed on a side")

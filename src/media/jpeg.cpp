@@ -87,7 +87,7 @@ class JpegDecoder {
   JpegDecoder(const JpegDecoder&) = delete;
   JpegDecoder& operator=(const JpegDecoder&) = delete;
 
-  Size measure() {
+  ImageHeader measure() {
     if (!read_header()) refuse();
     if (info_.num_components == 2 || info_.num_components > 4) {
       fail(ErrorCode::media, "{}: JPEG with {} components, expected 1 (grey), 3 (colour) or 4 (CMYK)",
@@ -96,12 +96,14 @@ class JpegDecoder {
     Size size{.height = info_.image_height, .width = info_.image_width};
     check_size(source_, size);
     check_length(source_, least_bytes());
-    return size;
+    return {.size = size, .decoder_bytes = coefficient_bytes()};
   }
 
   DecodedPicture decode() {
     DecodedPicture picture;
-    picture.image = make_image(measure());
+    const ImageHeader header = measure();
+    const Reservation coefficients = source_.memory.charge(header.decoder_bytes);
+    picture.image = make_image(header.size, source_.memory);
     picture.orientation = orientation();
     std::vector<uint8_t> cmyk_row(is_cmyk() ? size_t{info_.image_width} * 4 : 0);
     if (!read_pixels(picture.image.rgb.data(), cmyk_row.data())) refuse();
@@ -117,6 +119,21 @@ class JpegDecoder {
     if (info_.arith_code) return 0;
     const jpeg_component_info& first = info_.comp_info[0];
     return uint64_t{first.width_in_blocks} * first.height_in_blocks / 8;
+  }
+
+  // A picture that comes in several scans is kept as coefficients until the last one. Blocks come in whole
+  // units of all components.
+  uint64_t coefficient_bytes() {
+    if (!jpeg_has_multiple_scans(&info_)) return 0;
+    uint64_t blocks = 0;
+    for (int i = 0; i < info_.num_components; ++i) {
+      const jpeg_component_info& component = info_.comp_info[i];
+      const auto across = static_cast<uint64_t>(component.h_samp_factor);
+      const auto down = static_cast<uint64_t>(component.v_samp_factor);
+      blocks += (component.width_in_blocks + across - 1) / across * across *
+                ((component.height_in_blocks + down - 1) / down * down);
+    }
+    return blocks * sizeof(JBLOCK);
   }
 
   bool read_header() {
@@ -175,7 +192,7 @@ class JpegDecoder {
 
 }  // namespace
 
-Size measure_jpeg(const PictureSource& source) { return JpegDecoder(source).measure(); }
+ImageHeader measure_jpeg(const PictureSource& source) { return JpegDecoder(source).measure(); }
 
 DecodedPicture decode_jpeg(const PictureSource& source) { return JpegDecoder(source).decode(); }
 

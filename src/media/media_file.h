@@ -1,14 +1,27 @@
 // Reading a picture or a video from disk.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
+
+#include "memory/memory_home.h"
 
 namespace qvl {
 
-/// The bytes of a local regular file. Throws Error{limit} above `max_bytes`, Error{media} where it cannot be
-/// read.
-std::string read_media_file(const std::filesystem::path& path, uint64_t max_bytes);
+/// The bytes of a local regular file, set down in `memory` for as long as it lives. Immutable.
+class MediaFile {
+ public:
+  /// Throws Error{limit} above `max_bytes` or where `memory` has no room, Error{media} where it cannot be
+  /// read.
+  MediaFile(const std::filesystem::path& path, uint64_t max_bytes, MemoryHome memory);
+  std::span<const std::byte> bytes() const { return std::as_bytes(std::span(bytes_)); }
+
+ private:
+  Reservation charge_;
+  std::string bytes_;
+};
 
 }  // namespace qvl

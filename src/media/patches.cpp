@@ -74,9 +74,9 @@ PatchedMedia frames_to_patches(std::span<const Image> frames, const PatchOptions
                  .h = first.height / options.patch_size,
                  .w = first.width / options.patch_size};
   auto row_values = channels * temporal * options.patch_size * options.patch_size;
-  PatchedMedia media{
-      .pixels = Tensor(static_cast<uint64_t>(grid.patches()), static_cast<uint64_t>(row_values)),
-      .grid = grid};
+  PatchedMedia media{.pixels = Tensor(static_cast<uint64_t>(grid.patches()),
+                                      static_cast<uint64_t>(row_values), first.rgb.get_allocator().home()),
+                     .grid = grid};
   PatchWriter writer(frames, options);
   int64_t merge = options.merge_size;
   float* out = media.pixels.data();
@@ -90,6 +90,24 @@ PatchedMedia frames_to_patches(std::span<const Image> frames, const PatchOptions
     }
   }
   return media;
+}
+
+uint64_t pixel_bytes(const ImageHeader& header, Size target, const PatchOptions& options) {
+  const auto rgb = [](int64_t width, int64_t height) {
+    return MemoryHome::taken_bytes(static_cast<uint64_t>(width * height * channels));
+  };
+  const Size& size = header.size;
+  const uint64_t decoded = rgb(size.width, size.height), resized = rgb(target.width, target.height);
+  // Where both sides change there is a picture in between. One that lies on its side is turned first, into a
+  // second one, and resized the other way round.
+  const bool two_passes = size.width != target.width && size.height != target.height;
+  const uint64_t between =
+      two_passes ? std::max(rgb(target.width, size.height), rgb(target.height, size.width)) : 0;
+  const uint64_t rows = MemoryHome::taken_bytes(
+      static_cast<uint64_t>(target.width * target.height * channels * options.temporal_patch_size) *
+      sizeof(float));
+  const uint64_t reading = header.file_bytes + decoded + std::max(header.decoder_bytes, decoded);
+  return std::max({reading, decoded + between + resized, decoded + resized + rows});
 }
 
 PatchedMedia image_to_patches(const Image& image, const PatchOptions& options, std::string_view name) {

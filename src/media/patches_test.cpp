@@ -51,7 +51,7 @@ TEST(Patches, EqualASecondImplementation) {
 
 TEST(Patches, MergeBlockOrder) {
   // Each patch of a 4x4 grid is filled with its raster number.
-  Image image{.width = 64, .height = 64, .rgb = std::vector<uint8_t>(64 * 64 * 3)};
+  Image image{.width = 64, .height = 64, .rgb = HomeVector<uint8_t>(64 * 64 * 3)};
   for (size_t i = 0; i < 64 * 64; ++i) {
     std::fill_n(image.rgb.begin() + static_cast<ptrdiff_t>(i * 3), 3,
                 static_cast<uint8_t>(i / 1024 * 4 + i % 64 / 16));

@@ -41,7 +41,7 @@ Frame make_rgb_frame(const AVFrame& like) {
 
 RgbConverter::~RgbConverter() { sws_freeContext(context_); }
 
-std::optional<Image> RgbConverter::to_rgb(const AVFrame& frame) {
+std::optional<Image> RgbConverter::to_rgb(const AVFrame& frame, MemoryHome memory) {
   auto format = static_cast<AVPixelFormat>(frame.format);
   if (sws_isSupportedInput(format) == 0) return std::nullopt;
   constexpr int flags = SWS_BILINEAR | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT;
@@ -58,7 +58,7 @@ std::optional<Image> RgbConverter::to_rgb(const AVFrame& frame) {
       frame.height) {
     return std::nullopt;
   }
-  Image image{.width = frame.width, .height = frame.height, .rgb = {}};
+  Image image{.width = frame.width, .height = frame.height, .rgb = HomeVector<uint8_t>(memory)};
   size_t row_bytes = static_cast<size_t>(frame.width) * 3;
   image.rgb.resize(row_bytes * static_cast<size_t>(frame.height));
   for (int y = 0; y < frame.height; ++y) {

@@ -21,8 +21,8 @@ class RgbConverter {
   RgbConverter(const RgbConverter&) = delete;
   RgbConverter& operator=(const RgbConverter&) = delete;
 
-  /// Nothing for a pixel format that has no way to RGB.
-  std::optional<Image> to_rgb(const AVFrame& frame);
+  /// With pixels from `memory`. Nothing for a pixel format that has no way to RGB.
+  std::optional<Image> to_rgb(const AVFrame& frame, MemoryHome memory);
 
  private:
   SwsContext* context_ = nullptr;

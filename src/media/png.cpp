@@ -55,24 +55,28 @@ class PngDecoder {
   PngDecoder(const PngDecoder&) = delete;
   PngDecoder& operator=(const PngDecoder&) = delete;
 
-  Size measure() {
+  ImageHeader measure() {
     if (info_ == nullptr) fail(ErrorCode::limit, "{}: not enough memory to decode this PNG", source_.name);
     Size size = declared_size();
     check_size(source_, size);
     if (!read_header()) refuse();
     check_length(source_, least_bytes_);
-    return size;
+    // Grey samples and indices are read first and expanded then.
+    const uint64_t row_bytes = png_get_rowbytes(png_, info_);
+    const bool direct = row_bytes == 3 * uint64_t{png_get_image_width(png_, info_)};
+    const uint64_t samples = direct ? 0 : row_bytes * png_get_image_height(png_, info_);
+    return {.size = size, .decoder_bytes = MemoryHome::taken_bytes(samples)};
   }
 
   DecodedPicture decode() {
     DecodedPicture picture;
-    picture.image = make_image(measure());
+    picture.image = make_image(measure().size, source_.memory);
     size_t width = png_get_image_width(png_, info_);
     size_t height = png_get_image_height(png_, info_);
     size_t row_bytes = png_get_rowbytes(png_, info_);
     size_t channels = row_bytes / width;
     bool direct = channels == 3;
-    std::vector<uint8_t> samples(direct ? 0 : row_bytes * height);
+    HomeVector<uint8_t> samples(direct ? 0 : row_bytes * height, source_.memory);
     uint8_t* first = direct ? picture.image.rgb.data() : samples.data();
     QVL_CHECK((channels == 1 || channels == 3) && row_bytes == width * channels);
     std::vector<png_bytep> rows(height);
@@ -122,7 +126,7 @@ class PngDecoder {
   }
 
   // Grey samples or palette indices, one byte each, to colours.
-  void expand(const std::vector<uint8_t>& samples, Image& image) const {
+  void expand(std::span<const uint8_t> samples, Image& image) const {
     png_colorp palette = nullptr;
     int colours = 0;
     bool indexed = png_get_color_type(png_, info_) == PNG_COLOR_TYPE_PALETTE;
@@ -160,7 +164,7 @@ class PngDecoder {
 
 }  // namespace
 
-Size measure_png(const PictureSource& source) { return PngDecoder(source).measure(); }
+ImageHeader measure_png(const PictureSource& source) { return PngDecoder(source).measure(); }
 
 DecodedPicture decode_png(const PictureSource& source) { return PngDecoder(source).decode(); }
 

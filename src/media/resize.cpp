@@ -79,7 +79,7 @@ uint8_t to_byte(int32_t sum, int shift) { return static_cast<uint8_t>(std::clamp
 
 Image resize_width(const Image& image, int64_t width) {
   ResizePass pass = make_pass(image.width, width);
-  Image out{.width = width, .height = image.height, .rgb = {}};
+  Image out{.width = width, .height = image.height, .rgb = HomeVector<uint8_t>(image.rgb.get_allocator())};
   out.rgb.resize(static_cast<size_t>(width * image.height * 3));
   uint8_t* target = out.rgb.data();
   for (int64_t y = 0; y < image.height; ++y) {
@@ -106,7 +106,7 @@ Image resize_width(const Image& image, int64_t width) {
 Image resize_height(const Image& image, int64_t height) {
   ResizePass pass = make_pass(image.height, height);
   auto row_values = static_cast<size_t>(image.width * 3);
-  Image out{.width = image.width, .height = height, .rgb = {}};
+  Image out{.width = image.width, .height = height, .rgb = HomeVector<uint8_t>(image.rgb.get_allocator())};
   out.rgb.resize(row_values * static_cast<size_t>(height));
   std::vector<int32_t> sums(row_values);
   for (int64_t y = 0; y < height; ++y) {

@@ -71,7 +71,8 @@ PatchedVideo decode_video(std::span<const std::byte> file, std::string_view name
   VideoSource source{.bytes = file,
                      .name = printable(name, 4096),
                      .limits = limits,
-                     .deadline = std::chrono::steady_clock::now() + patience};
+                     .deadline = std::chrono::steady_clock::now() + patience,
+                     .memory = options.memory};
   if (file.size() > source.limits.max_file_bytes) {
     fail(ErrorCode::limit, "{}: {} bytes, at most {} allowed", source.name, file.size(),
          source.limits.max_file_bytes);
@@ -79,16 +80,16 @@ PatchedVideo decode_video(std::span<const std::byte> file, std::string_view name
   if (file.empty()) fail(ErrorCode::media, "{}: empty, expected a video", source.name);
   try {
     return decode_all(source, options.patches, options.sampling);
+  } catch (const MemoryRefused& refused) {
+    fail(ErrorCode::limit, "{}: {}", source.name, refused.what());
   } catch (const std::bad_alloc&) {
     fail(ErrorCode::limit, "{}: not enough memory to decode this video", source.name);
   }
 }
 
-PatchedVideo read_video(const std::filesystem::path& path, const PatchOptions& options,
-                        const VideoSampling& sampling, const VideoLimits& limits) {
-  std::string bytes = read_media_file(path, limits.max_file_bytes);
-  return decode_video(std::as_bytes(std::span(bytes)), path.string(),
-                      {.patches = options, .sampling = sampling, .limits = limits});
+PatchedVideo read_video(const std::filesystem::path& path, const VideoOptions& options) {
+  const MediaFile file(path, options.limits.max_file_bytes, options.memory);
+  return decode_video(file.bytes(), path.string(), options);
 }
 
 }  // namespace qvl

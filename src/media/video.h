@@ -47,6 +47,7 @@ struct VideoOptions {
   PatchOptions patches{};  ///< with the pixel budget of the whole video
   VideoSampling sampling{};
   VideoLimits limits{};
+  MemoryHome memory{};  ///< of the file, of frames and patches
 };
 
 /// Decodes, samples, resizes and cuts one video in memory. No playlists, no network, no files. The number of
@@ -56,7 +57,6 @@ struct VideoOptions {
 PatchedVideo decode_video(std::span<const std::byte> file, std::string_view name,
                           const VideoOptions& options);
 /// The same for a local file.
-PatchedVideo read_video(const std::filesystem::path& path, const PatchOptions& options,
-                        const VideoSampling& sampling, const VideoLimits& limits);
+PatchedVideo read_video(const std::filesystem::path& path, const VideoOptions& options);
 
 }  // namespace qvl

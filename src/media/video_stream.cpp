@@ -275,7 +275,7 @@ bool VideoStream::next_frame() {
 }
 
 Image VideoStream::image() {
-  auto image = state_->converter.to_rgb(*state_->frame);
+  auto image = state_->converter.to_rgb(*state_->frame, state_->source.memory);
   if (!image) {
     fail(ErrorCode::media, "{}: frames in pixel format {} cannot be turned into RGB", state_->source.name,
          pixel_format_name(*state_->frame));

@@ -19,6 +19,7 @@ struct VideoSource {
   std::string name;
   VideoLimits limits;
   std::chrono::steady_clock::time_point deadline;
+  MemoryHome memory = {};  ///< of the pixels
 };
 
 /// Reads a video once from its beginning. Thread-compatible. Every member throws Error{media} for damage (a

@@ -29,7 +29,7 @@ Image made_frame(int64_t number) {
 }
 
 PatchedVideo read(const std::string& name, const VideoSampling& sampling = {}) {
-  return read_video(fixture_path(name), video_budget, sampling, {});
+  return read_video(fixture_path(name), {.patches = video_budget, .sampling = sampling});
 }
 
 std::vector<float> patches_of_frames(const std::vector<int64_t>& numbers) {
@@ -144,7 +144,8 @@ TEST(Video, AChangeOfResolutionKeepsTheFirstSize) {
 }
 
 TEST(Video, DecoderThreadsDoNotChangeFrames) {
-  PatchedVideo video = read_video(fixture_path("frames11.mp4"), video_budget, {}, {.decoder_threads = 3});
+  PatchedVideo video =
+      read_video(fixture_path("frames11.mp4"), {.patches = video_budget, .limits = {.decoder_threads = 3}});
   EXPECT_EQ(values_of(video), patches_of_frames({0, 2, 5, 8, 10}));
 }
 

@@ -62,15 +62,31 @@ Size checked_canvas(const PictureSource& source, const WebPDemuxer* demuxer) {
   return canvas;
 }
 
+// A lossless frame is decoded as a whole, four bytes a pixel; a lossy one row by row.
+uint64_t decoder_bytes(const PictureSource& source, Size canvas) {
+  const Demuxer demuxer = open(source);
+  const FirstFrame frame(demuxer.get());
+  WebPBitstreamFeatures features;
+  constexpr int kLossless = 2;
+  const WebPData& fragment = frame.iterator.fragment;
+  if (!frame.found || WebPGetFeatures(fragment.bytes, fragment.size, &features) != VP8_STATUS_OK) return 0;
+  return features.format == kLossless ? static_cast<uint64_t>(canvas.width * canvas.height) * 4 : 0;
+}
+
 }  // namespace
 
-Size measure_webp(const PictureSource& source) { return checked_canvas(source, open(source).get()); }
+ImageHeader measure_webp(const PictureSource& source) {
+  const Demuxer demuxer = open(source);
+  const Size canvas = checked_canvas(source, demuxer.get());
+  return {.size = canvas, .decoder_bytes = decoder_bytes(source, canvas)};
+}
 
 DecodedPicture decode_webp(const PictureSource& source) {
   Demuxer demuxer = open(source);
   DecodedPicture picture;
   Size canvas = checked_canvas(source, demuxer.get());
-  picture.image = make_image(canvas);
+  const Reservation whole_frame = source.memory.charge(decoder_bytes(source, canvas));
+  picture.image = make_image(canvas, source.memory);
   picture.orientation = orientation_of(demuxer.get());
 
   FirstFrame frame(demuxer.get());

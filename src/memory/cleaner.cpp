@@ -63,20 +63,27 @@ CleanupSchedule::CleanupSchedule(int interval_operations, const PressureMarks& m
 
 std::optional<CleanupOrder> CleanupSchedule::after_operation(const MemoryPressure& pressure) {
   ++operations_;
-  const bool before = pressed_;
-  auto sign = sign_of_pressure(pressure, marks_, before);
-  pressed_ = sign.has_value();
-  const bool due = operations_ >= interval_;
-  if (!due && !(pressed_ && !before)) return std::nullopt;
+  if (auto order = pressure_order(pressure)) return order;
+  if (operations_ < interval_) return std::nullopt;
   const int operations = std::exchange(operations_, 0);
-  if (pressed_) {
-    return CleanupOrder{.cause = CleanupCause::pressure,
-                        .wanted_bytes = wanted_under(pressure, marks_),
-                        .why = *std::move(sign)};
-  }
   return CleanupOrder{.cause = CleanupCause::interval,
                       .wanted_bytes = 0,
                       .why = fmt::format("{} operation{}", operations, operations == 1 ? "" : "s")};
+}
+
+std::optional<CleanupOrder> CleanupSchedule::during_operation(const MemoryPressure& pressure) {
+  return pressure_order(pressure);
+}
+
+std::optional<CleanupOrder> CleanupSchedule::pressure_order(const MemoryPressure& pressure) {
+  const bool before = pressed_;
+  auto sign = sign_of_pressure(pressure, marks_, before);
+  pressed_ = sign.has_value();
+  if (!pressed_ || (before && operations_ < interval_)) return std::nullopt;
+  operations_ = 0;
+  return CleanupOrder{.cause = CleanupCause::pressure,
+                      .wanted_bytes = wanted_under(pressure, marks_),
+                      .why = *std::move(sign)};
 }
 
 std::string CleanupReport::describe() const {
@@ -96,6 +103,16 @@ std::optional<CleanupReport> Cleaner::after_operation(const MemoryPressure& pres
   {
     const std::lock_guard lock(mutex_);
     order = schedule_.after_operation(pressure);
+  }
+  if (!order) return std::nullopt;
+  return carry_out(*std::move(order));
+}
+
+std::optional<CleanupReport> Cleaner::during_operation(const MemoryPressure& pressure) {
+  std::optional<CleanupOrder> order;
+  {
+    const std::lock_guard lock(mutex_);
+    order = schedule_.during_operation(pressure);
   }
   if (!order) return std::nullopt;
   return carry_out(*std::move(order));

@@ -51,12 +51,17 @@ class CleanupSchedule {
   /// Called after each operation. An order when the interval is over or pressure begins; while pressure
   /// lasts, those of the interval are for the pressure too.
   std::optional<CleanupOrder> after_operation(const MemoryPressure& pressure);
+  /// Called in the middle of a long operation: an order when pressure begins.
+  std::optional<CleanupOrder> during_operation(const MemoryPressure& pressure);
   /// A clean-up for another reason begins the interval anew.
   void cleaned() { operations_ = 0; }
   /// Whether pressure lasts: nothing new should be admitted.
   bool pressed() const { return pressed_; }
 
  private:
+  // An order where pressure begins, or lasts when the interval is over.
+  std::optional<CleanupOrder> pressure_order(const MemoryPressure& pressure);
+
   int interval_;
   PressureMarks marks_;
   int operations_ = 0;  // since the last clean-up
@@ -81,6 +86,8 @@ class Cleaner {
 
   /// Called after each operation; cleans up when it is time.
   std::optional<CleanupReport> after_operation(const MemoryPressure& pressure);
+  /// Called in the middle of a long operation; cleans up when pressure begins.
+  std::optional<CleanupReport> during_operation(const MemoryPressure& pressure);
   /// Gives back at least `wanted` bytes of caches and pool, as far as they have them, idle blocks, and the
   /// heap.
   CleanupReport clean_up(uint64_t wanted_bytes);

@@ -77,6 +77,19 @@ TEST(CleanupSchedule, begins_pressure_at_the_upper_mark_and_ends_it_at_the_lower
   }
 }
 
+TEST(CleanupSchedule, cleans_up_in_the_middle_of_an_operation_when_pressure_begins_and_only_then) {
+  CleanupSchedule schedule(2);
+  EXPECT_FALSE(schedule.during_operation({}));
+  EXPECT_EQ(schedule.during_operation(some(20))->cause, CleanupCause::pressure);
+  EXPECT_TRUE(schedule.pressed());
+  for (int i = 0; i < 5; ++i) EXPECT_FALSE(schedule.during_operation(some(20)));
+  EXPECT_FALSE(schedule.after_operation(some(20)));
+  EXPECT_EQ(schedule.after_operation(some(20))->cause, CleanupCause::pressure);  // two operations
+  EXPECT_FALSE(schedule.during_operation(some(1)));
+  EXPECT_FALSE(schedule.pressed());
+  EXPECT_FALSE(schedule.after_operation({}));
+}
+
 TEST(CleanupSchedule, wants_what_is_missing_to_the_mark_where_pressure_ends) {
   const auto order_for = [](const MemoryPressure& pressure) {
     return CleanupSchedule(1000).after_operation(pressure).value_or(CleanupOrder{});

@@ -37,6 +37,8 @@ class [[nodiscard]] Reservation {
   Reservation split(uint64_t bytes, MemoryPart part);
   /// Takes over all that `other` of the same ledger holds, for the part of this one. Never refused.
   void absorb(Reservation&& other);
+  /// Forgets what it holds: somebody else answers for it, until Ledger::adopt takes it back.
+  void detach() { bytes_ = 0; }
 
  private:
   friend class Ledger;
@@ -84,6 +86,8 @@ class Ledger {
   Grant<Reservation> reserve(MemoryPart part, uint64_t bytes);
   /// All of `needs`, in their order, or none.
   Grant<std::vector<Reservation>> reserve(std::span<const MemoryNeed> needs);
+  /// Bytes that a reservation for `part` held until it was detached.
+  Reservation adopt(MemoryPart part, uint64_t bytes) { return Reservation(this, part, bytes); }
 
   /// From now on. What is held stays; nothing is granted until enough of it was given back.
   void set_cap(uint64_t bytes);

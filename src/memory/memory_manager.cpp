@@ -91,6 +91,7 @@ Json to_json(const MemoryReport& report) {
   out["memory_utilization"] = report.memory_utilization();
   out["tensor_pool_size"] = report.pool.kept_bytes;
   out["tensor_pool_hit_rate"] = report.pool.hit_rate();
+  out["tensor_pool_allocations"] = report.pool.system_allocations;
   out["limit_bytes"] = report.limit.bytes;
   out["limit_cause"] = report.limit.cause;
   out["cap_bytes"] = report.ledger.cap_bytes;
@@ -112,7 +113,7 @@ MemoryManager::MemoryManager(const MemoryManagerOptions& options, const SystemFi
       ledger_(limit_.bytes),
       program_(ledger_.reserve(MemoryPart::program, program_bytes(files)).take_for("memory limit")),
       system_(options.huge_pages),
-      pool_(ledger_, system_, options.memory_pool_size),
+      pool_(ledger_, options.blocks == nullptr ? system_ : *options.blocks, options.memory_pool_size),
       cleaner_(ledger_, pool_, files, CleanupSchedule(static_cast<int>(options.memory_cleanup_interval))) {}
 
 MemoryReport MemoryManager::report() const {

@@ -25,6 +25,7 @@ struct MemoryManagerOptions {
   /// Clean up at least every so many operations, 1 to 1,000,000.
   int64_t memory_cleanup_interval = 10;
   HugePages huge_pages = HugePages::advised;
+  SystemMemory* blocks = nullptr;  ///< where the pool's come from, outlives the manager; null: heap and pages
 };
 
 /// Memory at one moment. Sizes in bytes, those with _mb in units of 2^20 bytes.
@@ -42,7 +43,8 @@ struct MemoryReport {
 };
 
 /// Flat keys first: rss, vms, peak_rss, available, total, percent_used, memory_utilization,
-/// available_memory_mb, total_memory_mb, rss_memory_mb, tensor_pool_size (bytes kept), tensor_pool_hit_rate;
+/// available_memory_mb, total_memory_mb, rss_memory_mb, tensor_pool_size (bytes kept), tensor_pool_hit_rate,
+/// tensor_pool_allocations (blocks from the system);
 /// then limit_bytes, limit_cause, cap_bytes, held_bytes, peak_bytes, refusals, and by_part {NAME:
 /// {held_bytes, peak_bytes, refusals}}. What the kernel does not tell is null.
 Json to_json(const MemoryReport& report);
@@ -63,6 +65,10 @@ class MemoryManager {
   /// Called after each operation, with the pressure as last measured; cleans up when it is time.
   std::optional<CleanupReport> after_operation(const MemoryPressure& pressure) {
     return cleaner_.after_operation(pressure);
+  }
+  /// The same in the middle of a long operation: cleans up when pressure begins.
+  std::optional<CleanupReport> during_operation(const MemoryPressure& pressure) {
+    return cleaner_.during_operation(pressure);
   }
   /// Gives back at least `wanted_bytes` of caches and pool, as far as they have them, idle blocks, and the
   /// heap.

@@ -107,6 +107,7 @@ TEST_F(MemoryManagerTest, reports_all_that_was_asked_of_it) {
     "rss": 52428800, "vms": 943718400, "peak_rss": 62914560, "available": 629145600, "total": 1048576000,
     "percent_used": 40.0, "rss_memory_mb": 50.0, "available_memory_mb": 600.0, "total_memory_mb": 1000.0,
     "memory_utilization": 0.25, "tensor_pool_size": 4194304, "tensor_pool_hit_rate": 0.3333333333333333,
+    "tensor_pool_allocations": 2,
     "limit_bytes": 838860800, "limit_cause": "80 % of physical memory", "cap_bytes": 838860800,
     "held_bytes": 209715200, "peak_bytes": 209715200, "refusals": 1,
     "by_part": {
@@ -115,6 +116,7 @@ TEST_F(MemoryManagerTest, reports_all_that_was_asked_of_it) {
       "kv": {"held_bytes": 144703488, "peak_bytes": 144703488, "refusals": 1},
       "vision": {"held_bytes": 8388608, "peak_bytes": 8388608, "refusals": 0},
       "pixels": {"held_bytes": 0, "peak_bytes": 4194304, "refusals": 0},
+      "scratch": {"held_bytes": 0, "peak_bytes": 0, "refusals": 0},
       "pool": {"held_bytes": 4194304, "peak_bytes": 8388608, "refusals": 0},
       "caches": {"held_bytes": 0, "peak_bytes": 0, "refusals": 0},
       "staging": {"held_bytes": 0, "peak_bytes": 0, "refusals": 0},

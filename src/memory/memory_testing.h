@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
 
@@ -22,16 +23,21 @@ class CountedMemory final : public SystemMemory {
     fail_at_ = calls_ + n;
     failing_ = failing;
   }
+  /// The same from then on, until `over`.
+  void fail_at(uint64_t n, std::function<bool()> over) {
+    fail_at(n, Failing::from_then_on);
+    over_ = std::move(over);
+  }
   void fail_never() {
     const std::lock_guard lock(mutex_);
     fail_at_ = 0;
+    over_ = nullptr;
   }
 
   std::byte* allocate(uint64_t bytes) noexcept override {
     const std::lock_guard lock(mutex_);
     ++calls_;
-    const bool fails = fail_at_ != 0 && (failing_ == Failing::once ? calls_ == fail_at_ : calls_ >= fail_at_);
-    if (fails) return nullptr;
+    if (fails()) return nullptr;
     std::byte* data = source_.allocate(bytes);
     blocks_[data] = bytes;
     bytes_ += bytes;
@@ -50,6 +56,10 @@ class CountedMemory final : public SystemMemory {
   uint64_t bytes() const { return locked(bytes_); }  ///< not released yet
 
  private:
+  bool fails() const {
+    if (fail_at_ == 0 || calls_ < fail_at_ || (over_ && over_())) return false;
+    return failing_ == Failing::from_then_on || calls_ == fail_at_;
+  }
   uint64_t locked(const uint64_t& value) const {
     const std::lock_guard lock(mutex_);
     return value;
@@ -60,6 +70,7 @@ class CountedMemory final : public SystemMemory {
   std::map<std::byte*, uint64_t> blocks_;
   uint64_t calls_ = 0, bytes_ = 0, fail_at_ = 0;
   Failing failing_ = Failing::once;
+  std::function<bool()> over_;
 };
 
 }  // namespace qvl

@@ -37,6 +37,13 @@ void PooledBlock::release() {
   std::exchange(pool_, nullptr)->put_back(std::exchange(data_, nullptr), std::move(charge_));
 }
 
+std::byte* PooledBlock::detach() {
+  charge_.detach();
+  pool_ = nullptr;
+  size_ = 0;
+  return std::exchange(data_, nullptr);
+}
+
 TensorPool::TensorPool(Ledger& ledger, SystemMemory& system, uint64_t kept_bytes_limit)
     : ledger_(ledger),
       system_(system),
@@ -57,6 +64,10 @@ Grant<PooledBlock> TensorPool::allocate(uint64_t bytes, MemoryPart part) {
 
 Grant<PooledBlock> TensorPool::allocate(uint64_t bytes, Reservation& budget) {
   return allocate(Request{.bytes = bytes, .part = budget.part(), .budget = &budget});
+}
+
+PooledBlock TensorPool::adopt(std::byte* data, uint64_t bytes, MemoryPart part) {
+  return {this, data, bytes, ledger_.adopt(part, bytes_of_class(size_class_of(bytes)))};
 }
 
 Grant<PooledBlock> TensorPool::allocate(const Request& request) {

@@ -30,6 +30,9 @@ class [[nodiscard]] PooledBlock {
   std::span<std::byte> bytes() const { return {data_, size_}; }
   /// What the block takes: the bytes of its size class.
   uint64_t reserved_bytes() const { return charge_.bytes(); }
+  /// Hands the memory over to somebody who keeps but its address and size, and gives it to
+  /// TensorPool::adopt in the end.
+  std::byte* detach();
 
  private:
   friend class TensorPool;
@@ -74,6 +77,9 @@ class TensorPool {
   /// The same, set down in `budget`'s place: it shrinks by what the block takes. What it lacks is asked of
   /// the ledger. So memory that was reserved when a request was admitted is not counted twice.
   Grant<PooledBlock> allocate(uint64_t bytes, Reservation& budget);
+  /// The block of `bytes` > 0 for `part` that was detached at `data`.
+  PooledBlock adopt(std::byte* data, uint64_t bytes, MemoryPart part);
+  Ledger& ledger() { return ledger_; }
 
   /// Returns kept blocks to the system, the oldest first, until `bytes` are back or none is left. Bytes
   /// returned.

@@ -1,6 +1,7 @@
 #include "model/kv_cache.h"
 
 #include <algorithm>
+#include <new>
 
 #include "base/error.h"
 
@@ -14,12 +15,13 @@ KvBlockLayout layout_of(KvForm form, int64_t head_dim) {
 
 }  // namespace
 
-KvCache::KvCache(const TextConfig& config, KvForm form)
-    : form_(form), heads_(config.num_key_value_heads), head_dim_(config.head_dim) {
-  const auto layers = static_cast<size_t>(config.num_hidden_layers);
-  keys_.resize(form == KvForm::f32 ? layers : 0);
-  values_.resize(keys_.size());
-  blocks_.resize(form == KvForm::f32 ? 0 : layers);
+KvCache::KvCache(const TextConfig& config, KvForm form, MemoryHome memory)
+    : form_(form),
+      heads_(config.num_key_value_heads),
+      head_dim_(config.head_dim),
+      memory_(memory.with(MemoryPart::kv)) {
+  const int64_t tensors = config.num_hidden_layers * (form == KvForm::f32 ? 2 : 1);
+  for (int64_t i = 0; i < tensors; ++i) tensors_.emplace_back(memory_);
 }
 
 void KvCache::truncate(int64_t size) {
@@ -27,39 +29,85 @@ void KvCache::truncate(int64_t size) {
   size_ = size;
 }
 
-void KvCache::reserve(int64_t tokens) {
+uint64_t KvCache::tensor_block_bytes() const {
+  const int64_t bytes = form_ == KvForm::f32
+                            ? kBlockKeys * heads_ * head_dim_ * static_cast<int64_t>(sizeof(float))
+                            : heads_ * layout_of(form_, head_dim_).bytes();
+  return static_cast<uint64_t>(bytes);
+}
+
+// Whole blocks for `tokens`, and as many more as lie in the memory that the pool gives for them anyway.
+int64_t KvCache::filled_capacity(int64_t tokens) const {
+  const auto blocks = static_cast<uint64_t>((tokens + kBlockKeys - 1) / kBlockKeys);
+  const uint64_t taken = MemoryHome::taken_bytes(blocks * tensor_block_bytes());
+  return static_cast<int64_t>(taken / tensor_block_bytes()) * kBlockKeys;
+}
+
+uint64_t KvCache::held_bytes() const {
+  uint64_t bytes = 0;
+  for (const Tensor& tensor : tensors_) bytes += MemoryHome::taken_bytes(tensor.values().size_bytes());
+  return bytes;
+}
+
+// What it takes beyond what is held, and the old copy of one tensor.
+uint64_t KvCache::growth_to(int64_t capacity) const {
+  const auto blocks = static_cast<uint64_t>(capacity / kBlockKeys);
+  const uint64_t wanted = tensors_.size() * MemoryHome::taken_bytes(blocks * tensor_block_bytes());
+  const uint64_t held = held_bytes();
+  return wanted + held / tensors_.size() - std::min(wanted, held);
+}
+
+uint64_t KvCache::growth_bytes(int64_t tokens) const {
+  return has_room(tokens) ? 0 : growth_to(filled_capacity(size_ + tokens));
+}
+
+// Whether nobody has to give anything back for so much.
+bool KvCache::is_free(int64_t capacity) const {
+  return memory_.pool == nullptr || growth_to(capacity) <= memory_.pool->ledger().free_bytes();
+}
+
+// Tensor by tensor, so that only one is held twice. What throws half way leaves larger tensors behind, which
+// shrink() gives back; until then they are harmless, since `capacity_` counts.
+void KvCache::reserve(int64_t tokens, Growth growth) {
   QVL_CHECK(tokens >= 0);
   if (size_ + tokens <= capacity_) return;
-  const int64_t wanted = std::max(size_ + tokens, capacity_ + capacity_ / 2);
-  const int64_t capacity = (wanted + kBlockKeys - 1) / kBlockKeys * kBlockKeys;
-  form_ == KvForm::f32 ? grow_floats(capacity) : grow_blocks(capacity);
+  int64_t capacity = filled_capacity(size_ + tokens);
+  const int64_t ahead = filled_capacity(std::max(size_ + tokens, capacity_ + capacity_ / 2));
+  if (growth == Growth::ahead && is_free(ahead)) capacity = ahead;
+  for (Tensor& tensor : tensors_) move_to(capacity, tensor);
   capacity_ = capacity;
 }
 
-// Layer by layer, so that only one is held twice. What throws half way leaves larger layers behind: harmless,
-// since `capacity_` counts.
-void KvCache::grow_floats(int64_t capacity) {
-  const int64_t width = heads_ * head_dim_;
-  const auto grow = [&](Tensor& rows) {
-    Tensor grown(static_cast<uint64_t>(capacity), static_cast<uint64_t>(width));
-    std::copy_n(rows.data(), size_ * width, grown.data());
-    rows = std::move(grown);
-  };
-  for (Tensor& keys : keys_) grow(keys);
-  for (Tensor& values : values_) grow(values);
+void KvCache::shrink(int64_t capacity) noexcept {
+  capacity = filled_capacity(std::max(capacity, size_));
+  for (Tensor& tensor : tensors_) {
+    try {
+      move_to(capacity, tensor);
+    } catch (const std::bad_alloc&) {
+      // The larger memory is as good as the smaller one would be.
+    }
+  }
+  capacity_ = std::min(capacity_, capacity);
 }
 
-void KvCache::grow_blocks(int64_t capacity) {
-  const int64_t block_floats = layout_of(form_, head_dim_).bytes() / static_cast<int64_t>(sizeof(float));
-  const int64_t head_floats = capacity / kBlockKeys * block_floats;
-  const int64_t held = (size_ + kBlockKeys - 1) / kBlockKeys * block_floats;
-  for (Tensor& layer : blocks_) {
-    Tensor grown(static_cast<uint64_t>(heads_), static_cast<uint64_t>(head_floats));
-    for (int64_t head = 0; head < heads_ && held > 0; ++head) {
-      std::copy_n(layer.row(static_cast<uint64_t>(head)), held, grown.row(static_cast<uint64_t>(head)));
-    }
-    layer = std::move(grown);
+void KvCache::move_to(int64_t capacity, Tensor& tensor) {
+  const auto blocks = static_cast<uint64_t>(capacity / kBlockKeys);
+  if (tensor.values().size_bytes() == blocks * tensor_block_bytes()) return;
+  if (capacity == 0) return tensor.clear();
+  if (form_ == KvForm::f32) {
+    const int64_t width = heads_ * head_dim_;
+    Tensor moved(static_cast<uint64_t>(capacity), static_cast<uint64_t>(width), memory_);
+    std::copy_n(tensor.data(), size_ * width, moved.data());
+    tensor = std::move(moved);
+    return;
   }
+  const int64_t block_floats = layout_of(form_, head_dim_).bytes() / static_cast<int64_t>(sizeof(float));
+  const int64_t held = (size_ + kBlockKeys - 1) / kBlockKeys * block_floats;
+  Tensor moved(static_cast<uint64_t>(heads_), blocks * static_cast<uint64_t>(block_floats), memory_);
+  for (int64_t head = 0; head < heads_ && held > 0; ++head) {
+    std::copy_n(tensor.row(static_cast<uint64_t>(head)), held, moved.row(static_cast<uint64_t>(head)));
+  }
+  tensor = std::move(moved);
 }
 
 void KvCache::commit(int64_t tokens) {
@@ -67,11 +115,13 @@ void KvCache::commit(int64_t tokens) {
   size_ += tokens;
 }
 
-float* KvCache::keys(int64_t layer) { return keys_[static_cast<size_t>(layer)].data(); }
-float* KvCache::values(int64_t layer) { return values_[static_cast<size_t>(layer)].data(); }
+float* KvCache::keys(int64_t layer) { return tensors_[static_cast<size_t>(layer)].data(); }
+float* KvCache::values(int64_t layer) {
+  return tensors_[tensors_.size() / 2 + static_cast<size_t>(layer)].data();
+}
 
 KvBlocks KvCache::blocks(int64_t layer) {
-  Tensor& blocks = blocks_[static_cast<size_t>(layer)];
+  Tensor& blocks = tensors_[static_cast<size_t>(layer)];
   return {.data = std::as_writable_bytes(blocks.values()).data(),
           .head_stride = static_cast<int64_t>(blocks.columns() * sizeof(float)),
           .width = head_dim_,

@@ -15,15 +15,27 @@ namespace qvl {
 /// 8-bit integers. Grows in steps by copying; thread-compatible.
 class KvCache {
  public:
-  KvCache(const TextConfig& config, KvForm form);
+  /// With all memory from the pool of `memory`.
+  KvCache(const TextConfig& config, KvForm form, MemoryHome memory = {});
 
   KvForm form() const { return form_; }
   int64_t size() const { return size_; }
+  /// Tokens it has memory for.
+  int64_t capacity() const { return capacity_; }
   /// Forgets all tokens from `size` on.
   void truncate(int64_t size);
   bool has_room(int64_t tokens) const { return size_ + tokens <= capacity_; }
-  /// Makes room for `tokens` more. May throw std::bad_alloc; what is held stays as it was.
-  void reserve(int64_t tokens);
+  enum class Growth {
+    needed,  ///< room for what is asked for
+    ahead,   ///< half as much again as before, where the ledger has that to spare
+  };
+  /// Makes room for `tokens` more. Throws as MemoryHome::allocate; what is held stays as it was.
+  void reserve(int64_t tokens, Growth growth = Growth::ahead);
+  /// The most that room for `tokens` more takes while it is made, where there is none to spare.
+  uint64_t growth_bytes(int64_t tokens) const;
+  /// Gives back what is beyond `capacity` tokens, at least those held. Layers for whose copy there is no
+  /// memory stay as they are.
+  void shrink(int64_t capacity) noexcept;
   /// Counts `tokens` rows, written by the layers, as held.
   void commit(int64_t tokens);
 
@@ -34,13 +46,20 @@ class KvCache {
   static uint64_t bytes_per_token(const TextConfig& config, KvForm form);
 
  private:
-  void grow_floats(int64_t capacity);
-  void grow_blocks(int64_t capacity);
+  // Bytes of one tensor for a block of tokens.
+  uint64_t tensor_block_bytes() const;
+  uint64_t held_bytes() const;
+  uint64_t growth_to(int64_t capacity) const;
+  int64_t filled_capacity(int64_t tokens) const;
+  bool is_free(int64_t capacity) const;
+  void move_to(int64_t capacity, Tensor& tensor);
 
   KvForm form_;
   int64_t heads_, head_dim_, size_ = 0, capacity_ = 0;
-  std::vector<Tensor> keys_, values_;  // f32: per layer [capacity, kv_heads * head_dim]
-  std::vector<Tensor> blocks_;         // else: per layer [kv_heads, floats of the blocks of a head]
+  MemoryHome memory_;
+  // f32: keys of all layers, then values [capacity, kv_heads * head_dim]
+  // else: a layer's blocks [kv_heads, floats of the blocks of a head]
+  std::vector<Tensor> tensors_;
 };
 
 }  // namespace qvl

@@ -31,7 +31,7 @@ class Qwen3Vl {
   /// Packs the weights that are not computed as stored; to be called once before anything is computed.
   PackReport pack(ThreadPool& pool, const PackOptions& options) { return packer_.pack(pool, options); }
 
-  KvCache make_cache() const { return KvCache(config_.text, forms_.kv); }
+  KvCache make_cache(MemoryHome memory = {}) const { return KvCache(config_.text, forms_.kv, memory); }
   const ModelForms& forms() const { return forms_; }
   std::span<const std::byte> packed() const { return packer_.packed(); }
   /// Throws Error{model_file} where a file behind the weights was changed while it was in use: to be asked

@@ -40,6 +40,12 @@ struct SequenceStep {
 struct DecoderPass {
   Tensor x;            // [tokens of all steps, hidden]
   RotaryTable rotary;  // [tokens of all steps, head_dim / 2]
+
+  explicit DecoderPass(MemoryHome memory = {}) : x(memory), rotary{Tensor(memory), Tensor(memory)} {}
+  /// Gives the memory back, between two requests.
+  void clear() {
+    for (Tensor* values : {&x, &rotary.cos, &rotary.sin}) values->clear();
+  }
 };
 
 /// Immutable, thread-safe; computation runs on the caller's Ops.

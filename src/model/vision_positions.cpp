@@ -76,11 +76,11 @@ void add_position_embedding(std::span<const float> table, const VisionConfig& co
   }
 }
 
-RotaryTable vision_rotary(const VisionConfig& config, PatchGrid grid) {
+RotaryTable vision_rotary(const VisionConfig& config, PatchGrid grid, MemoryHome memory) {
   const int64_t half = config.head_dim() / 2, frequencies = half / 2;
   const auto places = merge_block_order(grid, config.spatial_merge_size);
-  RotaryTable table{Tensor(places.size(), static_cast<uint64_t>(half)),
-                    Tensor(places.size(), static_cast<uint64_t>(half))};
+  RotaryTable table{Tensor(places.size(), static_cast<uint64_t>(half), memory),
+                    Tensor(places.size(), static_cast<uint64_t>(half), memory)};
   for (int64_t k = 0; k < half; ++k) {
     const auto exponent = static_cast<float>(2 * (k % frequencies)) / static_cast<float>(half);
     const float frequency = 1.0f / std::pow(vision_rope_theta, exponent);

@@ -17,6 +17,6 @@ void add_position_embedding(std::span<const float> table, const VisionConfig& co
 
 /// Angles of one temporal step: row frequencies first, then column frequencies. [h * w, head_dim / 2],
 /// merge-block order
-RotaryTable vision_rotary(const VisionConfig& config, PatchGrid grid);
+RotaryTable vision_rotary(const VisionConfig& config, PatchGrid grid, MemoryHome memory = {});
 
 }  // namespace qvl

@@ -81,8 +81,8 @@ VisionRun VisionTower::begin(const PatchedMedia& media, Ops& ops) const {
   QVL_CHECK(grid.t > 0 && grid.h > 0 && grid.w > 0 && grid.h % merge == 0 && grid.w % merge == 0);
   QVL_CHECK(media.pixels.rows() == u(grid.patches()) && media.pixels.columns() == u(config_.patch_values()));
   VisionRun run{.grid = grid,
-                .x = Tensor(media.pixels.rows(), u(config_.hidden_size)),
-                .rotary = vision_rotary(config_, grid),
+                .x = Tensor(media.pixels.rows(), u(config_.hidden_size), ops.memory(MemoryPart::vision)),
+                .rotary = vision_rotary(config_, grid, ops.memory(MemoryPart::vision)),
                 .next_block = 0,
                 .features = {}};
   ops.linear(ops.input(media.pixels.data(), grid.patches(), patch_embedding_),
@@ -225,7 +225,7 @@ Tensor VisionTower::merge(const Merger& merger, NormPlace place, const Tensor& x
   ops.linear(
       ops.input(normed, tokens, merger.fc1.reader()),
       {.weights = merger.fc1.parts, .bias = merger.fc1.bias, .y = inner, .epilogue = Epilogue::gelu_erf});
-  Tensor out(u(tokens), u(config_.out_hidden_size));
+  Tensor out(u(tokens), u(config_.out_hidden_size), ops.memory(MemoryPart::caches));
   ops.linear(ops.input(inner, tokens, merger.fc2.reader()),
              {.weights = merger.fc2.parts, .bias = merger.fc2.bias, .y = out.data()});
   return out;

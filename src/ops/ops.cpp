@@ -28,13 +28,24 @@ void grow(Tensor& tensor, int64_t floats) { tensor.resize(1, unsign(floats)); }
 
 }  // namespace
 
-Ops::Ops(ThreadPool& pool, Isa isa) : pool_(pool), isa_(isa), worker_scratch_(unsign(pool.size())) {
+Ops::Ops(ThreadPool& pool, Isa isa, MemoryHome memory)
+    : pool_(pool),
+      isa_(isa),
+      memory_(memory.with(MemoryPart::scratch)),
+      quantised_(memory.with(MemoryPart::scratch)) {
   QVL_CHECK(supported(isa));
+  for (Tensor& slot : slots_) slot = Tensor(memory_);
+}
+
+void Ops::release_scratch() {
+  for (Tensor& slot : slots_) slot.clear();
+  worker_scratch_.clear();
+  quantised_.clear();
 }
 
 void Ops::reserve_worker_scratch(int64_t floats) {
   // The pool may have grown since the last step.
-  worker_scratch_.resize(std::max(worker_scratch_.size(), unsign(pool_.size())));
+  while (worker_scratch_.size() < unsign(pool_.size())) worker_scratch_.emplace_back(memory_);
   for (Tensor& scratch : worker_scratch_) grow(scratch, floats);
 }
 

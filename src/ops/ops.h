@@ -11,6 +11,7 @@
 #include "kernels/attention/blocked_attention.h"
 #include "kernels/isa.h"
 #include "kernels/matmul/packed_weight.h"
+#include "memory/memory_home.h"
 #include "ops/quantised_buffer.h"
 #include "tensor/tensor.h"
 #include "threads/thread_pool.h"
@@ -58,14 +59,17 @@ struct LayerNormOpArgs {
 
 /// The operations of the network on one compute pool with the kernels of one instruction set.
 /// Thread-compatible: one operation at a time. Results do not depend on the number of threads, nor on how
-/// many rows are computed together. Scratch grows to what the largest operation needs and stays: repeated
-/// operations allocate nothing.
+/// many rows are computed together. Scratch grows to what the largest operation needs and stays until it is
+/// released: repeated operations allocate nothing. What needs more throws as MemoryHome::allocate.
 class Ops {
  public:
-  Ops(ThreadPool& pool, Isa isa);
+  /// Scratch, and what callers keep of results, comes from the pool of `memory`.
+  Ops(ThreadPool& pool, Isa isa, MemoryHome memory = {});
 
   Isa isa() const { return isa_; }
   ThreadPool& pool() { return pool_; }
+  /// Where results that outlive an operation come from.
+  MemoryHome memory(MemoryPart part) const { return memory_.with(part); }
 
   /// x: [rows, reader.inputs], in the form that `reader` reads; for it alone where it is quantised.
   LinearInput input(const float* x, int64_t rows, const PackedWeight& reader);
@@ -101,6 +105,8 @@ class Ops {
   /// slot is asked for more.
   enum class Slot { rows, wide, heads, features, kv_blocks, count };
   float* scratch(Slot slot, int64_t floats);
+  /// Gives all scratch back, between two requests. Inputs and scratch handed out are gone.
+  void release_scratch();
 
  private:
   using RowBody = FunctionRef<void(int64_t, int)>;
@@ -124,6 +130,7 @@ class Ops {
 
   ThreadPool& pool_;
   Isa isa_;
+  MemoryHome memory_;
   std::vector<Tensor> worker_scratch_;
   std::array<Tensor, static_cast<size_t>(Slot::count)> slots_;
   QuantisedBuffer quantised_;

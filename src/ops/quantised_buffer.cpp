@@ -5,9 +5,18 @@
 namespace qvl {
 namespace {
 
+// Gives all memory of a vector back; it keeps its home.
 template <typename Value>
-Value* at_least(std::vector<Value>& values, uint64_t count) {
-  if (values.size() < count) values = std::vector<Value>(count);
+void drop(HomeVector<Value>& values) {
+  values = HomeVector<Value>(values.get_allocator());
+}
+
+template <typename Value>
+Value* at_least(HomeVector<Value>& values, uint64_t count) {
+  if (values.size() < count) {
+    drop(values);  // the old memory goes before the new comes
+    values.resize(count);
+  }
   return values.data();
 }
 
@@ -18,6 +27,19 @@ QuantisedPlane QuantisedBuffer::Plane::reserve(uint64_t group_rows) {
           .scales = at_least(scales, group_rows),
           .sums = at_least(sums, group_rows),
           .pairs = at_least(pairs, group_rows * (kGroup / kSubgroup))};
+}
+
+void QuantisedBuffer::Plane::clear() {
+  drop(values);
+  drop(scales);
+  drop(sums);
+  drop(pairs);
+}
+
+void QuantisedBuffer::clear() {
+  main_.clear();
+  rest_.clear();
+  drop(has_rest_);
 }
 
 const QuantisedRows& QuantisedBuffer::shape(int64_t rows, int64_t inputs, RestRule rest_rule,

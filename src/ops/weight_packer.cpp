@@ -9,6 +9,7 @@
 #include "kernels/matmul/blocked_matmul.h"
 #include "kernels/matmul/encode.h"
 #include "kernels/matmul/repack.h"
+#include "memory/admission.h"
 #include "ops/input_scales.h"
 #include "ops/pack_cache.h"
 #include "ops/source_record.h"
@@ -237,8 +238,24 @@ std::string WeightPacker::hash_sources(ThreadPool& pool, const std::stop_token& 
   return hash.text();
 }
 
+// The pages of the largest source, which go when it is packed, and decoded rows of each thread.
+uint64_t WeightPacker::staging_bytes(int threads) const {
+  uint64_t most = 0;
+  for (const Job& job : jobs_) {
+    uint64_t bytes = static_cast<uint64_t>(threads * kPanel * job.inputs) * sizeof(float);
+    for (const TensorView& part : job.parts) bytes += part.bytes.size();
+    most = std::max(most, bytes);
+  }
+  return most;
+}
+
 // Packs everything and returns the hash of the sources, which are read once for both.
 std::string WeightPacker::run_jobs(ThreadPool& pool, const PackOptions& options) const {
+  std::vector<Reservation> staging;
+  if (options.ledger != nullptr) {
+    const MemoryNeed need{.part = MemoryPart::staging, .bytes = staging_bytes(pool.size())};
+    staging = admit(*options.ledger, "packing the weights needs", {&need, 1});
+  }
   std::vector<std::vector<float>> scratch(static_cast<size_t>(pool.size()));
   ContentHash hash;
   uint64_t done = 0;

@@ -10,6 +10,7 @@
 
 #include "kernels/matmul/packed_weight.h"
 #include "memory/address_range.h"
+#include "memory/ledger.h"
 #include "tensor/tensor.h"
 #include "threads/thread_pool.h"
 
@@ -38,6 +39,8 @@ struct PackOptions {
   std::string source_state = {};
   std::function<void(double)> progress = {};
   std::stop_token stop = {};  ///< looked at between shares of the work
+  /// Where sources and buffers are set down while they are read; null: nowhere.
+  Ledger* ledger = nullptr;
   /// Told of source bytes that are not needed any more; their pages would count as ours until the system
   /// wants them back.
   std::function<void(std::span<const std::byte>)> release = {};
@@ -80,6 +83,7 @@ class WeightPacker {
   std::string hash_sources(ThreadPool& pool, const std::stop_token& stop) const;
   bool use_cache_file(ThreadPool& pool, const PackOptions& options);
   float* input_scale_of(const Job& job) const;
+  uint64_t staging_bytes(int threads) const;
   std::string run_jobs(ThreadPool& pool, const PackOptions& options) const;
   void repack_rows(const Job& job, int64_t first, int64_t last) const;
   void run_rows(const Job& job, int64_t first, int64_t last, std::vector<float>& rows) const;

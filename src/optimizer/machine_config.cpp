@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "memory/memory_size.h"
+
 namespace qvl {
 
 SystemOptimizationConfig config_for(const HardwareFacts& hardware) {
@@ -23,6 +25,10 @@ SystemOptimizationConfig config_for(const HardwareFacts& hardware) {
 
 SystemOptimizationConfig SystemOptimizationConfig::for_this_machine() {
   return config_for(read_hardware(SystemFiles()));
+}
+
+uint64_t memory_limit_from_text(std::string_view text, std::string_view name) {
+  return parse_memory_limit(text, name, read_hardware(SystemFiles()).usable_memory());
 }
 
 }  // namespace qvl

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <iterator>
+#include <numeric>
 
 #include "base/error.h"
 #include "kernels/attention/kv_block.h"
 #include "kernels/matmul/packed_weight.h"
 #include "kernels/matmul/tile.h"
 #include "kernels/quantise/quantised_rows.h"
+#include "memory/memory_home.h"
 
 namespace qvl {
 namespace {
@@ -27,7 +29,9 @@ uint64_t u(int64_t value) {
   return static_cast<uint64_t>(value);
 }
 
-// What Ops keeps: the largest of each that any operation asked for.
+uint64_t taken(int64_t floats) { return MemoryHome::taken_bytes(u(floats * kFloat)); }
+
+// What Ops keeps: the largest of each that any operation asked for, in blocks of the pool.
 struct Scratch {
   int64_t rows = 0, wide = 0, heads = 0, kv_blocks = 0;  // floats
   int64_t group_rows = 0;                                // groups of quantised activations
@@ -46,8 +50,10 @@ struct Scratch {
   }
   uint64_t bytes(int threads) const {
     // Two planes of values, scales, sums and pairs, and a byte that says whether there is a second.
-    constexpr int64_t plane = kGroup + 2 * 4 + kGroup / kSubgroup * 4;
-    return u((rows + wide + heads + kv_blocks + threads * worker) * kFloat + group_rows * (2 * plane + 1));
+    const uint64_t plane = MemoryHome::taken_bytes(u(group_rows * kGroup)) + 2 * taken(group_rows) +
+                           taken(group_rows * (kGroup / kSubgroup));
+    return taken(rows) + taken(wide) + taken(heads) + taken(kv_blocks) + u(threads) * taken(worker) +
+           2 * plane + MemoryHome::taken_bytes(u(group_rows));
   }
 };
 
@@ -56,24 +62,28 @@ WeightForm form_of(const ModelFacts& model, const ModelForms& forms, WeightPlace
   return is_quantised(model, forms, place) ? WeightForm::q8 : WeightForm::stored;
 }
 
-void add_decoder(const ModelFacts& model, const Plan& plan, Scratch& scratch) {
+// A chunk of `tokens`, with `keys` tokens in the cache then.
+void add_decoder(const ModelFacts& model, const ModelForms& forms, const DecoderWork& work,
+                 Scratch& scratch) {
   const TextConfig& config = model.text;
-  const int64_t tokens = plan.prefill_chunk, hidden = config.hidden_size, q = config.query_width();
-  const WeightForm form = form_of(model, plan.forms, WeightPlace::text);
+  const int64_t tokens = work.chunk_tokens, hidden = config.hidden_size, q = config.query_width();
+  if (tokens == 0) return;
+  const WeightForm form = form_of(model, forms, WeightPlace::text);
   scratch.rows = std::max(scratch.rows, tokens * hidden);
   scratch.wide =
       std::max({scratch.wide, tokens * (q + 2 * config.kv_width()), tokens * 2 * config.intermediate_size});
   scratch.heads = std::max(scratch.heads, tokens * q);
   for (int64_t inputs : {hidden, q, config.intermediate_size}) scratch.product(tokens, inputs, form);
-  if (plan.forms.kv == KvForm::f32) scratch.worker = std::max(scratch.worker, plan.context_tokens);
+  if (forms.kv == KvForm::f32) scratch.worker = std::max(scratch.worker, work.keys);
 }
 
-void add_tower(const ModelFacts& model, const Plan& plan, Scratch& scratch) {
+void add_tower(const ModelFacts& model, const ModelForms& forms, const MediumWork& work, Scratch& scratch) {
   const VisionConfig& config = model.vision;
-  const int64_t patches = plan.picture_patches, hidden = config.hidden_size;
+  const int64_t patches = work.patches, hidden = config.hidden_size;
+  if (patches == 0) return;
   const int64_t share = std::min(patches, kVisionMlpRows);
   const int64_t merge = config.spatial_merge_size * config.spatial_merge_size;
-  const WeightForm form = form_of(model, plan.forms, WeightPlace::vision);
+  const WeightForm form = form_of(model, forms, WeightPlace::vision);
   scratch.rows = std::max(scratch.rows, patches * hidden);
   scratch.wide = std::max({scratch.wide, patches * 3 * hidden, share * config.intermediate_size});
   scratch.product(patches, config.patch_values(), WeightForm::stored);
@@ -81,26 +91,34 @@ void add_tower(const ModelFacts& model, const Plan& plan, Scratch& scratch) {
   scratch.product(share, config.intermediate_size, form);
   scratch.product(patches / merge, config.merged_width(), form);
   if (form == WeightForm::stored || !fits_blocks(config.head_dim())) {
-    scratch.worker = std::max(scratch.worker, patches);
+    scratch.worker = std::max(scratch.worker, work.step_patches);
     return;
   }
-  const int64_t blocks = (patches + kBlockKeys - 1) / kBlockKeys;
-  scratch.kv_blocks = config.num_heads * blocks * KvBlockLayout{config.head_dim()}.bytes() / kFloat;
+  const int64_t blocks = (work.step_patches + kBlockKeys - 1) / kBlockKeys;
+  const int64_t floats = config.num_heads * blocks * KvBlockLayout{config.head_dim()}.bytes() / kFloat;
+  scratch.kv_blocks = std::max(scratch.kv_blocks, floats);
 }
 
-uint64_t sequence_bytes(const TextConfig& config, int64_t tokens) {
-  return u((tokens * (config.hidden_size + config.head_dim) + config.vocab_size) * kFloat);
+// Hidden states and rotation of a chunk, and rows of logits.
+uint64_t sequence_bytes(const TextConfig& config, int64_t tokens, int64_t logit_rows) {
+  return taken(tokens * config.hidden_size) + 2 * taken(tokens * (config.head_dim / 2)) +
+         taken(logit_rows * config.vocab_size);
 }
 
-uint64_t picture_bytes(const VisionConfig& config, int64_t patches) {
-  return u(patches * (config.hidden_size + config.head_dim()) * kFloat) + feature_bytes(config, patches);
+// What encoding holds besides scratch and features.
+uint64_t state_bytes(const VisionConfig& config, const MediumWork& work) {
+  return taken(work.patches * config.hidden_size) + 2 * taken(work.step_patches * (config.head_dim() / 2));
 }
 
 // The decoded picture, the resized one, and the rows cut from it. The decoded one is taken to be as large as
 // the resized one: a larger file takes three bytes a pixel more while it is read.
-uint64_t pixel_bytes(const VisionConfig& config, int64_t patches) {
+uint64_t planned_pixel_bytes(const VisionConfig& config, int64_t patches) {
   const int64_t rgb = patches * config.patch_size * config.patch_size * kRgb;
-  return u(2 * rgb + patches * config.patch_values() * kFloat);
+  return 2 * MemoryHome::taken_bytes(u(rgb)) + taken(patches * config.patch_values());
+}
+
+MediumWork picture_of(const Plan& plan) {
+  return {.patches = plan.picture_patches, .step_patches = plan.picture_patches};
 }
 
 // Each tensor begins and ends somewhere in a huge page.
@@ -116,22 +134,60 @@ uint64_t page_rounding(const ModelFacts& model, const Plan& plan) {
 uint64_t kv_bytes(const TextConfig& config, KvForm form, int64_t tokens) {
   const int64_t blocks = (tokens + kBlockKeys - 1) / kBlockKeys;
   if (form == KvForm::f32) {
-    return u(blocks * kBlockKeys * 2 * config.num_hidden_layers * config.kv_width() * kFloat);
+    return u(2 * config.num_hidden_layers) * taken(blocks * kBlockKeys * config.kv_width());
   }
   const KvBlockLayout layout{config.head_dim, form == KvForm::i16 ? KvInteger::i16 : KvInteger::i8};
-  return u(blocks * config.num_hidden_layers * config.num_key_value_heads * layout.bytes());
+  return u(config.num_hidden_layers) *
+         MemoryHome::taken_bytes(u(blocks * config.num_key_value_heads * layout.bytes()));
 }
 
 uint64_t feature_bytes(const VisionConfig& config, int64_t patches) {
   const int64_t tokens = patches / (config.spatial_merge_size * config.spatial_merge_size);
-  return u(tokens * config.out_hidden_size * (1 + std::ssize(config.deepstack_visual_indexes)) * kFloat);
+  return taken(tokens * config.out_hidden_size) * (1 + config.deepstack_visual_indexes.size());
 }
 
 uint64_t scratch_bytes(const ModelFacts& model, const Plan& plan) {
   Scratch scratch{.isa = plan.forms.isa};
-  add_decoder(model, plan, scratch);
-  if (model.has_vision && plan.picture_patches > 0) add_tower(model, plan, scratch);
+  add_decoder(model, plan.forms, {.chunk_tokens = plan.prefill_chunk, .keys = plan.context_tokens}, scratch);
+  if (model.has_vision) add_tower(model, plan.forms, picture_of(plan), scratch);
   return scratch.bytes(plan.threads);
+}
+
+uint64_t tokenizer_bytes(int64_t vocabulary) { return u(vocabulary) * kVocabularyEntryBytes; }
+
+std::vector<MemoryNeed> request_needs(const ModelFacts& model, const ModelForms& forms,
+                                      const RequestWork& work) {
+  using enum MemoryPart;
+  BytesByPart now{}, most{};
+  const auto at = [&](MemoryPart part) -> uint64_t& { return now[index_of(part)]; };
+  const auto sum = [](const BytesByPart& bytes) {
+    return std::accumulate(bytes.begin(), bytes.end(), uint64_t{0});
+  };
+  const auto look = [&] {
+    if (sum(now) > sum(most)) most = now;
+  };
+  Scratch held{.isa = forms.isa};
+  for (const MediumWork& medium : work.media) {
+    at(pixels) = medium.cutting_bytes;
+    look();
+    add_tower(model, forms, medium, held);
+    at(pixels) = medium.cutting_bytes == 0 ? 0 : medium.patch_bytes;
+    at(vision) = state_bytes(model.vision, medium);
+    at(scratch) = held.bytes(work.threads);
+    at(caches) += feature_bytes(model.vision, medium.patches);
+    look();
+    at(pixels) = at(vision) = 0;
+  }
+  add_decoder(model, forms, work.decoder, held);
+  at(kv) = work.kv_bytes;
+  at(scratch) =
+      held.bytes(work.threads) + sequence_bytes(model.text, work.decoder.chunk_tokens, work.logit_rows);
+  look();
+  std::vector<MemoryNeed> needs;
+  for (const MemoryPart part : {kv, vision, pixels, scratch, caches}) {
+    needs.push_back({.part = part, .bytes = most[index_of(part)]});
+  }
+  return needs;
 }
 
 PlannedMemory predict_memory(const ModelFacts& model, const Plan& plan) {
@@ -141,17 +197,17 @@ PlannedMemory predict_memory(const ModelFacts& model, const Plan& plan) {
   use.float_values = model.float_bytes;
   use.keys_and_values = kv_bytes(model.text, plan.forms.kv, plan.context_tokens);
   use.scratch = scratch_bytes(model, plan);
-  use.sequence = sequence_bytes(model.text, plan.prefill_chunk);
+  use.sequence = sequence_bytes(model.text, plan.prefill_chunk, 1);
   if (model.has_vision) {
-    use.picture = picture_bytes(model.vision, plan.picture_patches);
-    use.pixels = pixel_bytes(model.vision, plan.picture_patches);
+    use.picture =
+        state_bytes(model.vision, picture_of(plan)) + feature_bytes(model.vision, plan.picture_patches);
+    use.pixels = planned_pixel_bytes(model.vision, plan.picture_patches);
   }
   use.pool = plan.pool_bytes;
   use.feature_cache = plan.feature_cache_bytes;
   use.prefix_cache = plan.prefix_cache_bytes;
   use.page_rounding = page_rounding(model, plan);
-  use.program =
-      kProgramBytes + u(model.text.vocab_size) * kVocabularyEntryBytes + u(plan.threads) * kThreadBytes;
+  use.program = kProgramBytes + tokenizer_bytes(model.text.vocab_size) + u(plan.threads) * kThreadBytes;
   return use;
 }
 

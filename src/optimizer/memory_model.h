@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "memory/ledger.h"
 #include "optimizer/plan.h"
 
 namespace qvl {
@@ -33,6 +35,33 @@ struct PlannedMemory {
 
 PlannedMemory predict_memory(const ModelFacts& model, const Plan& plan);
 
+/// A picture or video that is to be encoded.
+struct MediumWork {
+  int64_t patches = 0;
+  int64_t step_patches = 0;    ///< of one temporal step
+  uint64_t cutting_bytes = 0;  ///< most that decoding and cutting it hold; 0 where it is cut already
+  uint64_t patch_bytes = 0;    ///< of these, its patches, held until it is encoded
+};
+/// What the decoder computes together.
+struct DecoderWork {
+  int64_t chunk_tokens = 0;
+  int64_t keys = 0;  ///< tokens of the whole sequence
+};
+/// What one request takes beyond what is held when it comes.
+struct RequestWork {
+  std::span<const MediumWork> media = {};  ///< encoded one after another; their features stay
+  DecoderWork decoder = {};
+  uint64_t kv_bytes = 0;   ///< by which keys and values grow
+  int64_t logit_rows = 1;  ///< computed together
+  int threads = 1;
+};
+/// The parts of the moment at which the request takes most: exactly what is then allocated, in blocks of the
+/// pool, where it begins without scratch.
+std::vector<MemoryNeed> request_needs(const ModelFacts& model, const ModelForms& forms,
+                                      const RequestWork& work);
+
+/// Tables and texts of a vocabulary, measured.
+uint64_t tokenizer_bytes(int64_t vocabulary);
 /// Keys and values of `tokens` tokens, which fill whole blocks.
 uint64_t kv_bytes(const TextConfig& config, KvForm form, int64_t tokens);
 /// Scratch of operations, exactly what Ops then holds: the tower on `plan.picture_patches` patches at once,

@@ -9,6 +9,7 @@
 namespace qvl {
 
 uint64_t PlanInputs::memory_cap() const {
+  if (memory_limit_bytes) return std::min(*memory_limit_bytes, hardware.usable_memory());
   return static_cast<uint64_t>(static_cast<double>(hardware.usable_memory()) * config.memory_limit_ratio);
 }
 

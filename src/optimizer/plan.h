@@ -55,7 +55,8 @@ struct PlanInputs {
   HardwareFacts hardware = {};
   SystemOptimizationConfig config = {};  ///< valid
   PlanWishes wishes = {};
-  std::set<std::string> disabled = {};  ///< names of passes
+  std::optional<uint64_t> memory_limit_bytes = {};  ///< in place of the configuration's share
+  std::set<std::string> disabled = {};              ///< names of passes
 
   /// The hard cap of all memory of the process.
   uint64_t memory_cap() const;

@@ -226,9 +226,11 @@ bool learn(const Attempt& attempt, Lessons& lessons) {
   std::vector<std::string> parts;
   for (const auto& [name, bytes] : least.parts())
     parts.push_back(fmt::format("{} {}", name, mebibytes(bytes)));
-  fail(ErrorCode::limit, "memory: the least plan takes {} ({}), the cap is {} ({:g} of {})",
-       mebibytes(least.total()), fmt::join(parts, ", "), mebibytes(inputs.memory_cap()),
-       inputs.config.memory_limit_ratio, mebibytes(inputs.hardware.usable_memory()));
+  const std::string share =
+      inputs.memory_limit_bytes ? "--memory-limit" : fmt::format("{:g}", inputs.config.memory_limit_ratio);
+  fail(ErrorCode::limit, "memory: the least plan takes {} ({}), the cap is {} ({} of {})",
+       mebibytes(least.total()), fmt::join(parts, ", "), mebibytes(inputs.memory_cap()), share,
+       mebibytes(inputs.hardware.usable_memory()));
 }
 
 void check_disabled(const PlanInputs& inputs, const std::vector<Pass>& passes) {

@@ -5,6 +5,9 @@
 namespace qvl {
 namespace {
 
+constexpr int64_t kReservedAnswer = 512;
+constexpr size_t kBytesOfToken = 8;  // more than tokens of any language have on average
+
 std::vector<int32_t> end_tokens(const detail::Runtime& runtime) {
   std::vector<int32_t> ends;
   for (int64_t id : runtime.files.generation.eos_token_ids) ends.push_back(static_cast<int32_t>(id));
@@ -13,6 +16,10 @@ std::vector<int32_t> end_tokens(const detail::Runtime& runtime) {
 }
 
 }  // namespace
+
+int64_t reserved_answer(const GenerationOptions& options) {
+  return std::min(options.max_tokens, kReservedAnswer);
+}
 
 AnswerWriter::AnswerWriter(const GenerationOptions& options, int64_t prompt_tokens,
                            const detail::Runtime& runtime, Emit emit)

@@ -14,6 +14,9 @@
 
 namespace qvl {
 
+/// Of as many tokens of an answer memory is set aside ahead; a longer one grows as it comes.
+int64_t reserved_answer(const GenerationOptions& options);
+
 /// Turns tokens into text, lets out complete characters before any stop string, and knows when it is over.
 /// Thread-compatible; borrows the tokenizer.
 class AnswerWriter {

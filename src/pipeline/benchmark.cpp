@@ -79,7 +79,7 @@ PatchedMedia random_picture(int64_t size, const VisionConfig& config) {
 
 // A sequence that grows by random tokens.
 struct Stream {
-  explicit Stream(const Qwen3Vl& network) : cache(network.make_cache()) {}
+  explicit Stream(Runtime& runtime) : cache(runtime.network.make_cache(runtime.layer.home(MemoryPart::kv))) {}
 
   // The next `count` tokens as a step; valid until the next call.
   SequenceStep step(int64_t count, int64_t vocabulary, std::mt19937& random) {
@@ -200,7 +200,7 @@ class Benchmark {
   }
 
   void prefill(int64_t tokens) {
-    Stream stream(runtime_.network);
+    Stream stream(runtime_);
     stream.cache.reserve(tokens);
     const SequenceStep step = stream.step(tokens, text_.vocab_size, random_);
     constexpr int64_t chunk = 512;
@@ -221,7 +221,7 @@ class Benchmark {
   void decode(int64_t count) {
     std::vector<Stream> streams;
     for (int64_t i = 0; i < count; ++i) {
-      streams.emplace_back(runtime_.network).cache.reserve(options_.decode_tokens);
+      streams.emplace_back(runtime_).cache.reserve(options_.decode_tokens);
     }
     std::vector<SequenceStep> steps;
     for (int64_t token = 0; token < options_.decode_tokens; ++token) {

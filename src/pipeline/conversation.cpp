@@ -1,11 +1,14 @@
 // Conversation: turns rendered anew each time, computed only from where they differ from what is cached.
+#include <algorithm>
 #include <utility>
 
 #include "base/error.h"
+#include "pipeline/answer_writer.h"
 #include "pipeline/generate.h"
 #include "pipeline/generation_options.h"
 #include "pipeline/memory_guard.h"
 #include "pipeline/prompt.h"
+#include "pipeline/request_memory.h"
 #include "pipeline/tool_calls.h"
 #include "pipeline/turn.h"
 #include "qvl/qvl.h"
@@ -16,17 +19,33 @@ namespace detail {
 /// Messages and media of the turns so far, and the keys and values computed for them.
 struct ConversationState {
   ConversationState(Model loaded, ConversationOptions chosen)
-      : model(std::move(loaded)), options(std::move(chosen)), cached(model.runtime().network) {
+      : model(std::move(loaded)),
+        options(std::move(chosen)),
+        cached(model.runtime()),
+        reclaimer(model.runtime().layer.memory().ledger().reclaimers().add(
+            ReclaimStage::caches, [this](uint64_t wanted) { return forget_unneeded(wanted); })) {
     check_utf8("system", options.system);
     for (const std::string& tool : options.tools_json) check_utf8("tools", tool);
     if (!options.system.empty()) messages.push_back(text_message(Role::system, options.system));
+  }
+
+  // The oldest first. What the request under way needs stays; all else can be computed again.
+  uint64_t forget_unneeded(uint64_t wanted) noexcept {
+    uint64_t bytes = 0;
+    for (auto medium = media.begin(); medium != media.end() && bytes < wanted; ++medium) {
+      if (std::find(needed.begin(), needed.end(), *medium) == needed.end())
+        bytes += forget_features(**medium);
+    }
+    return bytes;
   }
 
   Model model;
   ConversationOptions options;
   std::vector<ChatMessage> messages;
   Media media;
+  Media needed;           // by the request under way
   CachedSequence cached;  // a prefix of the rendered messages, and perhaps more
+  Reclaimers::Registration reclaimer;
 };
 
 }  // namespace detail
@@ -64,9 +83,36 @@ Sequence render_prompt(const ConversationState& state, const std::vector<ChatMes
   return place_media(encode_pieces(expanded, *runtime.tokenizer), media, runtime.files.config);
 }
 
+// A request of a conversation. Where it fails, the memory for keys and values is as large as before it, and
+// however it ends, features may be forgotten again.
+class Asking {
+ public:
+  Asking(ConversationState& state, Media needed) : state_(state), capacity_(state.cached.cache.capacity()) {
+    state_.needed = std::move(needed);
+  }
+  ~Asking() {
+    state_.needed.clear();
+    if (done_) return;
+    const int64_t left = std::min({capacity_, state_.cached.cache.size(), state_.cached.held.size()});
+    state_.cached.held.truncate(left);
+    state_.cached.cache.truncate(left);
+    state_.cached.cache.shrink(capacity_);
+  }
+  Asking(const Asking&) = delete;
+  Asking& operator=(const Asking&) = delete;
+
+  void done() { done_ = true; }
+
+ private:
+  ConversationState& state_;
+  int64_t capacity_;
+  bool done_ = false;
+};
+
 // All changes to the turns are made on copies and swapped in at the end, where nothing can fail any more.
 Answer answer_to(ConversationState& state, Addition addition, const AskArgs& args) {
   Runtime& runtime = state.model.runtime();
+  const RequestScope scope(runtime);
   std::vector<ChatMessage> messages = state.messages;
   Media media = state.media;
   messages.insert(messages.end(), addition.messages.begin(), addition.messages.end());
@@ -75,11 +121,20 @@ Answer answer_to(ConversationState& state, Addition addition, const AskArgs& arg
   const Sequence prompt = render_prompt(state, messages, media);
   check_fits_context(prompt, 1, runtime.files.config.text);
   Timings before{.load_s = runtime.load_seconds, .preprocess_s = args.since_call.seconds()};
+  const int64_t kept = kept_tokens(state.cached, prompt);
+  Asking asking(state, media_from(prompt, media, kept));
+  check_room({.media = state.needed,
+              .prompt = prompt,
+              .kept = kept,
+              .answer_tokens = reserved_answer(args.options),
+              .chunk = args.options.prefill_chunk},
+             state.cached.cache, runtime);
   const ComputeTurn turn(runtime.computing, runtime.layer.threads());
-  if (!encode_media(media, runtime, args.listeners, before)) return cancelled();
+  if (!encode_media(state.needed, runtime, args.listeners, before)) return cancelled();
   const GenerateRequest request{
       .prompt = prompt, .options = args.options, .listeners = args.listeners, .since_call = args.since_call};
   Answer answer = generate(request, state.cached, runtime);
+  asking.done();
   answer.timings.load_s = before.load_s;
   answer.timings.preprocess_s = before.preprocess_s;
   answer.timings.vision_s = before.vision_s;
@@ -105,8 +160,10 @@ Answer Conversation::ask(const Turn& turn, const GenerationOptions& options, con
     Addition addition{.messages = {user_message(turn)}, .media = {}};
     addition.media = read_media(turn, state_->model.runtime(), listeners);
     if (listeners.stop.stop_requested()) return cancelled();
-    return answer_to(*state_, std::move(addition),
-                     {.options = options, .listeners = listeners, .since_call = since_call});
+    Answer answer = answer_to(*state_, std::move(addition),
+                              {.options = options, .listeners = listeners, .since_call = since_call});
+    state_->model.runtime().layer.after_request();
+    return answer;
   });
 }
 
@@ -124,8 +181,10 @@ Answer Conversation::tool_results(const std::vector<std::string>& results, const
       check_utf8("tool result", result);
       addition.messages.push_back(text_message(Role::tool, result));
     }
-    return answer_to(*state_, std::move(addition),
-                     {.options = options, .listeners = listeners, .since_call = since_call});
+    Answer answer = answer_to(*state_, std::move(addition),
+                              {.options = options, .listeners = listeners, .since_call = since_call});
+    state_->model.runtime().layer.after_request();
+    return answer;
   });
 }
 

@@ -14,8 +14,6 @@
 namespace qvl {
 namespace {
 
-// Keys and values for this many tokens of the answer are reserved ahead; a longer one grows as it comes.
-constexpr int64_t kReservedAnswer = 512;
 constexpr size_t kTokensBetweenReleases = 8;
 
 // Chooses tokens and computes the next one's logits until the writer has enough.
@@ -24,7 +22,7 @@ struct DecodeLoop {
   detail::Runtime& runtime;
   Sampler sampler;
   PositionCounter counter;
-  std::vector<float> logits;  // [vocab_size]
+  HomeVector<float> logits;  // [vocab_size]
 
   void run(AnswerWriter& writer, const GenerateRequest& request) {
     std::vector<Position> position;
@@ -67,7 +65,7 @@ struct DecodeLoop {
 
   void compute(std::span<const int32_t> ids, std::span<const Position> position) {
     const StageZone zone(runtime.layer.stages(), runtime.layer.tracer(), Stage::decode);
-    reserve_cache(cached.cache, 1, runtime.files.config.text);
+    reserve_cache(cached.cache, 1, KvCache::Growth::ahead, runtime.files.config.text);
     const SequenceStep step{.chunk = {.ids = ids, .positions = position, .visual = {}},
                             .cache = &cached.cache};
     runtime.network.forward({&step, 1}, runtime.pass, runtime.ops);
@@ -88,12 +86,14 @@ Answer generate(const GenerateRequest& request, CachedSequence& cached, detail::
       .runtime = runtime,
       .sampler = Sampler(resolve_sampling(request.options, runtime.files.generation), config.text.vocab_size),
       .counter = {},
-      .logits = std::vector<float>(static_cast<size_t>(config.text.vocab_size))};
+      .logits = HomeVector<float>(static_cast<size_t>(config.text.vocab_size),
+                                  runtime.layer.home(MemoryPart::scratch))};
   loop.sampler.observe_prompt(request.prompt.ids);
   const std::vector<Position> positions =
       positions_of(request.prompt, config.vision.spatial_merge_size, loop.counter);
-  const int64_t ahead = std::min(request.options.max_tokens, kReservedAnswer);
-  reserve_cache(cached.cache, request.prompt.size() - cached.held.size() + ahead, config.text);
+  const int64_t ahead = reserved_answer(request.options);
+  reserve_cache(cached.cache, request.prompt.size() - cached.held.size() + ahead, KvCache::Growth::needed,
+                config.text);
   cached.held.ids.reserve(static_cast<size_t>(request.prompt.size() + ahead));
 
   const Stopwatch prefill_watch;

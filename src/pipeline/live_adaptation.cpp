@@ -78,6 +78,19 @@ scheduling::Signals signals_of(const CpuBudget& budget, const std::optional<CpuL
   return signals;
 }
 
+MemoryPressure memory_pressure_of(const SystemFiles& files) {
+  auto stalls = read_own_pressure(files).memory;
+  if (!stalls) stalls = read_machine_pressure(files).memory;
+  MemoryPressure pressure;
+  if (stalls && stalls->some) pressure.some_avg10 = stalls->some->avg10;
+  if (stalls && stalls->full) pressure.full_avg10 = stalls->full->avg10;
+  if (const auto memory = machine_memory(files)) {
+    pressure.available_bytes = memory->available;
+    pressure.total_bytes = memory->total;
+  }
+  return pressure;
+}
+
 LiveAdaptation::LiveAdaptation(const SystemOptimizationConfig& config, ThreadManager& threads,
                                SystemFiles files, Tracer* tracer)
     : dynamic_(config.dynamic_resource_adjustment),
@@ -87,16 +100,18 @@ LiveAdaptation::LiveAdaptation(const SystemOptimizationConfig& config, ThreadMan
       loop_(control_options(config)),
       prefill_chunk_(kPrefillChunk) {}
 
-void LiveAdaptation::update(int64_t now_us) {
-  if (next_us_ && now_us < *next_us_) return;
+bool LiveAdaptation::update(int64_t now_us) {
+  if (next_us_ && now_us < *next_us_) return false;
   next_us_ = now_us + kInterval_us;
   if (const auto changed = threads_.refresh_budget()) tell(*changed);
-  if (!dynamic_) return;
+  if (!dynamic_) return false;
   auto counters = read_cpu_counters(files_);
   std::optional<CpuLoad> load;
   if (last_ && counters) load = cpu_load(*last_, *counters);
   last_ = std::move(counters);
   adjust(load, now_us);
+  memory_pressure_ = memory_pressure_of(files_);
+  return true;
 }
 
 void LiveAdaptation::adjust(const std::optional<CpuLoad>& load, int64_t now_us) {

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/system_files.h"
+#include "memory/cleaner.h"
 #include "profiler/cpu_load.h"
 #include "profiler/tracer.h"
 #include "qvl/system_config.h"
@@ -19,6 +20,9 @@ namespace qvl {
 scheduling::Signals signals_of(const CpuBudget& budget, const std::optional<CpuLoad>& load,
                                const SystemFiles& files, int64_t now_us);
 
+/// How short memory is: of this process's group where the kernel tells, else of the machine.
+MemoryPressure memory_pressure_of(const SystemFiles& files);
+
 /// Reads the machine, asks the control loop, and sets the threads. Thread-compatible: called by the thread
 /// that computes, between two steps.
 class LiveAdaptation {
@@ -31,13 +35,15 @@ class LiveAdaptation {
                  Tracer* tracer);
 
   /// Does nothing before kInterval_us have passed since it last did something. Without dynamic adjustment a
-  /// changed budget alone is followed.
-  void update(int64_t now_us);
+  /// changed budget alone is followed. Whether it looked at the machine's load and memory.
+  bool update(int64_t now_us);
 
   /// Prompt tokens to compute at once for now: at most the chunk asked for.
   int64_t prefill_chunk(int64_t asked) const;
   /// How busy the machine was when it was last looked at; of memory's bandwidth nothing is known.
   const scheduling::Load& load() const { return load_; }
+  /// As it was found the last time; nothing is told without dynamic adjustment.
+  const MemoryPressure& memory_pressure() const { return memory_pressure_; }
   /// What was changed since the start, the latest last; as many as the control loop keeps.
   const std::deque<scheduling::Change>& changes() const { return loop_.changes(); }
 
@@ -54,6 +60,7 @@ class LiveAdaptation {
   std::optional<int64_t> next_us_;
   int64_t prefill_chunk_;
   scheduling::Load load_;
+  MemoryPressure memory_pressure_;
 };
 
 }  // namespace qvl

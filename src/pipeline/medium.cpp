@@ -19,23 +19,27 @@ void check_vision(const std::filesystem::path& path, const detail::Runtime& runt
 
 }  // namespace
 
-Medium read_image_medium(const std::filesystem::path& path, const detail::Runtime& runtime) {
+Medium read_image_medium(const std::filesystem::path& path, detail::Runtime& runtime) {
   check_vision(path, runtime);
   return with_memory_for(fmt::format("to read the picture {}", path_name(path)), [&] {
     Medium medium{.kind = Medium::Kind::image, .path = path, .name = path_name(path)};
     const PatchOptions options = patch_options(runtime.files.image_preprocessor);
     // A picture that lies on its side takes as many tokens: cut_patches turns the grid with it.
-    const Size size = smart_resize(read_image_size(path, {}), options, medium.name);
+    const ImageHeader header = read_image_header(path, {}, runtime.layer.home(MemoryPart::pixels));
+    const Size size = smart_resize(header.size, options, medium.name);
+    medium.cutting_bytes = pixel_bytes(header, size, options);
     medium.grid = {.t = 1, .h = size.height / options.patch_size, .w = size.width / options.patch_size};
     return medium;
   });
 }
 
-Medium read_video_medium(const std::filesystem::path& path, const detail::Runtime& runtime) {
+Medium read_video_medium(const std::filesystem::path& path, detail::Runtime& runtime) {
   check_vision(path, runtime);
   return with_memory_for(fmt::format("to read the video {}", path_name(path)), [&] {
     const PreprocessorConfig& config = runtime.files.video_preprocessor;
-    PatchedVideo video = read_video(path, patch_options(config), video_sampling(config), {});
+    PatchedVideo video = read_video(path, {.patches = patch_options(config),
+                                           .sampling = video_sampling(config),
+                                           .memory = runtime.layer.home(MemoryPart::pixels)});
     Medium medium{
         .kind = Medium::Kind::video, .path = path, .name = path_name(path), .grid = video.patches.grid};
     QVL_CHECK(std::ssize(video.timestamps) == medium.grid.t);
@@ -45,11 +49,20 @@ Medium read_video_medium(const std::filesystem::path& path, const detail::Runtim
   });
 }
 
-void cut_patches(Medium& medium, const detail::Runtime& runtime) {
-  if (medium.kind == Medium::Kind::video) return;
+void cut_patches(Medium& medium, detail::Runtime& runtime) {
+  if (medium.patches.pixels.rows() > 0) return;
+  if (medium.kind == Medium::Kind::video) {
+    Medium again = read_video_medium(medium.path, runtime);
+    if (again.grid != medium.grid || again.step_times != medium.step_times) {
+      fail(ErrorCode::media, "{}: became another video since it was asked about", medium.name);
+    }
+    medium.patches = std::move(again.patches);
+    return;
+  }
   with_memory_for(fmt::format("for the patches of {}", medium.name), [&] {
-    PatchedMedia patches = image_to_patches(read_image(medium.path, {}),
-                                            patch_options(runtime.files.image_preprocessor), medium.name);
+    PatchedMedia patches =
+        image_to_patches(read_image(medium.path, {}, runtime.layer.home(MemoryPart::pixels)),
+                         patch_options(runtime.files.image_preprocessor), medium.name);
     const PatchGrid& found = patches.grid;
     const PatchGrid turned{.t = found.t, .h = found.w, .w = found.h};
     if (found != medium.grid && turned != medium.grid) {
@@ -74,6 +87,17 @@ bool encode_medium(Medium& medium, detail::Runtime& runtime, const std::function
     medium.encoded = true;
     return true;
   });
+}
+
+uint64_t forget_features(Medium& medium) noexcept {
+  if (!medium.encoded) return 0;
+  uint64_t bytes = MemoryHome::taken_bytes(medium.features.merged.values().size_bytes());
+  for (const Tensor& level : medium.features.deepstack) {
+    bytes += MemoryHome::taken_bytes(level.values().size_bytes());
+  }
+  medium.features = {};
+  medium.encoded = false;
+  return bytes;
 }
 
 }  // namespace qvl

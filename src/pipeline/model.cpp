@@ -5,6 +5,7 @@
 #include "pipeline/memory_guard.h"
 #include "pipeline/prefill.h"
 #include "pipeline/prompt.h"
+#include "pipeline/request_memory.h"
 #include "pipeline/tokenizer_files.h"
 #include "pipeline/turn.h"
 #include "profiler/trace_writer.h"
@@ -57,7 +58,7 @@ class LogitsWriter {
       : runtime_(runtime),
         sink_(sink),
         vocabulary_(static_cast<size_t>(runtime.files.config.text.vocab_size)),
-        rows_(kLogitsRows * vocabulary_) {}
+        rows_(kLogitsRows * vocabulary_, runtime.layer.home(MemoryPart::scratch)) {}
 
   void write(int64_t first, const Tensor& hidden) {
     const auto count = static_cast<int64_t>(hidden.rows());
@@ -75,7 +76,7 @@ class LogitsWriter {
   Runtime& runtime_;
   const LogitsSink& sink_;
   size_t vocabulary_;
-  std::vector<float> rows_;  // [kLogitsRows, vocab_size]
+  HomeVector<float> rows_;  // [kLogitsRows, vocab_size]
 };
 
 int64_t compute_logits(const LogitsRequest& request, Runtime& runtime, const LogitsSink& sink,
@@ -83,16 +84,18 @@ int64_t compute_logits(const LogitsRequest& request, Runtime& runtime, const Log
   if (request.chunk < 1 || request.chunk > kMaxChunk) {
     fail(ErrorCode::usage, "chunk: found {}, expected 1 to {}", request.chunk, kMaxChunk);
   }
+  const RequestScope scope(runtime);
   const Media media = read_media(request.turn, runtime, listeners);
   if (listeners.stop.stop_requested()) return 0;
   const Sequence prompt = prompt_of(request, media, runtime);
   const ModelConfig& config = runtime.files.config;
   check_fits_context(prompt, 0, config.text);
+  CachedSequence cached(runtime);
+  check_room({.media = media, .prompt = prompt, .chunk = request.chunk, .logit_rows = kLogitsRows},
+             cached.cache, runtime);
   Timings unused;
   if (!encode_media(media, runtime, listeners, unused)) return 0;
-
-  CachedSequence cached(runtime.network);
-  reserve_cache(cached.cache, prompt.size(), config.text);
+  reserve_cache(cached.cache, prompt.size(), KvCache::Growth::needed, config.text);
   PositionCounter counter;
   const auto positions = positions_of(prompt, config.vision.spatial_merge_size, counter);
   LogitsWriter writer(runtime, sink);
@@ -126,8 +129,9 @@ TextTokenizer Model::tokenizer() const { return TextTokenizer(runtime_->tokenize
 
 PatchValues Model::pixels(const std::filesystem::path& image) const {
   return with_memory_for(fmt::format("for the pixels of {}", image.string()), [&] {
-    const PatchedMedia media = image_to_patches(
-        read_image(image, {}), patch_options(runtime_->files.image_preprocessor), image.string());
+    const PatchedMedia media =
+        image_to_patches(read_image(image, {}, runtime_->layer.home(MemoryPart::pixels)),
+                         patch_options(runtime_->files.image_preprocessor), image.string());
     const auto values = media.pixels.values();
     return PatchValues{.values = {values.begin(), values.end()},
                        .patches = static_cast<int64_t>(media.pixels.rows()),
@@ -162,6 +166,7 @@ Packing Model::packing() const {
 }
 std::string_view Model::isa() const { return name_of(runtime_->ops.isa()); }
 int Model::threads() const { return runtime_->layer.compute().size(); }
+std::string Model::memory_json() const { return to_json(runtime_->layer.memory().report()).dump(); }
 void Model::write_trace(const std::filesystem::path& path) const {
   qvl::write_trace(*runtime_->layer.tracer(), "qvl", path);
 }

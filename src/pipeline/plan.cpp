@@ -63,6 +63,7 @@ PlanReport plan_for(const LoadOptions& load, const PlanOptions& options) {
                       .hardware = read_hardware(SystemFiles()),
                       .config = load.system,
                       .wishes = plan_wishes(load),
+                      .memory_limit_bytes = load.memory_limit,
                       .disabled = options.disabled_passes};
     if (load.threads > 0) inputs.config.num_compute_threads = load.threads;
     std::vector<std::string> warnings = files.warnings;

@@ -2,10 +2,10 @@
 #include "qvl/plan.h"
 
 #include <gtest/gtest.h>
-#include <malloc.h>
 #include <unistd.h>
 
 #include "files/model_files.h"
+#include "memory/memory_home.h"
 #include "model/qwen3_vl.h"
 #include "optimizer/memory_model.h"
 #include "optimizer/model_facts.h"
@@ -16,12 +16,15 @@ namespace {
 const std::filesystem::path kSource = QVL_SOURCE_DIR;
 const std::filesystem::path kModels[] = {kSource / "models/shapes", kSource / "tests/golden/tiny"};
 
-// Bytes the heap holds; nothing under a sanitizer, which has its own.
-std::optional<size_t> heap_bytes() {
-  const struct mallinfo2 info = ::mallinfo2();
-  if (info.uordblks == 0) return std::nullopt;
-  return info.uordblks + info.hblkhd;
-}
+// A pool that keeps nothing: its ledger holds what is in use.
+struct Memory {
+  Ledger ledger{uint64_t{1} << 40};
+  HeapAndPages system{HugePages::off};
+  TensorPool pool{ledger, system, 0};
+
+  MemoryHome home() { return {.pool = &pool, .part = MemoryPart::other}; }
+  uint64_t held(MemoryPart part) const { return ledger.report().of(part).held_bytes; }
+};
 
 PatchedMedia grey_picture(const VisionConfig& config, int64_t side) {
   PatchedMedia media{
@@ -51,18 +54,19 @@ TEST(ModelFacts, packed_weights_are_as_large_as_those_of_a_network) {
 
 TEST(ModelFacts, keys_and_values_are_as_large_as_those_of_a_cache) {
   for (const auto& path : kModels) {
-    const ModelFiles files = open_model_files(path, std::nullopt);
+    const TextConfig text = open_model_files(path, std::nullopt).config.text;
     for (KvForm form : {KvForm::f32, KvForm::i16, KvForm::i8}) {
-      const uint64_t blocks = kv_bytes(files.config.text, form, 64);
-      EXPECT_EQ((blocks + 63) / 64, KvCache::bytes_per_token(files.config.text, form));
-      const auto before = heap_bytes();
-      if (!before) continue;
-      KvCache cache(files.config.text, form);
-      cache.reserve(1000);  // 16 blocks
-      const auto held = static_cast<double>(*heap_bytes() - *before);
-      const auto predicted = static_cast<double>(kv_bytes(files.config.text, form, 1000));
-      EXPECT_GE(held, predicted);
-      EXPECT_LE(held, predicted * 1.02 + 4096);
+      Memory memory;
+      KvCache cache(text, form, memory.home());
+      cache.reserve(1);
+      EXPECT_EQ(memory.held(MemoryPart::kv), kv_bytes(text, form, 1));
+      const uint64_t growth = cache.growth_bytes(1000);
+      cache.reserve(1000);
+      EXPECT_EQ(memory.held(MemoryPart::kv), kv_bytes(text, form, 1000));
+      EXPECT_EQ(memory.ledger.report().peak_bytes, kv_bytes(text, form, 1) + growth);
+      EXPECT_GE(cache.capacity(), 1000);
+      cache.shrink(1);
+      EXPECT_EQ(memory.held(MemoryPart::kv), kv_bytes(text, form, 1));
     }
   }
 }
@@ -78,16 +82,14 @@ TEST(ModelFacts, scratch_is_as_large_as_that_of_operations) {
       network.pack(pool, {});
       const int64_t side = 24;
       const PatchedMedia picture = grey_picture(files.config.vision, side);
-      if (!heap_bytes()) GTEST_SKIP() << "a sanitizer keeps the heap";
-      const size_t before = *heap_bytes();
-      Ops ops(pool, Isa::scalar);
+      Memory memory;
+      Ops ops(pool, Isa::scalar, memory.home());
       network.encode(picture, ops, {});  // its features are dropped
-      const auto held = static_cast<double>(*heap_bytes() - before);
       // The decoder has computed nothing: a chunk of no tokens.
       const Plan plan{.forms = forms, .threads = 1, .prefill_chunk = 0, .picture_patches = side * side};
-      const auto predicted = static_cast<double>(scratch_bytes(model_facts(files), plan));
-      EXPECT_GE(held, predicted * 0.99) << path << (quantised ? " q8" : " f32");
-      EXPECT_LE(held, predicted * 1.02 + 8192) << path << (quantised ? " q8" : " f32");
+      EXPECT_EQ(memory.held(MemoryPart::scratch), scratch_bytes(model_facts(files), plan)) << path;
+      ops.release_scratch();
+      EXPECT_EQ(memory.ledger.report().held_bytes, 0u);
     }
   }
 }

@@ -19,8 +19,12 @@ void extend(Sequence& held, const Sequence& wanted, int64_t size) {
 
 }  // namespace
 
+int64_t kept_tokens(const CachedSequence& cached, const Sequence& wanted) {
+  return std::min(common_prefix(cached.held, wanted), wanted.size() - 1);
+}
+
 int64_t keep_common_prefix(CachedSequence& cached, const Sequence& wanted) {
-  const int64_t kept = std::min(common_prefix(cached.held, wanted), wanted.size() - 1);
+  const int64_t kept = kept_tokens(cached, wanted);
   cached.held.truncate(kept);
   cached.cache.truncate(kept);
   return kept;
@@ -35,20 +39,20 @@ void check_fits_context(const Sequence& sequence, int64_t answer_tokens, const T
   }
 }
 
-void reserve_cache(KvCache& cache, int64_t tokens, const TextConfig& config) {
+void reserve_cache(KvCache& cache, int64_t tokens, KvCache::Growth growth, const TextConfig& config) {
   if (cache.has_room(tokens)) return;  // of every decoded token but a few: nothing is allocated
   const uint64_t mebibytes =
       static_cast<uint64_t>(cache.size() + tokens) * KvCache::bytes_per_token(config, cache.form()) >> 20;
   with_memory_for(
       fmt::format("for the keys and values of {} tokens ({} MiB)", cache.size() + tokens, mebibytes),
-      [&] { cache.reserve(tokens); });
+      [&] { cache.reserve(tokens, growth); });
 }
 
 bool prefill(const PrefillRun& run, CachedSequence& cached, detail::Runtime& runtime,
              const ChunkListener& on_chunk) {
   const int64_t size = run.wanted.size();
   QVL_CHECK(std::ssize(run.positions) == size && run.chunk > 0 && cached.held.size() < size);
-  const std::vector<VisualSpan> spans = visual_spans(run.wanted);
+  const std::vector<VisualSpan> spans = visual_spans(run.wanted, cached.held.size());
   for (int64_t first = cached.held.size(); first < size;) {
     if (run.listeners.progress) {
       run.listeners.progress(

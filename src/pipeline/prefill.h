@@ -16,12 +16,16 @@ namespace qvl {
 
 /// The keys and values of a sequence, and which tokens they belong to. Thread-compatible.
 struct CachedSequence {
-  explicit CachedSequence(const Qwen3Vl& network) : cache(network.make_cache()) {}
+  explicit CachedSequence(detail::Runtime& runtime)
+      : cache(runtime.network.make_cache(runtime.layer.home(MemoryPart::kv))) {}
 
   KvCache cache;
   Sequence held;  ///< as many tokens as `cache` holds
 };
 
+/// Tokens of `wanted` that need not be computed: of the beginning both have in common, without the last token
+/// of `wanted`.
+int64_t kept_tokens(const CachedSequence& cached, const Sequence& wanted);
 /// Forgets all but the beginning both have in common, without the last token of `wanted`: that one is to be
 /// computed again for its logits. Returns the number of tokens kept.
 int64_t keep_common_prefix(CachedSequence& cached, const Sequence& wanted);
@@ -30,7 +34,7 @@ int64_t keep_common_prefix(CachedSequence& cached, const Sequence& wanted);
 void check_fits_context(const Sequence& sequence, int64_t answer_tokens, const TextConfig& config);
 
 /// Makes room for `tokens` more. Throws Error{limit} where memory does not suffice.
-void reserve_cache(KvCache& cache, int64_t tokens, const TextConfig& config);
+void reserve_cache(KvCache& cache, int64_t tokens, KvCache::Growth growth, const TextConfig& config);
 
 struct PrefillRun {
   const Sequence& wanted;  ///< its media are encoded; begins with what the cache holds

@@ -5,6 +5,8 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "memory/admission.h"
+#include "optimizer/memory_model.h"
 #include "pipeline/load_plan.h"
 #include "pipeline/memory_guard.h"
 #include "pipeline/stopwatch.h"
@@ -64,6 +66,26 @@ ModelFiles open_files(const LoadOptions& options) {
   return open_model_files(options.path, options.mmproj);
 }
 
+// Where a tensor is missing, nothing: binding names all of them.
+ModelFacts facts_of(const ModelFiles& files) {
+  try {
+    return model_facts(files);
+  } catch (const Error&) {
+    return {};
+  }
+}
+
+// Before anything of it is read.
+std::vector<Reservation> reserve_model(const ModelFacts& facts, const ModelFiles& files,
+                                       const LoadOptions& options, Ledger& ledger) {
+  ModelForms forms = chosen_forms(options);
+  const uint64_t weights = packed_bytes(facts, forms) + stored_in_use_bytes(facts, forms) + facts.float_bytes;
+  const MemoryNeed needs[] = {
+      {.part = MemoryPart::weights, .bytes = weights},
+      {.part = MemoryPart::other, .bytes = tokenizer_bytes(files.config.text.vocab_size)}};
+  return admit(ledger, fmt::format("{}: the weights need", path_name(options.path)), needs);
+}
+
 // Binding knows tensors, not files; the message shall name both, once.
 Qwen3Vl bind_network(const ModelFiles& files, const LoadOptions& options) {
   check_not_stopped(options);
@@ -119,17 +141,25 @@ void check_parts_fit(const ModelFiles& files, const Tokenizer& tokenizer, const 
 
 namespace detail {
 
-Runtime::Runtime(const LoadOptions& options)
+Runtime::Runtime(const LoadOptions& options, SystemMemory* blocks)
     : name(path_name(options.path)),
+      layer(system_config(options), {.memory_limit = options.memory_limit,
+                                     .tracing = options.trace ? Tracing::on : Tracing::off,
+                                     .blocks = blocks}),
       files(open_files(options)),
+      facts(facts_of(files)),
+      loaded(reserve_model(facts, files, options, layer.memory().ledger())),
       tokenizer(read_tokenizer(files, options.path)),
       network(bind_network(files, options)),
-      layer(system_config(options), options.trace ? SystemLayer::Tracing::on : SystemLayer::Tracing::off),
-      ops(layer.compute(), network.forms().isa),
-      warnings(files.warnings) {
+      ops(layer.compute(), network.forms().isa, layer.home(MemoryPart::scratch)),
+      pass(layer.home(MemoryPart::scratch)),
+      warnings(layer.warnings()) {
+  warnings.insert(warnings.end(), files.warnings.begin(), files.warnings.end());
   check_parts_fit(files, *tokenizer, options.path);
   check_not_stopped(options);
-  packed = network.pack(layer.compute(), pack_options(options, files));
+  PackOptions pack = pack_options(options, files);
+  pack.ledger = &layer.memory().ledger();
+  packed = network.pack(layer.compute(), pack);
   if (packed.cache == CacheOutcome::failed)
     warnings.push_back("packed weights are not kept: " + packed.problem);
   files.tensors->check_unchanged();

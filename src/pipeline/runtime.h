@@ -10,6 +10,7 @@
 #include "media/video.h"
 #include "model/qwen3_vl.h"
 #include "ops/ops.h"
+#include "optimizer/model_facts.h"
 #include "pipeline/compute_turn.h"
 #include "pipeline/system_layer.h"
 #include "qvl/qvl.h"
@@ -25,9 +26,11 @@ void check_parts_fit(const ModelFiles& files, const Tokenizer& tokenizer, const 
 
 namespace detail {
 
-/// Immutable after loading but for `layer`, `ops` and `pass`, which do one computation at a time.
+/// Immutable after loading but for `layer`, `ops` and `pass`, which do one computation at a time. Whatever
+/// takes memory of `layer` stands behind it.
 struct Runtime {
-  explicit Runtime(const LoadOptions& options);
+  /// `blocks` outlives it; tests put their own in place of heap and pages.
+  explicit Runtime(const LoadOptions& options, SystemMemory* blocks = nullptr);
 
   /// Between two steps, before a result of the first one leaves: threads may change. Throws Error{model_file}
   /// where the weights were changed under it.
@@ -37,10 +40,12 @@ struct Runtime {
   }
 
   std::string name;  // the path that was loaded, for messages
+  SystemLayer layer;
   ModelFiles files;  // outlives `network`, which borrows its tensors
+  ModelFacts facts;
+  std::vector<Reservation> loaded;  // tokenizer and weights
   std::shared_ptr<const Tokenizer> tokenizer;
   Qwen3Vl network;
-  SystemLayer layer;
   Ops ops;
   DecoderPass pass;
   PackReport packed;

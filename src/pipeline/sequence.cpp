@@ -97,6 +97,18 @@ int64_t common_prefix(const Sequence& a, const Sequence& b) {
   return common;
 }
 
+Media media_from(const Sequence& sequence, const Media& media, int64_t first) {
+  Media needed;
+  for (const auto& medium : media) {
+    const bool is_needed =
+        std::any_of(sequence.blocks.begin(), sequence.blocks.end(), [&](const VisualBlock& block) {
+          return block.medium == medium && block.position + block.count > first;
+        });
+    if (is_needed) needed.push_back(medium);
+  }
+  return needed;
+}
+
 std::vector<Position> positions_of(const Sequence& sequence, int64_t merge, PositionCounter& counter) {
   std::vector<Position> positions;
   positions.reserve(sequence.ids.size());
@@ -108,10 +120,11 @@ std::vector<Position> positions_of(const Sequence& sequence, int64_t merge, Posi
   return positions;
 }
 
-std::vector<VisualSpan> visual_spans(const Sequence& sequence) {
+std::vector<VisualSpan> visual_spans(const Sequence& sequence, int64_t first) {
   std::vector<VisualSpan> spans;
   spans.reserve(sequence.blocks.size());
   for (const VisualBlock& block : sequence.blocks) {
+    if (block.position + block.count <= first) continue;
     QVL_CHECK(block.medium->encoded);
     spans.push_back({.position = block.position,
                      .count = block.count,

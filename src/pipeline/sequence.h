@@ -42,10 +42,13 @@ Sequence place_media(std::vector<int32_t> ids, const Media& media, const ModelCo
 /// Tokens both begin with, the same pictures behind the same placeholders.
 int64_t common_prefix(const Sequence& a, const Sequence& b);
 
+/// Those of `media` that have tokens from `first` on: their features are needed to compute them.
+Media media_from(const Sequence& sequence, const Media& media, int64_t first);
+
 /// One position for each token; `counter` then stands behind the sequence.
 std::vector<Position> positions_of(const Sequence& sequence, int64_t merge, PositionCounter& counter);
 
-/// Borrowed from the media of the sequence, which are encoded.
-std::vector<VisualSpan> visual_spans(const Sequence& sequence);
+/// Those with tokens from `first` on. Borrowed from their media, which are encoded.
+std::vector<VisualSpan> visual_spans(const Sequence& sequence, int64_t first);
 
 }  // namespace qvl

@@ -1,9 +1,14 @@
-// What every request of a loaded checkpoint runs inside: threads that follow the machine, and a record of
-// where the time goes.
+// What every request of a loaded checkpoint runs inside: memory under one cap, threads that follow the
+// machine, and a record of where the time goes.
 #pragma once
 
-#include <filesystem>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
 
+#include "memory/memory_home.h"
+#include "memory/memory_manager.h"
 #include "pipeline/live_adaptation.h"
 #include "profiler/stage_statistics.h"
 #include "profiler/tracer.h"
@@ -12,30 +17,53 @@
 
 namespace qvl {
 
+/// Whether a trace is recorded from the start.
+enum class Tracing { off, on };
+
+struct SystemLayerOptions {
+  std::optional<uint64_t> memory_limit = {};  ///< bytes, in place of the configuration's share
+  Tracing tracing = Tracing::off;
+  SystemFiles files = SystemFiles();  ///< what tells of load, memory and stalls
+  SystemMemory* blocks = nullptr;     ///< outlives the layer; null: heap and pages
+};
+
+/// The memory that both allow. Where the kernel does not tell what the process may use, the physical memory
+/// is taken for it, and a line in `warnings` says so.
+MemoryManagerOptions memory_options(const SystemOptimizationConfig& config, const SystemLayerOptions& options,
+                                    std::vector<std::string>& warnings);
+
 /// Thread-compatible, but for what its parts say of themselves.
 class SystemLayer {
  public:
-  /// Whether a trace is recorded from the start.
-  enum class Tracing { off, on };
-  /// Throws Error{usage} for a configuration out of its range.
-  SystemLayer(const SystemOptimizationConfig& config, Tracing tracing);
+  /// Throws Error{usage} for a configuration out of its range, Error{limit} where the program alone is above
+  /// the memory limit.
+  SystemLayer(const SystemOptimizationConfig& config, const SystemLayerOptions& options);
 
+  /// Everything large of the checkpoint and its requests comes from here.
+  MemoryManager& memory() { return memory_; }
+  MemoryHome home(MemoryPart part) { return {.pool = &memory_.pool(), .part = part}; }
   ThreadManager& threads() { return threads_; }
   ThreadPool& compute() { return threads_.compute(); }
   StageStatistics& stages() { return stages_; }
   Tracer* tracer() { return &tracer_; }
 
-  /// Called by the thread that computes between two steps: there threads may change. Costs a look at the
-  /// clock, and half a millisecond twice a second.
+  /// Called by the thread that computes between two steps: there threads may change, and caches shrink where
+  /// memory has become short. Costs a look at the clock, and half a millisecond twice a second.
   void between_steps();
+  /// Called after each request, when its memory is given back.
+  void after_request();
   /// Prompt tokens to compute at once for now.
   int64_t prefill_chunk(int64_t asked) const { return adaptation_.prefill_chunk(asked); }
   /// How busy the machine was when it was last looked at.
   const scheduling::Load& load() const { return adaptation_.load(); }
-  uint64_t request_memory_bytes() const;
-  std::optional<double> memory_percent() const { return std::nullopt; }
+  /// What could not be had, a line each.
+  const std::vector<std::string>& warnings() const { return warnings_; }
 
  private:
+  void tell(const std::optional<CleanupReport>& report);
+
+  std::vector<std::string> warnings_;
+  MemoryManager memory_;  // outlives what others took from it
   Tracer tracer_;
   StageStatistics stages_;
   ThreadManager threads_;

@@ -34,7 +34,7 @@ void check_room_for_video(const Media& before, const detail::Runtime& runtime) {
        before.back()->name, config.text.max_position_embeddings);
 }
 
-Medium read_medium(const Turn& turn, size_t index, const detail::Runtime& runtime) {
+Medium read_medium(const Turn& turn, size_t index, detail::Runtime& runtime) {
   return index < turn.images.size() ? read_image_medium(turn.images[index], runtime)
                                     : read_video_medium(turn.videos[index - turn.images.size()], runtime);
 }
@@ -71,7 +71,7 @@ void check_media_count(size_t count) {
     fail(ErrorCode::limit, "{} pictures and videos, at most {} are allowed", count, kMaxMedia);
 }
 
-Media read_media(const Turn& turn, const detail::Runtime& runtime, const Listeners& listeners) {
+Media read_media(const Turn& turn, detail::Runtime& runtime, const Listeners& listeners) {
   const size_t count = turn.images.size() + turn.videos.size();
   check_media_count(count);
   Media media;

@@ -25,7 +25,7 @@ void check_media_count(size_t count);
 
 /// Reads the media of `turn` as far as the prompt needs, pictures first. Throws Error{limit} before a video
 /// where the media before it leave no room. Ends early where `listeners.stop` asks for it.
-Media read_media(const Turn& turn, const detail::Runtime& runtime, const Listeners& listeners);
+Media read_media(const Turn& turn, detail::Runtime& runtime, const Listeners& listeners);
 
 /// Cuts and encodes media that have no features yet, adding to `timings`. False where `listeners.stop` ended
 /// the work.

@@ -2,15 +2,10 @@
 
 #include <fmt/ranges.h>
 
-#include <new>
-
 #include "base/checked.h"
 #include "base/error.h"
 
 namespace qvl {
-namespace {
-constexpr std::align_val_t alignment{64};  // a cache line, and the widest vector register
-}
 
 std::string to_string(const Shape& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
 
@@ -25,15 +20,22 @@ void Tensor::resize(uint64_t rows, uint64_t columns) {
   const auto bytes = elements ? checked_mul(*elements, sizeof(float)) : std::nullopt;
   QVL_CHECK(bytes.has_value());
   if (data_ == nullptr || *elements > capacity_) {
-    data_.reset();  // the old memory goes before the new comes
-    rows_ = columns_ = capacity_ = 0;
-    data_.reset(static_cast<float*>(::operator new[](*bytes, alignment)));
+    clear();  // the old memory goes before the new comes
+    auto* const data = static_cast<float*>(static_cast<void*>(home_.allocate(*bytes)));
+    data_ = std::unique_ptr<float[], ReleaseFloats>(data, {.home = home_, .bytes = *bytes});
     capacity_ = *elements;
   }
   rows_ = rows;
   columns_ = columns;
 }
 
-void Tensor::Free::operator()(float* p) const { ::operator delete[](p, alignment); }
+void Tensor::clear() {
+  data_.reset();
+  rows_ = columns_ = capacity_ = 0;
+}
+
+void ReleaseFloats::operator()(float* data) const {
+  home.release(static_cast<std::byte*>(static_cast<void*>(data)), bytes);
+}
 
 }  // namespace qvl

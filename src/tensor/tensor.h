@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "memory/memory_home.h"
 #include "tensor/dtype.h"
 
 namespace qvl {
@@ -27,15 +28,27 @@ struct TensorView {
   uint64_t elements() const;
 };
 
+/// Gives memory of `bytes` back to its home.
+struct ReleaseFloats {
+  MemoryHome home = {};
+  uint64_t bytes = 0;
+  void operator()(float* data) const;
+};
+
 /// Row-major float32 values in 64-byte aligned memory, not initialised. Movable, thread-compatible.
 class Tensor {
  public:
   Tensor() = default;
   Tensor(uint64_t rows, uint64_t columns) { resize(rows, columns); }
+  /// Of no values, with all its memory from `home`.
+  explicit Tensor(MemoryHome home) : home_(home) {}
+  Tensor(uint64_t rows, uint64_t columns, MemoryHome home) : home_(home) { resize(rows, columns); }
 
   /// Takes another shape; contents are undefined. Allocates only where the values do not fit the memory there
-  /// is, and never gives any back.
+  /// is, and gives none back. Throws as MemoryHome::allocate: then it has no values.
   void resize(uint64_t rows, uint64_t columns);
+  /// Gives all memory back: it has no values.
+  void clear();
 
   uint64_t rows() const { return rows_; }
   uint64_t columns() const { return columns_; }
@@ -47,13 +60,11 @@ class Tensor {
   std::span<const float> values() const { return {data_.get(), rows_ * columns_}; }
 
  private:
-  struct Free {
-    void operator()(float* p) const;
-  };
+  MemoryHome home_;
   uint64_t rows_ = 0;
   uint64_t columns_ = 0;
   uint64_t capacity_ = 0;  // values
-  std::unique_ptr<float[], Free> data_;
+  std::unique_ptr<float[], ReleaseFloats> data_;
 };
 
 }  // namespace qvl

@@ -212,7 +212,9 @@ class Eval(ProgramTest):
                  {"kind": "blind", "question": "Q", "answer": "no such answer"}]
         questions.write_text("".join(json.dumps(line) + "\n" for line in lines))
         args = ["eval", "--model", MODEL, "--questions", questions, "--max-tokens", 8]
-        self.assertEqual(json.loads(self.good(*args, "--json")),
+        report = json.loads(self.good(*args, "--json"))
+        self.assertGreater(report.pop("memory")["tensor_pool_hit_rate"], 0.3)  # the same picture again
+        self.assertEqual(report,
                          {"asked": 3, "correct": 1, "warnings": [], "kinds": {"blind": {"asked": 1, "correct": 0},
                                                               "seen": {"asked": 2, "correct": 1}}})
         self.assertEqual(self.good(*args, "--limit", 2).decode(),

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <new>
 #include <vector>
@@ -83,6 +84,31 @@ TEST(Decoding, allocates_nothing) {
 
 TEST(Decoding, allocates_nothing_while_it_samples) {
   EXPECT_EQ(allocations_of({WeightPrecision::q4, KvPrecision::bits16, 0.7}), 0);
+}
+
+// The whole run path: sampling, text, listeners. Twice a second it looks at the processors it may use, which
+// allocates.
+TEST(Decoding, of_a_conversation_allocates_nothing) {
+  LoadOptions options{.path = std::string(QVL_SOURCE_DIR) + "/models/shapes", .threads = 2};
+  options.system.dynamic_resource_adjustment = false;
+  Conversation conversation(load_model(options));
+  std::vector<int64_t> seen;  // after each token
+  seen.reserve(1000);
+  const Listeners listeners{.text = [](std::string_view) {},
+                            .progress =
+                                [&](const Progress& progress) {
+                                  if (progress.stage == "decode") seen.push_back(allocations);
+                                },
+                            .stop = {}};
+  const Turn turn{.text = "Describe this picture.",
+                  .images = {std::string(QVL_SOURCE_DIR) + "/examples/white-square-black-square.png"}};
+  const auto begin = std::chrono::steady_clock::now();
+  conversation.ask(turn, {.max_tokens = 200, .temperature = 0}, listeners);
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  ASSERT_GT(seen.size(), 15u);
+  int64_t looks = 0;
+  for (size_t token = 4; token < seen.size(); ++token) looks += seen[token] != seen[token - 1] ? 1 : 0;
+  EXPECT_LE(looks, static_cast<int64_t>(took.count() / 0.5));
 }
 
 TEST(Decoding, is_counted) {

@@ -110,7 +110,7 @@ TEST_P(Stages, TextDecoder) {
   const TextConfig& config = runtime_->files.config.text;
   Timings timings;
   ASSERT_TRUE(encode_media(media_, *runtime_, {}, timings));
-  const auto spans = visual_spans(sequence_);
+  const auto spans = visual_spans(sequence_, 0);
   const Chunk chunk{.ids = golden_.ids, .positions = golden_.positions, .visual = spans};
   const TextDecoder& text = runtime_->network.text();
   DecoderPass pass;

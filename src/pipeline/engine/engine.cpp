@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "memory/admission.h"
 #include "pipeline/engine/engine_options.h"
 #include "profiler/steady_clock.h"
 
@@ -64,7 +65,7 @@ bool Engine::run_step() {
   const bool closing = take_inbox();
   end_cancelled();
   if (closing && requests_.empty()) {
-    turn_.reset();  // on the thread that took it
+    rest();
     return false;
   }
   start_preparing();
@@ -128,10 +129,21 @@ void Engine::take_prepared(const Prepared& prepared) {
   EngineRequest& request = *requests_.at(prepared.id);
   if (request.channel().cancelled()) return;  // ended next
   if (prepared.error) return end(prepared.id, End{.error = prepared.error});
+  const auto needs = request.needs();
   scheduling::Amounts holds;
   holds.compute = share_of_one(scheduler_);
-  holds.memory = request.memory_bytes();
-  scheduler_.prepared(prepared.id, holds, request.work());
+  for (const MemoryNeed& need : needs) {
+    if (need.part != MemoryPart::scratch) holds.memory += need.bytes;  // scratch is everybody's
+  }
+  try {
+    // With nobody else there, what does not fit now never will.
+    if (scheduler_.status().granted == 0) {
+      (void)qvl::admit(runtime_.layer.memory().ledger(), "request: needs", needs);
+    }
+    scheduler_.prepared(prepared.id, holds, request.work());
+  } catch (const Error&) {
+    end(prepared.id, End{.error = std::current_exception()});
+  }
 }
 
 void Engine::end_cancelled() {
@@ -179,10 +191,10 @@ void Engine::admit() {
 
 // False where there is nothing to compute.
 bool Engine::compute() {
-  scheduler_.set_prefill_chunk(static_cast<uint32_t>(runtime_.layer.prefill_chunk(kEnginePrefillChunk)));
+  scheduler_.set_prefill_chunk(static_cast<uint32_t>(runtime_.layer.prefill_chunk(kMostPromptTokens)));
   const scheduling::StepPlan& plan = scheduler_.next(runtime_.layer.load());
   if (plan.empty()) {
-    turn_.reset();
+    rest();
     return false;
   }
   if (!turn_) turn_.emplace(runtime_.computing, runtime_.layer.threads());
@@ -190,6 +202,13 @@ bool Engine::compute() {
   if (runtime_.computing.wanted()) turn_.reset();
   for (const StepEnd& ended : step_.ended()) end(ended.id, End{.error = ended.error});
   return true;
+}
+
+// Nothing is to be computed for now: memory and processors are for others.
+void Engine::rest() {
+  if (!turn_) return;
+  step_.release_scratch();
+  turn_.reset();
 }
 
 void Engine::end_with(scheduling::RequestId id, const Error& error) {
@@ -216,7 +235,8 @@ void Engine::end(scheduling::RequestId id, const End& how) {
   request->give_back();
   ended.seconds = request->age_s();
   ended.now_ns = steady_ns();
-  ended.memory_percent = runtime_.layer.memory_percent();
+  runtime_.layer.after_request();
+  ended.memory_percent = runtime_.layer.memory().report().percent_used();
   record_.ended(ended);
   output ? request->channel().finish(std::move(*output)) : request->channel().fail(how.error);
 }

@@ -67,6 +67,7 @@ class Engine {
   void prepare(EngineRequest& request);
   void admit();
   bool compute();
+  void rest();
   void end(scheduling::RequestId id, const End& how);
   void end_with(scheduling::RequestId id, const Error& error);
   void publish_status();

@@ -8,9 +8,6 @@
 
 namespace qvl {
 
-/// Most tokens of a prompt in a step, where the machine has nothing else to do.
-constexpr int64_t kEnginePrefillChunk = 512;
-
 scheduling::SchedulerOptions engine_options(detail::Runtime& runtime, const SystemOptimizationConfig& config);
 
 /// Of compute, what one request holds: so many are computed together at most.

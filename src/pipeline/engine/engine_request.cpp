@@ -4,11 +4,11 @@
 #include <utility>
 
 #include "base/error.h"
-#include "optimizer/memory_model.h"
 #include "pipeline/engine/prompt_lookup.h"
 #include "pipeline/generation_options.h"
 #include "pipeline/memory_guard.h"
 #include "pipeline/prompt.h"
+#include "pipeline/request_memory.h"
 #include "pipeline/turn.h"
 
 namespace qvl {
@@ -16,14 +16,6 @@ namespace {
 
 Turn turn_of(const InferenceRequest& request) {
   return {.text = request.prompt, .images = request.images, .videos = request.videos};
-}
-
-// Keys and values for this many tokens of an answer are reserved ahead; a longer one grows as it comes.
-constexpr int64_t kReservedAnswer = 512;
-
-uint64_t u(int64_t value) {
-  QVL_CHECK(value >= 0);
-  return static_cast<uint64_t>(value);
 }
 
 }  // namespace
@@ -37,10 +29,7 @@ void check_request(const InferenceRequest& request) {
 
 EngineRequest::EngineRequest(InferenceRequest request, std::shared_ptr<detail::InferenceChannel> channel,
                              detail::Runtime& runtime)
-    : request_(std::move(request)),
-      channel_(std::move(channel)),
-      runtime_(runtime),
-      cached_(runtime.network) {}
+    : request_(std::move(request)), channel_(std::move(channel)), runtime_(runtime), cached_(runtime) {}
 
 EngineRequest::~EngineRequest() { give_back(); }
 
@@ -48,7 +37,7 @@ void EngineRequest::give_back() {
   if (cutting_.valid()) cutting_.wait();  // the pool may be at one of the pictures
   cutting_ = {};
   vision_run_.reset();
-  cached_.cache = runtime_.network.make_cache();
+  cached_ = CachedSequence(runtime_);
   spans_.clear();
   prompt_ = {};
   media_.clear();
@@ -87,23 +76,18 @@ scheduling::Work EngineRequest::work() const {
           .answer_tokens = static_cast<uint32_t>(writer_->room())};
 }
 
-uint64_t EngineRequest::memory_bytes() const {
-  const ModelConfig& config = runtime_.files.config;
-  const int64_t ahead = std::min(request_.generation.max_tokens, kReservedAnswer);
-  uint64_t bytes = kv_bytes(config.text, runtime_.network.forms().kv, prompt_.size() + ahead);
-  int64_t most_patches = 0;
-  for (const auto& medium : media_) {
-    bytes += feature_bytes(config.vision, medium->grid.patches());
-    most_patches = std::max(most_patches, medium->grid.patches());
-  }
-  // The one that is encoded and the one that is cut meanwhile.
-  return bytes + 2 * u(most_patches * config.vision.patch_values()) * sizeof(float);
+std::vector<MemoryNeed> EngineRequest::needs() const {
+  return needs_of({.media = media_,
+                   .prompt = prompt_,
+                   .answer_tokens = reserved_answer(request_.generation),
+                   .chunk = kMostPromptTokens},
+                  cached_.cache, runtime_);
 }
 
 void EngineRequest::begin() {
   const ModelConfig& config = runtime_.files.config;
-  const int64_t ahead = std::min(request_.generation.max_tokens, kReservedAnswer);
-  reserve_cache(cached_.cache, prompt_.size() + ahead, config.text);
+  reserve_cache(cached_.cache, prompt_.size() + reserved_answer(request_.generation), KvCache::Growth::needed,
+                config.text);
   sampler_.emplace(resolve_sampling(request_.generation, runtime_.files.generation), config.text.vocab_size);
   sampler_->observe_prompt(prompt_.ids);
   writer_->answer.usage.prompt_tokens = prompt_.size();
@@ -159,7 +143,7 @@ void EngineRequest::see(uint32_t steps) {
 SequenceStep EngineRequest::prompt_step(int64_t count) {
   const int64_t first = cached_.held.size();
   QVL_CHECK(seen_ == media_.size() && first + count <= prompt_.size());
-  if (spans_.empty() && !prompt_.blocks.empty()) spans_ = visual_spans(prompt_);
+  if (spans_.empty() && !prompt_.blocks.empty()) spans_ = visual_spans(prompt_, 0);
   computing_ = count;
   if (!since_prefill_) since_prefill_.emplace();
   const auto part = [&](const auto& values) {
@@ -180,7 +164,7 @@ SequenceStep EngineRequest::decode_step(size_t guesses) {
     cached_.held.ids.pop_back();
   }
   computing_ = std::ssize(ahead_);
-  reserve_cache(cached_.cache, computing_, runtime_.files.config.text);
+  reserve_cache(cached_.cache, computing_, KvCache::Growth::ahead, runtime_.files.config.text);
   positions_ahead_.clear();
   PositionCounter next = counter_;
   next.append_text(computing_, positions_ahead_);

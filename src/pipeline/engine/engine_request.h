@@ -19,6 +19,9 @@
 
 namespace qvl {
 
+/// Most tokens of a prompt in a step, where the machine has nothing else to do.
+constexpr int64_t kMostPromptTokens = 512;
+
 /// Thread-compatible: `prepare` runs on a thread of the preprocess pool before the engine's thread calls
 /// anything else.
 class EngineRequest {
@@ -40,7 +43,7 @@ class EngineRequest {
   void prepare();
   /// What is left to compute, and how much memory that takes; of a prepared request.
   scheduling::Work work() const;
-  uint64_t memory_bytes() const;
+  std::vector<MemoryNeed> needs() const;
 
   /// It was admitted: keys and values are reserved. Throws Error{limit} where memory does not suffice.
   void begin();

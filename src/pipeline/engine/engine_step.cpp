@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "pipeline/memory_guard.h"
+#include "pipeline/request_memory.h"
 #include "profiler/steady_clock.h"
 
 namespace qvl {
@@ -72,6 +73,11 @@ void EngineStep::add_decoder(scheduling::RequestId id, size_t guesses) {
   } catch (...) {
     fail(request);
   }
+}
+
+void EngineStep::release_scratch() {
+  logits_ = HomeVector<float>(runtime_.layer.home(MemoryPart::scratch));
+  const RequestScope ends(runtime_);
 }
 
 // One pass over all members. What fails there, memory for the rows of all together or the weights themselves,

@@ -23,12 +23,15 @@ class EngineStep {
   using Find = std::function<EngineRequest*(scheduling::RequestId)>;
 
   /// `find` knows every request of a plan.
-  EngineStep(detail::Runtime& runtime, Find find) : runtime_(runtime), find_(std::move(find)) {}
+  EngineStep(detail::Runtime& runtime, Find find)
+      : runtime_(runtime), find_(std::move(find)), logits_(runtime.layer.home(MemoryPart::scratch)) {}
 
   /// Computes `plan`. What fails ends the request it failed for; where that cannot be told, all that were
   /// computed together. ended() then has those that are over.
   scheduling::StepOutcome run(const scheduling::StepPlan& plan, const scheduling::UnitCosts& costs);
   const std::vector<StepEnd>& ended() const { return ended_; }
+  /// Gives the memory that steps share back to the pool.
+  void release_scratch();
 
  private:
   void see(const scheduling::StepPlan::Vision& vision);
@@ -46,8 +49,8 @@ class EngineStep {
   // neighbours.
   std::vector<EngineRequest*> members_;
   std::vector<SequenceStep> steps_;
-  size_t rows_ = 0;            // of logits that are wanted
-  std::vector<float> logits_;  // [rows_, vocabulary]
+  size_t rows_ = 0;           // of logits that are wanted
+  HomeVector<float> logits_;  // [rows_, vocabulary]
   LookupGauge lookup_;
 };
 

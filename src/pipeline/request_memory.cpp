@@ -1,0 +1,48 @@
+#include "pipeline/request_memory.h"
+
+#include <algorithm>
+
+#include "memory/admission.h"
+#include "optimizer/memory_model.h"
+
+namespace qvl {
+namespace {
+
+MediumWork work_of(const Medium& medium, const VisionConfig& config) {
+  const PatchGrid& grid = medium.grid;
+  MediumWork work{.patches = grid.patches(), .step_patches = grid.h * grid.w};
+  if (medium.patches.pixels.rows() > 0) return work;
+  work.cutting_bytes = medium.cutting_bytes;
+  work.patch_bytes =
+      MemoryHome::taken_bytes(static_cast<uint64_t>(grid.patches() * config.patch_values()) * sizeof(float));
+  return work;
+}
+
+}  // namespace
+
+std::vector<MemoryNeed> needs_of(const RequestSize& size, const KvCache& cache, detail::Runtime& runtime) {
+  std::vector<MediumWork> media;
+  for (const auto& medium : size.media) {
+    if (!medium->encoded) media.push_back(work_of(*medium, runtime.files.config.vision));
+  }
+  const int64_t computed = size.prompt.size() - size.kept;
+  const int64_t keys = size.prompt.size() + size.answer_tokens;
+  return request_needs(runtime.facts, runtime.network.forms(),
+                       {.media = media,
+                        .decoder = {.chunk_tokens = std::min(size.chunk, computed), .keys = keys},
+                        .kv_bytes = cache.growth_bytes(keys - cache.size()),
+                        .logit_rows = size.logit_rows,
+                        .threads = runtime.layer.compute().size()});
+}
+
+void check_room(const RequestSize& size, const KvCache& cache, detail::Runtime& runtime) {
+  // Given back at once: one request runs at a time, and takes each part when it comes to it.
+  (void)admit(runtime.layer.memory().ledger(), "request: needs", needs_of(size, cache, runtime));
+}
+
+RequestScope::~RequestScope() {
+  runtime_.ops.release_scratch();
+  runtime_.pass.clear();
+}
+
+}  // namespace qvl
