@@ -22,22 +22,6 @@ struct BenchArgs {
   bool json = false;
 };
 
-// The plain baseline and the steps above it.
-void apply_level(int64_t level, LoadOptions& load) {
-  load.weights = load.vision_weights = WeightPrecision::f32;
-  load.kv = KvPrecision::f32;
-  if (level == 0) {
-    load.threads = 1;
-    load.isa = "scalar";
-  }
-  if (level >= 2) {
-    load.weights = WeightPrecision::q8;
-    load.vision_weights = WeightPrecision::q8;
-    load.kv = KvPrecision::bits16;
-  }
-  if (level == 3) load.weights = load.vision_weights = WeightPrecision::automatic;
-}
-
 // Where a first and a second start were asked for: why one of them did not happen.
 void explain_starts(const BenchArgs& args, Starts& starts) {
   if (starts.as_stored) {
@@ -60,7 +44,7 @@ BenchmarkReport measure(const Model& model, const BenchmarkOptions& options, con
 int bench(const BenchArgs& args) {
   Activity activity;
   LoadOptions load = args.model.load_options();
-  if (args.level) apply_level(*args.level, load);
+  if (args.level) load.system.optimization_level = *args.level;
   Listeners listeners = activity.listeners();
   // One JSON object and nothing else, even for those who read both streams as one.
   if (args.json) listeners.progress = {};

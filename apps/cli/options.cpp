@@ -126,6 +126,7 @@ LoadOptions ModelArgs::load_options() const {
   options.path = path;
   options.mmproj = mmproj_path();
   options.system = config.config();
+  options.disabled_passes = {disabled_passes.begin(), disabled_passes.end()};
   if (threads > 0) options.system.num_compute_threads = threads;
   options.threads = static_cast<int>(options.system.num_compute_threads);
   options.trace = !trace.empty();
@@ -197,6 +198,11 @@ void add_model(CLI::App& command, ModelArgs& args) {
       "instruction set of the kernels");
   add_name(command, "--cache", args.cache, "FOLDER", "folder that keeps packed weights, or off");
   add_config(command, args.config);
+  command
+      .add_option("--disable-pass", args.disabled_passes,
+                  "a pass of the optimizer to leave out, by its name in qvl plan; may be given several times")
+      ->allow_extra_args(false)
+      ->type_name("NAME");
   command
       .add_option_function<std::string>(
           "--memory-limit",

@@ -50,6 +50,7 @@ struct ModelArgs {
   std::string trace = {};  ///< empty: none
   std::optional<uint64_t> memory_limit = {};
   ConfigArgs config = {};
+  std::vector<std::string> disabled_passes = {};
 
   /// Loading them stops at an interrupt. Throws Error{usage} for the file of --config.
   LoadOptions load_options() const;

@@ -3,7 +3,6 @@
 
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "commands.h"
 #include "options.h"
@@ -14,14 +13,12 @@ namespace {
 
 struct PlanArgs {
   ModelArgs model;
-  std::vector<std::string> disabled;
   bool explain = false, json = false, measure = false;
 };
 
 int plan(const PlanArgs& args) {
-  const PlanOptions options{
-      .disabled_passes = {args.disabled.begin(), args.disabled.end()},
-      .measure = args.measure ? PlanOptions::Measure::missing : PlanOptions::Measure::stored};
+  const PlanOptions options{.measure =
+                                args.measure ? PlanOptions::Measure::missing : PlanOptions::Measure::stored};
   const PlanReport report = plan_for(args.model.load_options(), options);
   print(args.json ? to_json(report)
                   : to_text(report, args.explain ? PlanDetail::explained : PlanDetail::values));
@@ -36,9 +33,6 @@ void add_plan(CLI::App& app, Action& action) {
       "plan", "Shows what would be chosen for a checkpoint on this machine, with memory and time, unloaded.");
   add_model(command, args->model);
   command.add_flag("--explain", args->explain, "why each choice was made, and what else was considered");
-  command.add_option("--disable-pass", args->disabled, "a pass to leave out; may be given several times")
-      ->allow_extra_args(false)
-      ->type_name("NAME");
   command.add_flag("--measure", args->measure,
                    "measure what was not measured before, and keep it in the cache folder");
   command.add_flag("--json", args->json, "print one JSON object");

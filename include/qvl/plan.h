@@ -1,7 +1,6 @@
 // What would be chosen for a checkpoint on this machine, without loading it.
 #pragma once
 
-#include <set>
 #include <string>
 
 #include "qvl/plan_report.h"
@@ -10,7 +9,6 @@
 namespace qvl {
 
 struct PlanOptions {
-  std::set<std::string> disabled_passes = {};  ///< by name
   /// What cannot be derived is measured once and kept in the cache folder; `stored` uses what is there.
   enum class Measure { stored, missing } measure = Measure::stored;
 };

@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -59,7 +60,8 @@ struct LoadOptions {
   /// Folder for packed weights, so that they are packed once; empty: none. Unset: $XDG_CACHE_HOME/qvl or
   /// ~/.cache/qvl. Small models are packed at each start.
   std::optional<std::filesystem::path> cache_folder = {};
-  SystemOptimizationConfig system = {};  ///< how the machine may be used
+  SystemOptimizationConfig system = {};        ///< how the machine may be used
+  std::set<std::string> disabled_passes = {};  ///< of the optimizer, by name: PlanReport has them
   /// Bytes that the process never passes, in place of the configuration's share: memory_limit_from_text().
   std::optional<uint64_t> memory_limit = {};
   bool trace = false;              ///< record where the time goes: Model::write_trace

@@ -296,7 +296,6 @@ bool WeightPacker::use_cache_file(ThreadPool& pool, const PackOptions& options) 
   if (!std::filesystem::exists(options.cache_file, error)) return false;
   const auto recorded = recorded_contents(options.cache_file, options.source_state);
   const std::string contents = recorded ? *recorded : hash_sources(pool, options.stop);
-  check_not_stopped(options);
   if (!map_packed_file(options.cache_file, layout() + contents, used_, range_, pool, options.stop))
     return false;
   if (!recorded) record_contents(options.cache_file, options.source_state, contents);

@@ -28,6 +28,9 @@ AnswerWriter::AnswerWriter(const GenerationOptions& options, int64_t prompt_toke
       decoder_(*runtime.tokenizer),
       filter_(options.stop),
       room_(std::min(options.max_tokens, runtime.files.config.text.max_position_embeddings - prompt_tokens)) {
+  const auto ahead = static_cast<size_t>(reserved_answer(options));
+  answer.tokens.reserve(ahead);
+  answer.text.reserve(ahead * kBytesOfToken);
 }
 
 bool AnswerWriter::add(int32_t token) {

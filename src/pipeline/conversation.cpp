@@ -112,7 +112,6 @@ class Asking {
 // All changes to the turns are made on copies and swapped in at the end, where nothing can fail any more.
 Answer answer_to(ConversationState& state, Addition addition, const AskArgs& args) {
   Runtime& runtime = state.model.runtime();
-  const RequestScope scope(runtime);
   std::vector<ChatMessage> messages = state.messages;
   Media media = state.media;
   messages.insert(messages.end(), addition.messages.begin(), addition.messages.end());
@@ -121,6 +120,8 @@ Answer answer_to(ConversationState& state, Addition addition, const AskArgs& arg
   const Sequence prompt = render_prompt(state, messages, media);
   check_fits_context(prompt, 1, runtime.files.config.text);
   Timings before{.load_s = runtime.load_seconds, .preprocess_s = args.since_call.seconds()};
+  const ComputeTurn turn(runtime.computing, runtime.layer.threads());
+  const RequestScope scope(runtime);  // ends before the turn
   const int64_t kept = kept_tokens(state.cached, prompt);
   Asking asking(state, media_from(prompt, media, kept));
   check_room({.media = state.needed,
@@ -129,7 +130,6 @@ Answer answer_to(ConversationState& state, Addition addition, const AskArgs& arg
               .answer_tokens = reserved_answer(args.options),
               .chunk = args.options.prefill_chunk},
              state.cached.cache, runtime);
-  const ComputeTurn turn(runtime.computing, runtime.layer.threads());
   if (!encode_media(state.needed, runtime, args.listeners, before)) return cancelled();
   const GenerateRequest request{
       .prompt = prompt, .options = args.options, .listeners = args.listeners, .since_call = args.since_call};
@@ -160,10 +160,8 @@ Answer Conversation::ask(const Turn& turn, const GenerationOptions& options, con
     Addition addition{.messages = {user_message(turn)}, .media = {}};
     addition.media = read_media(turn, state_->model.runtime(), listeners);
     if (listeners.stop.stop_requested()) return cancelled();
-    Answer answer = answer_to(*state_, std::move(addition),
-                              {.options = options, .listeners = listeners, .since_call = since_call});
-    state_->model.runtime().layer.after_request();
-    return answer;
+    return answer_to(*state_, std::move(addition),
+                     {.options = options, .listeners = listeners, .since_call = since_call});
   });
 }
 
@@ -181,10 +179,8 @@ Answer Conversation::tool_results(const std::vector<std::string>& results, const
       check_utf8("tool result", result);
       addition.messages.push_back(text_message(Role::tool, result));
     }
-    Answer answer = answer_to(*state_, std::move(addition),
-                              {.options = options, .listeners = listeners, .since_call = since_call});
-    state_->model.runtime().layer.after_request();
-    return answer;
+    return answer_to(*state_, std::move(addition),
+                     {.options = options, .listeners = listeners, .since_call = since_call});
   });
 }
 

@@ -87,13 +87,6 @@ std::optional<Isa> asked_isa(const LoadOptions& options) {
 
 Isa chosen_isa(const LoadOptions& options) { return asked_isa(options).value_or(best_isa()); }
 
-ModelForms chosen_forms(const LoadOptions& options) {
-  return {.text = choice_of(options.weights),
-          .vision = choice_of(options.vision_weights),
-          .kv = form_of(options.kv),
-          .isa = chosen_isa(options)};
-}
-
 PlanWishes plan_wishes(const LoadOptions& options) {
   const auto fixed = [](WeightPrecision precision) {
     return precision == WeightPrecision::automatic ? std::nullopt : std::optional(choice_of(precision));
@@ -110,7 +103,7 @@ std::filesystem::path cache_folder(const LoadOptions& options) {
   return options.cache_folder ? *options.cache_folder : user_cache_folder().value_or("");
 }
 
-PackOptions pack_options(const LoadOptions& options, const ModelFiles& files) {
+PackOptions pack_options(const LoadOptions& options, const ModelFiles& files, const Plan& plan) {
   PackOptions pack{.cache_file = {}, .source_state = files.tensors->fingerprint()};
   pack.stop = options.stop;
   pack.release = [source = files.tensors.get()](std::span<const std::byte> bytes) { source->release(bytes); };
@@ -120,11 +113,11 @@ PackOptions pack_options(const LoadOptions& options, const ModelFiles& files) {
     };
   }
   const auto folder = cache_folder(options);
-  if (folder.empty()) return pack;
+  if (folder.empty() || !plan.keep_packed) return pack;
   std::error_code error;
   const auto path = std::filesystem::weakly_canonical(options.path, error);
   if (error) return pack;
-  const ModelForms forms = chosen_forms(options);
+  const ModelForms forms = plan.forms;
   const std::string vision = options.mmproj ? options.mmproj->string() : "";
   pack.cache_file =
       folder / packed_file_name(path.filename().string(), name_hash(path.string() + '\n' + vision), forms);

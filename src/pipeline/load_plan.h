@@ -17,15 +17,13 @@ namespace qvl {
 /// Throws Error{usage} for an unknown name, Error{environment} where the processor lacks it.
 Isa chosen_isa(const LoadOptions& options);
 
-ModelForms chosen_forms(const LoadOptions& options);
-
 /// What of `options` and QVL_ISA fixes a choice of the optimizer. Throws as chosen_isa().
 PlanWishes plan_wishes(const LoadOptions& options);
 
 /// Where packed weights and measurements are kept; empty: nowhere.
 std::filesystem::path cache_folder(const LoadOptions& options);
 
-/// Where the packed weights of the checkpoint are kept. Without a folder of the user's nothing is.
-PackOptions pack_options(const LoadOptions& options, const ModelFiles& files);
+/// Where the packed weights of the checkpoint are kept, if the plan keeps them and there is a folder.
+PackOptions pack_options(const LoadOptions& options, const ModelFiles& files, const Plan& plan);
 
 }  // namespace qvl

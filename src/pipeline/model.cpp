@@ -84,7 +84,8 @@ int64_t compute_logits(const LogitsRequest& request, Runtime& runtime, const Log
   if (request.chunk < 1 || request.chunk > kMaxChunk) {
     fail(ErrorCode::usage, "chunk: found {}, expected 1 to {}", request.chunk, kMaxChunk);
   }
-  const RequestScope scope(runtime);
+  const ComputeTurn turn(runtime.computing, runtime.layer.threads());
+  const RequestScope scope(runtime);  // ends before the turn
   const Media media = read_media(request.turn, runtime, listeners);
   if (listeners.stop.stop_requested()) return 0;
   const Sequence prompt = prompt_of(request, media, runtime);

@@ -27,7 +27,8 @@ std::vector<MemoryNeed> needs_of(const RequestSize& size, const KvCache& cache, 
 /// anything is allocated.
 void check_room(const RequestSize& size, const KvCache& cache, detail::Runtime& runtime);
 
-/// A request under way. At the end scratch goes back to the pool, however it ends.
+/// A request under way, of the one whose turn it is. At the end scratch goes back to the pool, however it
+/// ends, and memory is cleaned up where it is time.
 class RequestScope {
  public:
   explicit RequestScope(detail::Runtime& runtime) : runtime_(runtime) {}

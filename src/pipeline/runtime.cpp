@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "memory/admission.h"
 #include "optimizer/memory_model.h"
+#include "pipeline/load_decision.h"
 #include "pipeline/load_plan.h"
 #include "pipeline/memory_guard.h"
 #include "pipeline/stopwatch.h"
@@ -14,19 +15,6 @@
 
 namespace qvl {
 namespace {
-
-constexpr int kMaxThreads = 1024;
-
-// `threads` of the options stand over the configuration's; 0 are as many as this process may use.
-SystemOptimizationConfig system_config(const LoadOptions& options) {
-  const int wanted = options.threads;
-  if (wanted < 0 || wanted > kMaxThreads) {
-    fail(ErrorCode::usage, "threads: found {}, expected 0 to {}", wanted, kMaxThreads);
-  }
-  SystemOptimizationConfig config = options.system;
-  config.num_compute_threads = wanted == 0 ? kMaxThreads : wanted;
-  return config;
-}
 
 void check_token(const Tokenizer& tokenizer, std::string_view content, int64_t expected,
                  std::string_view path) {
@@ -76,21 +64,21 @@ ModelFacts facts_of(const ModelFiles& files) {
 }
 
 // Before anything of it is read.
-std::vector<Reservation> reserve_model(const ModelFacts& facts, const ModelFiles& files,
-                                       const LoadOptions& options, Ledger& ledger) {
-  ModelForms forms = chosen_forms(options);
+std::vector<Reservation> reserve_model(const detail::Runtime& runtime, Ledger& ledger) {
+  const ModelFacts& facts = runtime.facts;
+  const ModelForms& forms = runtime.plan.forms;
   const uint64_t weights = packed_bytes(facts, forms) + stored_in_use_bytes(facts, forms) + facts.float_bytes;
   const MemoryNeed needs[] = {
       {.part = MemoryPart::weights, .bytes = weights},
-      {.part = MemoryPart::other, .bytes = tokenizer_bytes(files.config.text.vocab_size)}};
-  return admit(ledger, fmt::format("{}: the weights need", path_name(options.path)), needs);
+      {.part = MemoryPart::other, .bytes = tokenizer_bytes(runtime.files.config.text.vocab_size)}};
+  return admit(ledger, fmt::format("{}: the weights need", runtime.name), needs);
 }
 
 // Binding knows tensors, not files; the message shall name both, once.
-Qwen3Vl bind_network(const ModelFiles& files, const LoadOptions& options) {
+Qwen3Vl bind_network(const ModelFiles& files, const ModelForms& forms, const LoadOptions& options) {
   check_not_stopped(options);
   try {
-    return Qwen3Vl(files.config, *files.tensors, chosen_forms(options));
+    return Qwen3Vl(files.config, *files.tensors, forms);
   } catch (const Error& error) {
     if (std::string_view(error.what()).starts_with(options.path.string())) throw;
     fail(error.code(), "{}: {}", options.path.string(), error.what());
@@ -143,21 +131,22 @@ namespace detail {
 
 Runtime::Runtime(const LoadOptions& options, SystemMemory* blocks)
     : name(path_name(options.path)),
-      layer(system_config(options), {.memory_limit = options.memory_limit,
-                                     .tracing = options.trace ? Tracing::on : Tracing::off,
-                                     .blocks = blocks}),
       files(open_files(options)),
       facts(facts_of(files)),
-      loaded(reserve_model(facts, files, options, layer.memory().ledger())),
+      plan(plan_to_load(options, facts)),
+      layer(planned_config(options, plan), {.memory_limit = options.memory_limit,
+                                            .tracing = options.trace ? Tracing::on : Tracing::off,
+                                            .blocks = blocks}),
+      loaded(reserve_model(*this, layer.memory().ledger())),
       tokenizer(read_tokenizer(files, options.path)),
-      network(bind_network(files, options)),
+      network(bind_network(files, plan.forms, options)),
       ops(layer.compute(), network.forms().isa, layer.home(MemoryPart::scratch)),
       pass(layer.home(MemoryPart::scratch)),
       warnings(layer.warnings()) {
   warnings.insert(warnings.end(), files.warnings.begin(), files.warnings.end());
   check_parts_fit(files, *tokenizer, options.path);
   check_not_stopped(options);
-  PackOptions pack = pack_options(options, files);
+  PackOptions pack = pack_options(options, files, plan);
   pack.ledger = &layer.memory().ledger();
   packed = network.pack(layer.compute(), pack);
   if (packed.cache == CacheOutcome::failed)

@@ -11,6 +11,7 @@
 #include "model/qwen3_vl.h"
 #include "ops/ops.h"
 #include "optimizer/model_facts.h"
+#include "optimizer/plan.h"
 #include "pipeline/compute_turn.h"
 #include "pipeline/system_layer.h"
 #include "qvl/qvl.h"
@@ -40,9 +41,10 @@ struct Runtime {
   }
 
   std::string name;  // the path that was loaded, for messages
-  SystemLayer layer;
   ModelFiles files;  // outlives `network`, which borrows its tensors
   ModelFacts facts;
+  Plan plan;
+  SystemLayer layer;
   std::vector<Reservation> loaded;  // tokenizer and weights
   std::shared_ptr<const Tokenizer> tokenizer;
   Qwen3Vl network;
