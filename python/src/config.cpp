@@ -121,7 +121,9 @@ void bind_fields(nb::class_<Config>& type) {
 }  // namespace
 
 void bind_config(nb::module_& module) {
-  nb::class_<Config> type(module, "SystemOptimizationConfig");
+  nb::class_<Config> type(module, "SystemOptimizationConfig",
+                          "How qvl may use the machine: every field is a keyword argument and an attribute; "
+                          "describe() tells their ranges.");
   type.def("__init__", [](Config* self, const nb::kwargs& fields) { new (self) Config(updated({}, fields)); })
       .def_static("for_this_machine", &Config::for_this_machine, nb::call_guard<nb::gil_scoped_release>())
       .def_static(

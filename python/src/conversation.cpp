@@ -56,19 +56,19 @@ class Talk {
 };
 
 void bind_answer(nb::module_& module) {
-  nb::class_<Usage>(module, "Usage")
+  nb::class_<Usage>(module, "Usage", "Tokens of one answer.")
       .def_ro("prompt_tokens", &Usage::prompt_tokens)
       .def_ro("image_tokens", &Usage::image_tokens)
       .def_ro("cached_tokens", &Usage::cached_tokens)
       .def_ro("completion_tokens", &Usage::completion_tokens);
-  nb::class_<Timings>(module, "Timings")
+  nb::class_<Timings>(module, "Timings", "Seconds of one answer.")
       .def_ro("load_s", &Timings::load_s)
       .def_ro("preprocess_s", &Timings::preprocess_s)
       .def_ro("vision_s", &Timings::vision_s)
       .def_ro("prefill_s", &Timings::prefill_s)
       .def_ro("decode_s", &Timings::decode_s)
       .def_ro("time_to_first_token_s", &Timings::time_to_first_token_s);
-  nb::class_<Answer>(module, "Answer")
+  nb::class_<Answer>(module, "Answer", "What a model answered. str() of it is the text.")
       .def_ro("text", &Answer::text)
       .def_ro("tokens", &Answer::tokens)
       .def_prop_ro("finish_reason", [](const Answer& self) { return name_of(self.finish_reason); })

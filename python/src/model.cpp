@@ -103,19 +103,30 @@ void bind_load_options(nb::module_& module) {
       .def_rw("trace", &LoadOptions::trace);
 }
 
+ControlText control_named(const std::string& name) {
+  if (name == "spelled_out") return ControlText::spelled_out;
+  if (name == "parsed") return ControlText::parsed;
+  throw Error(ErrorCode::usage, "control: found \"" + name + "\", expected spelled_out or parsed");
+}
+
 void bind_tokenizer(nb::module_& module) {
-  nb::enum_<ControlText>(module, "ControlText")
-      .value("spelled_out", ControlText::spelled_out)
-      .value("parsed", ControlText::parsed);
-  nb::class_<TextTokenizer>(module, "Tokenizer")
-      .def("tokenize", &TextTokenizer::tokenize, nb::arg("text"), nb::arg("control"),
-           nb::call_guard<nb::gil_scoped_release>())
+  nb::class_<TextTokenizer>(module, "Tokenizer", "The tokenizer of a checkpoint. Thread-safe.")
+      .def(
+          "tokenize",
+          [](const TextTokenizer& self, const std::string& text, const std::string& control) {
+            const ControlText how = control_named(control);
+            const nb::gil_scoped_release unlocked;
+            return self.tokenize(text, how);
+          },
+          nb::arg("text"), nb::arg("control") = "spelled_out",
+          "Ids of a text. control: whether \"<|im_start|>\" in it is \"spelled_out\" or a control token, "
+          "\"parsed\".")
       .def(
           "detokenize",
           [](const TextTokenizer& self, const std::vector<int32_t>& tokens) {
             return self.detokenize(tokens);
           },
-          nb::arg("tokens"), nb::call_guard<nb::gil_scoped_release>());
+          nb::arg("tokens"), nb::call_guard<nb::gil_scoped_release>(), "The text of all tokens.");
   module.def("load_tokenizer", &load_tokenizer, nb::arg("path"), nb::call_guard<nb::gil_scoped_release>());
 }
 

@@ -23,7 +23,9 @@ nb::object told(const Profiler& profiler, Ask&& ask) {
 }  // namespace
 
 void bind_profiler(nb::module_& module, const std::shared_ptr<LiveParts>& parts) {
-  nb::class_<Profiler>(module, "SystemProfiler", nb::is_weak_referenceable())
+  nb::class_<Profiler>(
+      module, "SystemProfiler", nb::is_weak_referenceable(),
+      "Samples the machine beside whatever else runs, into a history of at most 600 samples. Thread-safe.")
       .def(
           "__init__",
           [parts](Profiler* self, const SystemOptimizationConfig& config) {

@@ -52,7 +52,10 @@ nb::object allocate(Scheduler& scheduler) {
 }  // namespace
 
 void bind_resources(nb::module_& module) {
-  nb::class_<Scheduler>(module, "ResourceScheduler")
+  nb::class_<Scheduler>(module, "ResourceScheduler",
+                        "Resources (compute, memory, io, gpu_memory) that are asked for, granted in the "
+                        "order of scheduling_algorithm, and "
+                        "given back. No call waits. Thread-safe.")
       .def(
           "__init__",
           [](Scheduler* self, const SystemOptimizationConfig& config, const nb::dict& capacities) {
