@@ -9,7 +9,7 @@ exception that fits: qvl.UsageError is a ValueError, qvl.LimitError a MemoryErro
 """
 import atexit as _atexit
 
-from . import _core, _exit
+from . import _core
 from ._core import Answer, ResourceScheduler, SystemOptimizationConfig, SystemProfiler, Timings, Tokenizer, Usage
 from ._errors import Error, LimitError, MachineError, MediaError, ModelError, UsageError
 from ._memory import MemoryManager
@@ -28,4 +28,5 @@ hardware_info = _core.hardware_info
 
 for _type in (Answer, ResourceScheduler, SystemOptimizationConfig, SystemProfiler, Timings, Tokenizer, Usage):
     _type.__module__ = "qvl"
-_atexit.register(_exit.end_threads)
+# Not through a function of Python: an interrupt may come before its first line.
+_atexit.register(_core.end_threads)

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 
 namespace qvl::python {
 namespace {
@@ -14,6 +15,20 @@ template <typename Part>
 void add_to(std::vector<std::weak_ptr<Part>>& parts, const std::shared_ptr<Part>& part) {
   std::erase_if(parts, [](const auto& each) { return each.expired(); });
   parts.push_back(part);
+}
+
+void wait_idle_or_die(const system::ThreadManager& threads) {
+  for (;;) {
+    try {
+      return wait_idle(threads);
+    } catch (nb::python_error& error) {
+      if (error.matches(PyExc_KeyboardInterrupt)) {
+        std::signal(SIGINT, SIG_DFL);
+        std::raise(SIGINT);
+      }
+      error.discard_as_unraisable("the end of qvl's threads");
+    }
+  }
 }
 
 }  // namespace
@@ -75,7 +90,7 @@ void LiveParts::collect() {
   idle.clear();
 }
 
-void LiveParts::close_all() {
+void LiveParts::end() {
   forget_parents_threads();
   closed_ = true;
   std::vector<std::shared_ptr<system::ThreadManager>> all = std::exchange(retired_, {});
@@ -87,7 +102,7 @@ void LiveParts::close_all() {
     threads->close(system::Shutdown::cancel);
   }
   for (const auto& threads : all) {
-    wait_idle(*threads);
+    wait_idle_or_die(*threads);
     const nb::gil_scoped_release unlocked;
     threads->shutdown(system::Shutdown::cancel);
   }

@@ -23,9 +23,9 @@ class LiveParts {
   /// an object may end on a thread of its own.
   void retire(std::shared_ptr<system::ThreadManager> threads);
 
-  /// Called once, when the interpreter ends: gives up what waits, and waits for what runs. Throws what a
-  /// signal handler raises meanwhile.
-  void close_all();
+  /// Called when the interpreter ends: gives up what waits, and waits for what runs. An interrupt meanwhile
+  /// ends the process: a thread that still runs code of Python would not survive the end of the interpreter.
+  void end();
 
  private:
   void refuse_when_closed() const;

@@ -44,6 +44,9 @@ NB_MODULE(_core, module) {
   using namespace qvl::python;
   const auto parts = std::make_shared<LiveParts>();
   nb::register_exception_translator(translate);
+  // Objects that outlive the interpreter are no mistake here: threads of a forked child's parent, daemon
+  // threads and cycles hold some, and a message at the end of somebody's program helps nobody.
+  nb::set_leak_warnings(false);
   bind_config(module);
   bind_profiler(module, parts);
   bind_threads(module, parts);
@@ -51,7 +54,7 @@ NB_MODULE(_core, module) {
   bind_resources(module);
   bind_model(module);
   bind_conversation(module);
-  module.def("close_all", [parts] { parts->close_all(); });
+  module.def("end_threads", [parts] { parts->end(); });
   module.def("hardware_info", [] {
     std::string json;
     {
