@@ -97,7 +97,8 @@ prepare_python() {
       return
     fi
   fi
-  python_options=(-DQVL_BUILD_PYTHON=ON -DPython_EXECUTABLE="$PWD/$python")
+  # Forgets what an earlier configuration found for another interpreter.
+  python_options=(-U "*Python_*" -U "nanobind_*" -DQVL_BUILD_PYTHON=ON -DPython_EXECUTABLE="$PWD/$python")
 }
 
 make_python_environment() {
