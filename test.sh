@@ -19,7 +19,8 @@ done
 
 source tools/setup.sh
 step "Packages" install_packages "${build_packages[@]}" "${test_packages[@]}"
-step "Configure build/$preset" configure "$preset" -DQVL_BUILD_TESTS=ON
+step "Python" prepare_python "$preset"
+step "Configure build/$preset" configure "$preset" -DQVL_BUILD_TESTS=ON "${python_options[@]}"
 step "Build" build "$preset" all
 echo "--> Test"
 exec ctest --preset "$preset" --parallel "$(job_count)" </dev/null

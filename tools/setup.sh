@@ -6,7 +6,7 @@ build_packages=(build-essential cmake ninja-build pkg-config python3
   libfmt-dev nlohmann-json3-dev libcli11-dev libutf8proc-dev libxxhash-dev
   libjpeg62-turbo-dev libpng-dev libwebp-dev libgif-dev
   libavformat-dev libavcodec-dev libavutil-dev libswscale-dev)
-test_packages=(libgtest-dev libgmock-dev clang-format)
+test_packages=(libgtest-dev libgmock-dev clang-format python3-dev python3-venv)
 
 # The scripts read numbers and messages of programs: a user's language must not change them.
 export LC_ALL=C.UTF-8
@@ -79,6 +79,32 @@ job_count() {
   done </proc/meminfo
   ((memory_jobs < 1)) && memory_jobs=1
   echo $((processors < memory_jobs ? processors : memory_jobs))
+}
+
+# What the Python package is built and tested with, nanobind and NumPy, is not in Debian 12 (or too old): it is kept in build/venv.
+# Where it cannot be had (no network, Python before 3.10) the package is left out, and a line says why.
+python_options=(-DQVL_BUILD_PYTHON=OFF)
+prepare_python() {
+  local preset=$1 python=build/venv/bin/python
+  if [[ $preset != release ]]; then
+    echo "    the Python package is left out: it is built without sanitizers"
+    return
+  fi
+  if ! "$python" -c 'import nanobind, numpy' 2>/dev/null; then
+    mkdir -p build
+    if ! make_python_environment >build/venv.log 2>&1; then
+      printf '    the Python package is left out: %s\n' "$(tail -n 1 build/venv.log)"
+      return
+    fi
+  fi
+  # Forgets what an earlier configuration found for another interpreter.
+  python_options=(-U "*Python_*" -U "nanobind_*" -DQVL_BUILD_PYTHON=ON -DPython_EXECUTABLE="$PWD/$python")
+}
+
+make_python_environment() {
+  python3 -c 'import sys; sys.version_info >= (3, 10) or sys.exit("Python " + sys.version.split()[0] + " is older than 3.10")' &&
+    python3 -m venv --clear build/venv &&
+    build/venv/bin/python -m pip install --quiet --disable-pip-version-check --retries 1 --timeout 20 nanobind numpy </dev/null
 }
 
 # configure PRESET OPTION...: CMake's messages are shown where it fails or finds something new.

@@ -48,6 +48,12 @@ struct ConfigField {
 /// All fields, in the order of the structure.
 std::span<const ConfigField> config_fields();
 
+/// The field of that name; nullptr where there is none.
+const ConfigField* find_config_field(std::string_view name);
+/// "memory_limt_ratio: unknown field, did you mean memory_limit_ratio?", of a name that is near none with the
+/// list of all.
+std::string unknown_field(std::string_view name);
+
 /// "--memory-limit-ratio"
 std::string option_name(const ConfigField& field);
 /// "a number from 0.05 to 1": what messages and help call the range.

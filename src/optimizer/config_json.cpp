@@ -1,9 +1,4 @@
 // SystemOptimizationConfig as JSON, read strictly: a file that says what it cannot mean is refused.
-#include <fmt/ranges.h>
-
-#include <algorithm>
-#include <numeric>
-
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -15,45 +10,6 @@ namespace {
 using Config = SystemOptimizationConfig;
 
 constexpr uint64_t kMostFileBytes = 1 << 20;
-
-// The least number of characters to change, add or leave out.
-size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i);
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, replaced}));
-    }
-  }
-  return row.back();
-}
-
-const ConfigField* find_field(std::string_view name) {
-  const auto fields = config_fields();
-  const auto found =
-      std::find_if(fields.begin(), fields.end(), [&](const auto& field) { return field.name == name; });
-  return found == fields.end() ? nullptr : &*found;
-}
-
-[[noreturn]] void refuse_unknown(const std::string& file, const std::string& key) {
-  const auto fields = config_fields();
-  constexpr size_t kLongestName = 64;  // nothing longer is near any field
-  const auto nearest = std::min_element(fields.begin(), fields.end(), [&](const auto& a, const auto& b) {
-    const std::string_view name = std::string_view(key).substr(0, kLongestName);
-    return edit_distance(name, a.name) < edit_distance(name, b.name);
-  });
-  const bool near =
-      key.size() <= kLongestName && edit_distance(key, nearest->name) <= nearest->name.size() / 3;
-  if (near) {
-    fail(ErrorCode::usage, "{}: {}: unknown field, did you mean {}?", file, printable(key), nearest->name);
-  }
-  std::vector<std::string_view> names;
-  for (const ConfigField& field : fields) names.push_back(field.name);
-  fail(ErrorCode::usage, "{}: {}: unknown field, expected one of {}", file, printable(key),
-       fmt::join(names, ", "));
-}
 
 // The value as the text a command line would give, or nothing where its type is not the field's.
 struct AsText {
@@ -119,8 +75,8 @@ Config parse_config(std::string_view json, const std::string& name, const Config
   }
   Config config = base;
   for (const auto& [key, value] : document.items()) {
-    const ConfigField* field = find_field(key);
-    if (field == nullptr) refuse_unknown(name, key);
+    const ConfigField* field = find_config_field(key);
+    if (field == nullptr) fail(ErrorCode::usage, "{}: {}", name, unknown_field(key));
     const auto text = std::visit(AsText{value}, field->kind);
     if (!text || !set_from_text(*field, *text, config)) {
       fail(ErrorCode::usage, "{}: {}: found {}, expected {}", name, key, kind_of(value), expected(*field));

@@ -2,33 +2,10 @@
 
 #include "memory/memory_size.h"
 #include "optimizer/hardware_facts.h"
+#include "pipeline/system/options.h"
 #include "profiler/steady_clock.h"
 
 namespace qvl {
-namespace {
-
-CpuSet cpu_set(const CpuMask& mask) {
-  CpuSet cpus;
-  for (int cpu = 0; cpu < CpuSet::kMostCpus; ++cpu) {
-    if (mask.contains(cpu)) cpus.add(cpu);
-  }
-  return cpus;
-}
-
-ThreadManagerOptions thread_options(const SystemOptimizationConfig& config) {
-  validate(config);
-  ThreadManagerOptions options{.num_compute_threads = static_cast<int>(config.num_compute_threads),
-                               .num_io_threads = static_cast<int>(config.num_io_threads),
-                               .num_preprocess_threads = static_cast<int>(config.num_preprocess_threads),
-                               .thread_priority = static_cast<int>(config.thread_priority),
-                               .cpu_affinity_mask = {},
-                               .policy = config.scheduler_policy};
-  if (config.cpu_affinity_mask) options.cpu_affinity_mask = cpu_set(*config.cpu_affinity_mask);
-  return options;
-}
-
-}  // namespace
-
 MemoryManagerOptions memory_options(const SystemOptimizationConfig& config, const SystemLayerOptions& options,
                                     std::vector<std::string>& warnings) {
   MemoryManagerOptions memory{.memory_limit_ratio = config.memory_limit_ratio,

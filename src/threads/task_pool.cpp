@@ -84,6 +84,7 @@ void TaskPool::work() {
       const std::lock_guard guard(mutex_);
       --counts_.running;
       ++(outcome == TaskOutcome::completed ? counts_.completed : counts_.failed);
+      if (counts_.running + counts_.waiting == 0) idle_.notify_all();
     });
     task.reset();
     lock.lock();
@@ -113,7 +114,7 @@ int TaskPool::resize(int threads) {
   return wanted_;
 }
 
-void TaskPool::shutdown(Shutdown how) {
+void TaskPool::close(Shutdown how) {
   std::array<std::deque<TaskPtr>, kClasses> given_up;
   {
     const std::lock_guard guard(mutex_);
@@ -121,6 +122,7 @@ void TaskPool::shutdown(Shutdown how) {
     if (how == Shutdown::cancel) {
       given_up.swap(queues_);
       counts_.cancelled += std::exchange(counts_.waiting, 0);
+      if (counts_.running == 0) idle_.notify_all();
     }
   }
   work_.notify_all();
@@ -128,6 +130,15 @@ void TaskPool::shutdown(Shutdown how) {
   for (auto& queue : given_up) {
     for (TaskPtr& task : queue) cancel(std::move(task));
   }
+}
+
+bool TaskPool::wait_idle(std::chrono::milliseconds most) const {
+  std::unique_lock lock(mutex_);
+  return idle_.wait_for(lock, most, [this] { return counts_.running + counts_.waiting == 0; });
+}
+
+void TaskPool::shutdown(Shutdown how) {
+  close(how);
   const std::lock_guard group_guard(group_mutex_);
   QVL_CHECK(!group_.contains_this_thread());
   group_.join_from(0);

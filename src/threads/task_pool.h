@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -75,8 +76,13 @@ class TaskPool {
     return future;
   }
 
-  /// Returns when all tasks are done or cancelled and all threads have ended; tasks that run are always
-  /// finished. May be called again, cancel during a drain too; never from a task of this pool.
+  /// Takes no further task and waits for none; what waits is done or cancelled, what runs is finished. May be
+  /// called again, cancel during a drain too; from a task of this pool as well.
+  void close(Shutdown how);
+  /// Whether no task waits or runs, and what they held is released; waits for that at most so long.
+  bool wait_idle(std::chrono::milliseconds most) const;
+  /// close(), then returns when all tasks are done or cancelled and all threads have ended. May be called
+  /// again, cancel during a drain too; never from a task of this pool.
   void shutdown(Shutdown how);
 
   /// Goes to `threads` >= 1 threads and returns how many it has: fewer where the system refuses one. Threads
@@ -108,6 +114,7 @@ class TaskPool {
 
   mutable std::mutex mutex_;  // for all up to group_mutex_
   std::condition_variable work_, room_;
+  mutable std::condition_variable idle_;
   std::array<std::deque<TaskPtr>, kClasses> queues_;
   TaskPoolStatus counts_;  // counts_.threads: those that have not decided to end
   int wanted_ = 0;

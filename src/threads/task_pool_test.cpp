@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <latch>
 #include <memory>
 #include <numeric>
@@ -203,6 +204,36 @@ TEST(TaskPool, cancels_during_a_drain) {
   blocker->release();
   drain.join();
   cancel.join();
+}
+
+TEST(TaskPool, closes_without_waiting_from_a_task_of_its_own_too) {
+  TaskPool pool(options(1));
+  EXPECT_TRUE(pool.wait_idle(std::chrono::milliseconds(0)));
+  std::future<int> waiting;
+  std::latch submitted(1);
+  auto closing = pool.submit([&] {
+    submitted.wait();
+    pool.close(Shutdown::cancel);
+    return 1;
+  });
+  waiting = pool.submit([] { return 2; });
+  EXPECT_FALSE(pool.wait_idle(std::chrono::milliseconds(0)));
+  submitted.count_down();
+  EXPECT_EQ(closing.get(), 1);
+  expect_cancelled(waiting);
+  wait_until([&] { return pool.wait_idle(std::chrono::milliseconds(1000)); });
+  auto late = pool.submit([] { return 3; });
+  expect_cancelled(late);
+}
+
+TEST(TaskPool, is_idle_when_what_its_last_task_held_is_released) {
+  TaskPool pool(options(2));
+  auto held = std::make_shared<int>(1);
+  for (int i = 0; i < 50; ++i) {
+    (void)pool.submit([copy = held] { return *copy; });
+  }
+  wait_until([&] { return pool.wait_idle(std::chrono::milliseconds(1000)); });
+  EXPECT_EQ(held.use_count(), 1);
 }
 
 TEST(TaskPool, takes_no_task_after_shutdown) {

@@ -1,0 +1,32 @@
+"""Qwen3-VL on the machine a person has, and the parts that share that machine out.
+
+    >>> import qvl
+    >>> model = qvl.load_model("models/shapes")
+    >>> qvl.Conversation(model).ask("What is this?", images=["examples/blue-heart.png"]).text
+
+Everything that computes or waits releases the interpreter's lock. Errors are subclasses of qvl.Error and of the builtin
+exception that fits: qvl.UsageError is a ValueError, qvl.LimitError a MemoryError.
+"""
+import atexit as _atexit
+
+from . import _core
+from ._core import Answer, ResourceScheduler, SystemOptimizationConfig, SystemProfiler, Timings, Tokenizer, Usage
+from ._errors import Error, LimitError, MachineError, MediaError, ModelError, UsageError
+from ._memory import MemoryManager
+from ._model import Conversation, Model, load_model, load_tokenizer, plan
+from ._optimizer import SystemOptimizer
+from ._threads import ThreadManager
+
+__version__ = "0.1.0"
+__all__ = [
+    "Answer", "Conversation", "Error", "LimitError", "MachineError", "MediaError", "MemoryManager", "Model", "ModelError",
+    "ResourceScheduler", "SystemOptimizationConfig", "SystemOptimizer", "SystemProfiler", "ThreadManager", "Timings",
+    "Tokenizer", "Usage", "UsageError", "hardware_info", "load_model", "load_tokenizer", "plan",
+]
+
+hardware_info = _core.hardware_info
+
+for _type in (Answer, ResourceScheduler, SystemOptimizationConfig, SystemProfiler, Timings, Tokenizer, Usage):
+    _type.__module__ = "qvl"
+# Not through a function of Python: an interrupt may come before its first line.
+_atexit.register(_core.end_threads)

@@ -1,0 +1,198 @@
+"""Checkpoints and conversations."""
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Callable, Literal, Sequence
+
+from . import _core
+from ._core import Answer, SystemOptimizationConfig, Tokenizer
+from ._errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy
+
+Path = str | os.PathLike[str]
+Weights = Literal["auto", "f32", "bf16", "q8", "q4"]
+
+
+def _choice(enumeration, name: str, value: str):
+    """The member of a C++ enumeration that a text names."""
+    member = getattr(enumeration, value, None) if isinstance(value, str) and value.isidentifier() else None
+    if not isinstance(member, enumeration):
+        raise UsageError(f"{name}: found {value!r}, expected one of {', '.join(each.name for each in enumeration)}")
+    return member
+
+
+def _paths(name: str, value) -> list[Path]:
+    """The paths of a list; a single path is taken for a slip."""
+    if isinstance(value, (str, bytes, os.PathLike)):
+        raise UsageError(f"{name}: found one path, expected a list of paths")
+    return [os.fspath(each) for each in value]
+
+
+def _turn(text: str, images, videos):
+    return _core.Turn(text, _paths("images", images), _paths("videos", videos))
+
+
+def _load_options(path, fields: dict[str, Any]):
+    options = _core.LoadOptions()
+    options.path = path
+    for name, value in fields.items():
+        setattr(options, name, value)
+    return options
+
+
+def load_model(
+    path: Path, *, mmproj: Path | None = None, threads: int | None = None, weights: Weights = "auto",
+    vision_weights: Weights = "auto", kv: Literal["f32", "int16", "int8"] = "int16", isa: str | None = None,
+    cache_folder: Path | None = None, config: SystemOptimizationConfig | None = None, trace: bool = False,
+    on_progress: Callable[[str, float], object] | None = None,
+) -> Model:
+    """Loads a Hugging Face folder, or a text .gguf file with its vision file as mmproj.
+
+    threads: at most so many, never more than this process may use; None: as the configuration says.
+    weights, vision_weights: numbers of the decoder's and the vision tower's weights; kv: of kept keys and values.
+    isa: "scalar", "avx2", "avxvnni", "avx512"; None: the best there is.
+    cache_folder: where packed weights are kept; "": nowhere; None: ~/.cache/qvl.
+    config: how the machine may be used; None: what fits this machine.
+    trace: record where the time goes, for Model.write_trace().
+    on_progress: called with a stage and a fraction from 0 to 1.
+
+    Raises ModelError for files that are missing, damaged or unsupported, UsageError for an option.
+    """
+    options = _load_options(path, {
+        "mmproj": mmproj, "weights": _choice(_core.WeightPrecision, "weights", weights),
+        "vision_weights": _choice(_core.WeightPrecision, "vision_weights", vision_weights),
+        "kv": _choice(_core.KvPrecision, "kv", kv), "isa": isa or "", "cache_folder": cache_folder, "trace": trace,
+        "system": SystemOptimizationConfig.for_this_machine() if config is None else config})
+    if threads is not None:
+        options.system = options.system.replace(num_compute_threads=threads)
+    options.threads = options.system.num_compute_threads
+    return Model(_core.load_model(options, on_progress))
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer of a folder or a text .gguf file; no weights are needed."""
+    return _core.load_tokenizer(path)
+
+
+def plan(path: Path, *, mmproj: Path | None = None, config: SystemOptimizationConfig | None = None) -> dict[str, Any]:
+    """What would be chosen for a checkpoint on this machine, and why, without loading it."""
+    system = SystemOptimizationConfig.for_this_machine() if config is None else config
+    return _core.plan(_load_options(path, {"mmproj": mmproj, "system": system}))
+
+
+class Model:
+    """A loaded checkpoint: load_model() makes it. Thread-safe: one computation at a time, others wait for it."""
+
+    def __init__(self, loaded: _core.LoadedModel):
+        self._loaded = loaded
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self._loaded.tokenizer()
+
+    @property
+    def vocabulary(self) -> int:
+        return self._loaded.vocabulary
+
+    @property
+    def threads(self) -> int:
+        """Threads that compute now."""
+        return self._loaded.threads
+
+    @property
+    def isa(self) -> str:
+        return self._loaded.isa
+
+    @property
+    def load_seconds(self) -> float:
+        return self._loaded.load_seconds
+
+    @property
+    def from_cache(self) -> bool:
+        """Whether packed weights were read from the cache folder."""
+        return self._loaded.from_cache
+
+    @property
+    def warnings(self) -> list[str]:
+        return self._loaded.warnings
+
+    def pixels(self, image: Path) -> tuple[numpy.ndarray, tuple[int, int, int]]:
+        """What the vision tower is given for a picture: float32 [patches, values], and the grid (t, h, w)."""
+        return self._loaded.pixels(image)
+
+    def logits(
+        self, prompt: str | Sequence[int], *, images: Sequence[Path] = (), videos: Sequence[Path] = (),
+        form: Literal["chat", "raw"] = "chat", video_prompt: Literal["timestamps", "nested"] = "timestamps",
+        chunk: int = 512, on_progress: Callable[[str, float], object] | None = None,
+    ) -> numpy.ndarray:
+        """Logits of every position of the prompt: float32 [positions, vocabulary].
+
+        prompt: a question as a user asks it; with form "raw" a text with control tokens; or ids.
+        """
+        request = _core.LogitsRequest()
+        request.video_prompt = _choice(_core.VideoPrompt, "video_prompt", video_prompt)
+        request.chunk = chunk
+        if isinstance(prompt, str):
+            request.turn = _turn(prompt, images, videos)
+            request.form = _choice(_core.PromptForm, "form", form)
+        else:
+            request.turn = _turn("", images, videos)
+            request.form, request.tokens = _core.PromptForm.tokens, list(prompt)
+        return self._loaded.logits(request, on_progress)
+
+    def write_trace(self, path: Path) -> None:
+        """Writes what load_model(trace=True) recorded, for ui.perfetto.dev."""
+        self._loaded.write_trace(path)
+
+
+class Conversation:
+    """Turns of user and model. Earlier turns stay computed: a further question costs only its own tokens."""
+
+    def __init__(self, model: Model, *, system: str = "", tools: Sequence[str] = (),
+                 video_prompt: Literal["timestamps", "nested"] = "timestamps"):
+        """system: the system turn, "" for none. tools: function signatures, a JSON object each."""
+        options = _core.ConversationOptions()
+        options.system, options.tools_json = system, list(tools)
+        options.video_prompt = _choice(_core.VideoPrompt, "video_prompt", video_prompt)
+        self._talk = _core.Talk(model._loaded, options)
+
+    def ask(
+        self, text: str, images: Sequence[Path] = (), videos: Sequence[Path] = (), *,
+        on_text: Callable[[str], object] | None = None, on_progress: Callable[[str, float], object] | None = None,
+        **generation: Any,
+    ) -> Answer:
+        """Asks with pictures, then videos, then the text; adds both turns to the conversation.
+
+        on_text: called with complete characters as they come. on_progress: with a stage and a fraction.
+        generation: max_tokens (512), temperature (0: greedy), top_k, top_p, repetition_penalty, presence_penalty, seed,
+        stop (texts that end the answer), prefill_chunk; what is not given is the checkpoint's.
+
+        Interrupting, or raising in a callable, ends the work after its step and raises; what was answered until then
+        stays in the conversation. After any other error the conversation is as before.
+        """
+        return self._talk.ask(_turn(text, images, videos), _generation(generation), on_text, on_progress)
+
+    def tool_results(
+        self, results: Sequence[str], *, on_text: Callable[[str], object] | None = None,
+        on_progress: Callable[[str, float], object] | None = None, **generation: Any,
+    ) -> Answer:
+        """The results of the tools the model called in its last answer, in order, then the answer to them."""
+        return self._talk.tool_results(list(results), _generation(generation), on_text, on_progress)
+
+
+_GENERATION_FIELDS = ("max_tokens", "temperature", "top_k", "top_p", "repetition_penalty", "presence_penalty", "seed",
+                      "stop", "prefill_chunk")
+
+
+def _generation(fields: dict[str, Any]):
+    options = _core.GenerationOptions()
+    for name, value in fields.items():
+        if name not in _GENERATION_FIELDS:
+            raise TypeError(f"{name}: unknown option, expected one of {', '.join(_GENERATION_FIELDS)}")
+        try:
+            setattr(options, name, value)
+        except TypeError as error:
+            raise UsageError(f"{name}: found {value!r}, which is not of its type or range") from error
+    return options

@@ -1,0 +1,57 @@
+// hardware_info(): the machine under the flat names that reports use.
+#include "qvl/hardware.h"
+
+#include "pipeline/system/json.h"
+#include "pipeline/system/report.h"
+#include "qvl/system.h"
+
+namespace qvl::system {
+namespace {
+
+void put_cpu(OrderedJson& out, const CpuInfo& cpu, const BudgetInfo& budget) {
+  out["cpu_count"] = cpu.online;
+  out["cpu_count_physical"] = cpu.cores;
+  out["cpu_count_performance"] = cpu.performance_cores;
+  out["cpu_packages"] = cpu.packages;
+  out["numa_nodes"] = cpu.numa_nodes;
+  out["cpu_caches"] = cpu.caches;
+  out["instruction_sets"] = cpu.isas;
+  out["cpu_budget_threads"] = budget.threads;
+  out["cpu_budget_cause"] = budget.threads_cause;
+  out["cpu_quota"] = or_null(budget.quota_cpus);
+}
+
+void put_memory(OrderedJson& out, const std::optional<MemoryInfo>& memory, const BudgetInfo& budget) {
+  out["memory_total_gb"] = memory ? in_units(memory->total_bytes, kGibibyte) : OrderedJson();
+  out["memory_available_gb"] = memory ? in_units(memory->available_bytes, kGibibyte) : OrderedJson();
+  out["memory_budget_gb"] = in_units(budget.memory_bytes, kGibibyte);
+  out["memory_budget_cause"] = text_or_null(budget.memory_cause);
+}
+
+}  // namespace
+
+OrderedJson to_json(const HardwareInfo& info) {
+  OrderedJson out = OrderedJson::object();
+  put_cpu(out, info.cpu, info.budget);
+  put_memory(out, info.memory, info.budget);
+  OrderedJson& disks = out["disks"] = OrderedJson::array();
+  for (const DiskInfo& disk : info.disks) {
+    disks.push_back({{"name", disk.name},
+                     {"model", text_or_null(disk.model)},
+                     {"size_gb", in_units(disk.size_bytes, kGibibyte)},
+                     {"kind", disk.kind}});
+  }
+  OrderedJson& gpus = out["gpu_info"] = OrderedJson::array();
+  for (const GpuInfo& gpu : info.gpus) {
+    gpus.push_back({{"name", text_or_null(gpu.name)},
+                    {"compute_capability", text_or_null(gpu.compute_capability)},
+                    {"memory_total_mb", in_units(gpu.memory_bytes, kMebibyte)}});
+  }
+  out["gpu_problem"] = text_or_null(info.gpu_problem);
+  out["pressure_files"] = info.pressure_files;
+  return out;
+}
+
+std::string hardware_info() { return to_json(read_hardware_info()).dump(); }
+
+}  // namespace qvl::system
