@@ -11,7 +11,7 @@ import atexit as _atexit
 
 from . import _core
 from ._core import Answer, ResourceScheduler, SystemOptimizationConfig, SystemProfiler, Timings, Tokenizer, Usage
-from ._errors import Error, LimitError, MachineError, MediaError, ModelError, UsageError
+from ._errors import CancelledError, Error, LimitError, MachineError, MediaError, ModelError, UsageError
 from ._memory import MemoryManager
 from ._model import Conversation, Model, load_model, load_tokenizer, plan
 from ._optimizer import SystemOptimizer
@@ -19,7 +19,7 @@ from ._threads import ThreadManager
 
 __version__ = "0.1.0"
 __all__ = [
-    "Answer", "Conversation", "Error", "LimitError", "MachineError", "MediaError", "MemoryManager", "Model", "ModelError",
+    "Answer", "CancelledError", "Conversation", "Error", "LimitError", "MachineError", "MediaError", "MemoryManager", "Model", "ModelError",
     "ResourceScheduler", "SystemOptimizationConfig", "SystemOptimizer", "SystemProfiler", "ThreadManager", "Timings",
     "Tokenizer", "Usage", "UsageError", "hardware_info", "load_model", "load_tokenizer", "plan",
 ]

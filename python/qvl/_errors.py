@@ -23,3 +23,7 @@ class LimitError(Error, MemoryError):
 
 class MachineError(Error, RuntimeError):
     """The machine, or the state it is in, does not allow it: no threads, a full disk, an interpreter that ends."""
+
+
+class CancelledError(Error, RuntimeError):
+    """The work was stopped before it was done."""

@@ -168,7 +168,8 @@ void bind_model(nb::module_& module) {
       .def_prop_ro("load_seconds", [](const SharedModel& self) { return self->model.load_seconds(); })
       .def_prop_ro("threads", [](const SharedModel& self) { return self->model.threads(); })
       .def_prop_ro("isa", [](const SharedModel& self) { return self->model.isa(); })
-      .def_prop_ro("from_cache", [](const SharedModel& self) { return self->model.from_cache(); })
+      .def_prop_ro("from_cache",
+                   [](const SharedModel& self) { return self->model.packing() == Packing::mapped; })
       .def_prop_ro("warnings", [](const SharedModel& self) { return self->model.warnings(); });
   module.def("load_model", &load, nb::arg("options"), nb::arg("on_progress").none());
   module.def("plan", &plan, nb::arg("options"));

@@ -18,6 +18,8 @@ const char* exception_name(ErrorCode code) {
       return "MediaError";
     case ErrorCode::limit:
       return "LimitError";
+    case ErrorCode::cancelled:
+      return "CancelledError";
     case ErrorCode::environment:
       break;
   }
