@@ -11,6 +11,7 @@
 #include "ops/machine_peaks.h"
 #include "optimizer/work.h"
 #include "pipeline/memory_guard.h"
+#include "pipeline/request_memory.h"
 #include "pipeline/runtime.h"
 #include "pipeline/stopwatch.h"
 
@@ -19,6 +20,7 @@ namespace {
 
 using detail::Runtime;
 
+constexpr uint64_t kEverything = uint64_t{1} << 50;  // more bytes than any cache keeps
 constexpr int64_t kMaxTokens = 1 << 20, kMaxStreams = 256, kTextBesidePicture = 16;
 constexpr int kShortPasses = 2;  // of each of the many looks at the machine's peaks
 
@@ -117,9 +119,11 @@ class Benchmark {
   }
 
  private:
-  // Before, between and after the stages.
+  // Before, between and after the stages: each begins with the memory that a first request finds.
   void look_at_peaks() {
     begin("the machine's peaks");
+    { const RequestScope stage(runtime_); }
+    runtime_.layer.memory().clean_up(kEverything);
     ThreadPool& pool = runtime_.layer.compute();
     const double bytes = measure_read_bytes_per_second(pool, runtime_.network.packed(), kShortPasses);
     const double operations = measure_int8_ops_per_second(pool, runtime_.ops.isa(), kShortPasses);
@@ -263,7 +267,10 @@ class Benchmark {
 BenchmarkReport benchmark(const Model& model, const BenchmarkOptions& options, const Listeners& listeners) {
   Runtime& runtime = model.runtime();
   check_options(options, runtime);
-  return with_memory_for("to measure", [&] { return Benchmark(runtime, options, listeners).run(); });
+  return with_memory_for("to measure", [&] {
+    const ComputeTurn turn(runtime.computing, runtime.layer.threads());
+    return Benchmark(runtime, options, listeners).run();
+  });
 }
 
 }  // namespace qvl
