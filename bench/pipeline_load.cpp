@@ -213,7 +213,7 @@ int run(std::span<const std::string> args) {
     const auto pictures = rest.subspan(1);
     if (pictures.empty()) fail(ErrorCode::usage, "{}: found no picture", printable(experiment));
     if (experiment == "batch") {
-      json = batch(pipeline, requests_for(count, pictures, 32));
+      json = batch(pipeline, requests_for(count, pictures, 64));
     } else if (experiment == "churn") {
       json = churn(pipeline, requests_for(std::ssize(pictures), pictures, 8), count);
     } else if (experiment == "prepare") {

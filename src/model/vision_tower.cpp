@@ -14,6 +14,13 @@ uint64_t u(int64_t value) {
   return static_cast<uint64_t>(value);
 }
 
+// Queries of one piece of attention: so many that their products with all keys stay below a bound, and whole
+// blocks of those that are computed together.
+int64_t piece_queries(int64_t keys) {
+  constexpr int64_t kProducts = int64_t{512} * 4096, kLeast = 64;
+  return std::max(kProducts / keys / kLeast * kLeast, kLeast);
+}
+
 }  // namespace
 
 VisionTower::VisionTower(const VisionConfig& config, WeightBinder& binder) : config_(config) {
@@ -75,7 +82,7 @@ VisionTower::Merger VisionTower::bind_merger(const std::string& name, uint64_t n
           .fc2 = binder.linear_with_bias(name + ".linear_fc2", u(config_.out_hidden_size), width)};
 }
 
-VisionRun VisionTower::begin(const PatchedMedia& media, Ops& ops) const {
+VisionRun VisionTower::begin(const PatchedMedia& media, Ops& ops, BetweenPieces between) const {
   const PatchGrid& grid = media.grid;
   const int64_t merge = config_.spatial_merge_size;
   QVL_CHECK(grid.t > 0 && grid.h > 0 && grid.w > 0 && grid.h % merge == 0 && grid.w % merge == 0);
@@ -85,49 +92,61 @@ VisionRun VisionTower::begin(const PatchedMedia& media, Ops& ops) const {
                 .rotary = vision_rotary(config_, grid, ops.memory(MemoryPart::vision)),
                 .next_block = 0,
                 .features = {}};
-  ops.linear(ops.input(media.pixels.data(), grid.patches(), patch_embedding_),
-             {.weights = {&patch_embedding_, 1}, .bias = patch_bias_, .y = run.x.data()});
+  for (int64_t first = 0; first < grid.patches(); first += kVisionRows) {
+    const int64_t count = std::min(kVisionRows, grid.patches() - first);
+    ops.linear(ops.input(media.pixels.row(u(first)), count, patch_embedding_),
+               {.weights = {&patch_embedding_, 1}, .bias = patch_bias_, .y = run.x.row(u(first))});
+    between();
+  }
   add_position_embedding(position_table_, config_, grid, run.x);
   return run;
 }
 
-void VisionTower::step(VisionRun& run, Ops& ops) const {
+void VisionTower::step(VisionRun& run, Ops& ops, BetweenPieces between) const {
   QVL_CHECK(!done(run));
   const Block& block = blocks_[u(run.next_block)];
-  attention(block, run, ops);
-  mlp(block, run, ops);
+  attention(block, run, ops, between);
+  mlp(block, run, ops, between);
   const auto& levels = config_.deepstack_visual_indexes;
   for (size_t level = 0; level < levels.size(); ++level) {
     if (levels[level] != run.next_block) continue;
     run.features.deepstack.resize(levels.size());
-    run.features.deepstack[level] = merge(deepstack_[level], NormPlace::after_concat, run.x, ops);
+    run.features.deepstack[level] = merge(deepstack_[level], NormPlace::after_concat, run.x, ops, between);
   }
   ++run.next_block;
 }
 
-VisionFeatures VisionTower::finish(VisionRun run, Ops& ops) const {
+VisionFeatures VisionTower::finish(VisionRun run, Ops& ops, BetweenPieces between) const {
   QVL_CHECK(done(run));
-  run.features.merged = merge(merger_, NormPlace::before_concat, run.x, ops);
+  run.features.merged = merge(merger_, NormPlace::before_concat, run.x, ops, between);
   return std::move(run.features);
 }
 
 // x += proj(attention(norm1(x))); patches attend within their own temporal step.
-void VisionTower::attention(const Block& block, VisionRun& run, Ops& ops) const {
+void VisionTower::attention(const Block& block, VisionRun& run, Ops& ops, BetweenPieces between) const {
   const int64_t hidden = config_.hidden_size, rows = run.grid.patches();
   float* attended = ops.scratch(Ops::Slot::rows, rows * hidden);
   float* qkv = ops.scratch(Ops::Slot::wide, rows * 3 * hidden);
-  const LinearInput input = ops.layer_norm_input({.x = run.x.data(),
-                                                  .rows = rows,
-                                                  .weight = block.norm1.weight,
-                                                  .bias = block.norm1.bias,
-                                                  .eps = config_.layer_norm_eps,
-                                                  .y = attended},
-                                                 block.qkv.reader());
-  ops.linear(input, {.weights = block.qkv.parts, .bias = block.qkv.bias, .y = qkv});
-  integer_attention_ ? attend_blocked(run, qkv, attended, ops) : attend(run, qkv, attended, ops);
-  ops.linear(
-      ops.input(attended, rows, block.proj.reader()),
-      {.weights = block.proj.parts, .bias = block.proj.bias, .y = run.x.data(), .epilogue = Epilogue::add});
+  for (int64_t first = 0; first < rows; first += kVisionRows) {
+    const LinearInput input = ops.layer_norm_input({.x = run.x.row(u(first)),
+                                                    .rows = std::min(kVisionRows, rows - first),
+                                                    .weight = block.norm1.weight,
+                                                    .bias = block.norm1.bias,
+                                                    .eps = config_.layer_norm_eps,
+                                                    .y = attended + first * hidden},
+                                                   block.qkv.reader());
+    ops.linear(input, {.weights = block.qkv.parts, .bias = block.qkv.bias, .y = qkv + first * 3 * hidden});
+    between();
+  }
+  integer_attention_ ? attend_blocked(run, qkv, attended, ops, between) : attend(run, qkv, attended, ops);
+  for (int64_t first = 0; first < rows; first += kVisionRows) {
+    const int64_t count = std::min(kVisionRows, rows - first);
+    ops.linear(ops.input(attended + first * hidden, count, block.proj.reader()), {.weights = block.proj.parts,
+                                                                                  .bias = block.proj.bias,
+                                                                                  .y = run.x.row(u(first)),
+                                                                                  .epilogue = Epilogue::add});
+    between();
+  }
 }
 
 void VisionTower::attend(const VisionRun& run, float* qkv, float* out, Ops& ops) const {
@@ -152,7 +171,8 @@ void VisionTower::attend(const VisionRun& run, float* qkv, float* out, Ops& ops)
   }
 }
 
-void VisionTower::attend_blocked(const VisionRun& run, float* qkv, float* out, Ops& ops) const {
+void VisionTower::attend_blocked(const VisionRun& run, float* qkv, float* out, Ops& ops,
+                                 BetweenPieces between) const {
   const int64_t hidden = config_.hidden_size, step_rows = run.grid.h * run.grid.w;
   const int64_t block_bytes = KvBlockLayout{config_.head_dim()}.bytes();
   const int64_t blocks = (step_rows + kBlockKeys - 1) / kBlockKeys;
@@ -171,27 +191,32 @@ void VisionTower::attend_blocked(const VisionRun& run, float* qkv, float* out, O
                       .first = 0,
                       .kv_heads = config_.num_heads,
                       .stride = 3 * hidden});
-    ops.attention(BlockedAttentionArgs{.q = q,
-                                       .kv = kv,
-                                       .out = out + t * step_rows * hidden,
-                                       .queries = step_rows,
-                                       .keys = step_rows,
-                                       .first = 0,
-                                       .heads = config_.num_heads,
-                                       .kv_heads = config_.num_heads,
-                                       .q_stride = 3 * hidden,
-                                       .mask = AttentionArgs::Mask::none});
+    between();
+    const int64_t piece = piece_queries(step_rows);
+    for (int64_t first = 0; first < step_rows; first += piece) {
+      ops.attention(BlockedAttentionArgs{.q = q + first * 3 * hidden,
+                                         .kv = kv,
+                                         .out = out + (t * step_rows + first) * hidden,
+                                         .queries = std::min(piece, step_rows - first),
+                                         .keys = step_rows,
+                                         .first = 0,
+                                         .heads = config_.num_heads,
+                                         .kv_heads = config_.num_heads,
+                                         .q_stride = 3 * hidden,
+                                         .mask = AttentionArgs::Mask::none});
+      between();
+    }
   }
 }
 
 // x += fc2(gelu(fc1(norm2(x))))
-void VisionTower::mlp(const Block& block, VisionRun& run, Ops& ops) const {
+void VisionTower::mlp(const Block& block, VisionRun& run, Ops& ops, BetweenPieces between) const {
   const int64_t hidden = config_.hidden_size, rows = run.grid.patches();
-  const int64_t share = std::min(rows, kVisionMlpRows);
+  const int64_t share = std::min(rows, kVisionRows);
   float* normed = ops.scratch(Ops::Slot::rows, share * hidden);
   float* inner = ops.scratch(Ops::Slot::wide, share * config_.intermediate_size);
-  for (int64_t first = 0; first < rows; first += kVisionMlpRows) {
-    const int64_t count = std::min(kVisionMlpRows, rows - first);
+  for (int64_t first = 0; first < rows; first += kVisionRows) {
+    const int64_t count = std::min(kVisionRows, rows - first);
     float* x = run.x.row(u(first));
     const LinearInput input = ops.layer_norm_input({.x = x,
                                                     .rows = count,
@@ -203,31 +228,39 @@ void VisionTower::mlp(const Block& block, VisionRun& run, Ops& ops) const {
     ops.linear(
         input,
         {.weights = block.fc1.parts, .bias = block.fc1.bias, .y = inner, .epilogue = Epilogue::gelu_tanh});
+    between();
     ops.linear(ops.input(inner, count, block.fc2.reader()),
                {.weights = block.fc2.parts, .bias = block.fc2.bias, .y = x, .epilogue = Epilogue::add});
+    between();
   }
 }
 
 // Four neighbouring patches (consecutive rows) become one token. The main merger normalises patches, the
 // DeepStack mergers the joined rows.
-Tensor VisionTower::merge(const Merger& merger, NormPlace place, const Tensor& x, Ops& ops) const {
-  const int64_t width = config_.merged_width();
-  const int64_t tokens = static_cast<int64_t>(x.rows()) * config_.hidden_size / width;
+Tensor VisionTower::merge(const Merger& merger, NormPlace place, const Tensor& x, Ops& ops,
+                          BetweenPieces between) const {
+  const int64_t width = config_.merged_width(), patches = width / config_.hidden_size;
+  const int64_t tokens = static_cast<int64_t>(x.rows()) / patches;
+  const int64_t share = std::min(tokens, kVisionRows / 4);
   const bool by_patch = place == NormPlace::before_concat;
-  float* normed = ops.scratch(Ops::Slot::rows, tokens * width);
-  float* inner = ops.scratch(Ops::Slot::wide, tokens * width);
-  ops.layer_norm({.x = x.data(),
-                  .rows = by_patch ? static_cast<int64_t>(x.rows()) : tokens,
-                  .weight = merger.norm.weight,
-                  .bias = merger.norm.bias,
-                  .eps = config_.layer_norm_eps,
-                  .y = normed});
-  ops.linear(
-      ops.input(normed, tokens, merger.fc1.reader()),
-      {.weights = merger.fc1.parts, .bias = merger.fc1.bias, .y = inner, .epilogue = Epilogue::gelu_erf});
+  float* normed = ops.scratch(Ops::Slot::rows, share * width);
+  float* inner = ops.scratch(Ops::Slot::wide, share * width);
   Tensor out(u(tokens), u(config_.out_hidden_size), ops.memory(MemoryPart::caches));
-  ops.linear(ops.input(inner, tokens, merger.fc2.reader()),
-             {.weights = merger.fc2.parts, .bias = merger.fc2.bias, .y = out.data()});
+  for (int64_t first = 0; first < tokens; first += share) {
+    const int64_t count = std::min(share, tokens - first);
+    ops.layer_norm({.x = x.row(u(first * patches)),
+                    .rows = by_patch ? count * patches : count,
+                    .weight = merger.norm.weight,
+                    .bias = merger.norm.bias,
+                    .eps = config_.layer_norm_eps,
+                    .y = normed});
+    ops.linear(
+        ops.input(normed, count, merger.fc1.reader()),
+        {.weights = merger.fc1.parts, .bias = merger.fc1.bias, .y = inner, .epilogue = Epilogue::gelu_erf});
+    ops.linear(ops.input(inner, count, merger.fc2.reader()),
+               {.weights = merger.fc2.parts, .bias = merger.fc2.bias, .y = out.row(u(first))});
+    between();
+  }
   return out;
 }
 

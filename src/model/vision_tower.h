@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "base/function_ref.h"
 #include "files/model_config.h"
 #include "media/image.h"
 #include "model/vision_features.h"
@@ -20,18 +21,24 @@ struct VisionRun {
   VisionFeatures features;
 };
 
+/// Called between the pieces of a step, some tens of milliseconds apart on a few cores whatever the size of
+/// the picture: what cannot wait for the whole step is done there, on other Ops. May throw; the run is then
+/// lost.
+using BetweenPieces = FunctionRef<void()>;
+inline constexpr auto kNothingBetween = [] {};
+
 /// Immutable, thread-safe; computation runs on the caller's Ops.
 class VisionTower {
  public:
   VisionTower(const VisionConfig& config, WeightBinder& binder);
 
   /// Patch and position embedding. Throws Error{media} where the grid does not fit the configuration.
-  VisionRun begin(const PatchedMedia& media, Ops& ops) const;
+  VisionRun begin(const PatchedMedia& media, Ops& ops, BetweenPieces between = kNothingBetween) const;
   /// Computes the next block, and its DeepStack level where it has one.
-  void step(VisionRun& run, Ops& ops) const;
+  void step(VisionRun& run, Ops& ops, BetweenPieces between = kNothingBetween) const;
   bool done(const VisionRun& run) const { return run.next_block == config_.depth; }
   /// The merged features, once done.
-  VisionFeatures finish(VisionRun run, Ops& ops) const;
+  VisionFeatures finish(VisionRun run, Ops& ops, BetweenPieces between = kNothingBetween) const;
 
  private:
   struct Block {
@@ -47,13 +54,13 @@ class VisionTower {
   Block bind_block(int64_t index, WeightBinder& binder) const;
   Merger bind_merger(const std::string& name, uint64_t norm_width, WeightBinder& binder) const;
   void bind_patch_embedding(WeightBinder& binder);
-  void attention(const Block& block, VisionRun& run, Ops& ops) const;
+  void attention(const Block& block, VisionRun& run, Ops& ops, BetweenPieces between) const;
   /// Attention within each temporal step, queries and keys rotated in place.
   /// qkv: [patches, 3 hidden]; out: [patches, hidden]
   void attend(const VisionRun& run, float* qkv, float* out, Ops& ops) const;
-  void attend_blocked(const VisionRun& run, float* qkv, float* out, Ops& ops) const;
-  void mlp(const Block& block, VisionRun& run, Ops& ops) const;
-  Tensor merge(const Merger& merger, NormPlace place, const Tensor& x, Ops& ops) const;
+  void attend_blocked(const VisionRun& run, float* qkv, float* out, Ops& ops, BetweenPieces between) const;
+  void mlp(const Block& block, VisionRun& run, Ops& ops, BetweenPieces between) const;
+  Tensor merge(const Merger& merger, NormPlace place, const Tensor& x, Ops& ops, BetweenPieces between) const;
 
   VisionConfig config_;
   bool integer_attention_ = false;     // with integer weights, where the heads fit blocks

@@ -57,7 +57,8 @@ std::optional<DType> common_type(const Range& range, Member member) {
 /// Whether keys and values of heads of this width can lie in blocks of integers; else they stay in float32.
 bool fits_blocks(int64_t head_dim);
 
-/// Rows of the vision tower's MLP computed together: bounds its scratch for large pictures.
-constexpr int64_t kVisionMlpRows = 1024;
+/// Patches that the vision tower computes together, but for attention: bounds its scratch for large pictures,
+/// and how long it lets others wait.
+constexpr int64_t kVisionRows = 1024;
 
 }  // namespace qvl

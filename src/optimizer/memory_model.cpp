@@ -81,15 +81,15 @@ void add_tower(const ModelFacts& model, const ModelForms& forms, const MediumWor
   const VisionConfig& config = model.vision;
   const int64_t patches = work.patches, hidden = config.hidden_size;
   if (patches == 0) return;
-  const int64_t share = std::min(patches, kVisionMlpRows);
+  const int64_t share = std::min(patches, kVisionRows);
   const int64_t merge = config.spatial_merge_size * config.spatial_merge_size;
   const WeightForm form = form_of(model, forms, WeightPlace::vision);
   scratch.rows = std::max(scratch.rows, patches * hidden);
   scratch.wide = std::max({scratch.wide, patches * 3 * hidden, share * config.intermediate_size});
-  scratch.product(patches, config.patch_values(), WeightForm::stored);
-  scratch.product(patches, hidden, form);
+  scratch.product(share, config.patch_values(), WeightForm::stored);
+  scratch.product(share, hidden, form);
   scratch.product(share, config.intermediate_size, form);
-  scratch.product(patches / merge, config.merged_width(), form);
+  scratch.product(std::min(patches / merge, kVisionRows / 4), config.merged_width(), form);
   if (form == WeightForm::stored || !fits_blocks(config.head_dim())) {
     scratch.worker = std::max(scratch.worker, work.step_patches);
     return;

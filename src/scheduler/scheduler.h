@@ -1,6 +1,7 @@
 // Who is admitted, and what the next step of the engine computes.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -127,6 +128,8 @@ class Scheduler {
   void set_capacities(const Amounts& capacities);
   /// Clamped to at least least_prefill_chunk.
   void set_prefill_chunk(uint32_t tokens);
+  /// Clamped to at least 0.
+  void set_max_stall(int64_t us) { options_.max_stall_us = std::max<int64_t>(us, 0); }
 
   SchedulerStatus status() const;
   const Resources& resources() const { return resources_; }

@@ -14,7 +14,15 @@ Engine::Engine(detail::Runtime& runtime, const SystemOptimizationConfig& config)
     : runtime_(runtime),
       algorithm_(engine_options(runtime, config).algorithm),
       scheduler_(engine_options(runtime, config)),
-      step_(runtime, [this](scheduling::RequestId id) { return requests_.at(id).get(); }) {
+      step_(
+          runtime,
+          [this](scheduling::RequestId id) {
+            const auto found = requests_.find(id);
+            return found == requests_.end() ? nullptr : found->second.get();
+          },
+          [this](const scheduling::StepPlan& plan, const scheduling::StepOutcome& outcome) {
+            commit(plan, outcome);
+          }) {
   thread_.submit([this] { run(); });
 }
 
@@ -192,16 +200,22 @@ void Engine::admit() {
 // False where there is nothing to compute.
 bool Engine::compute() {
   scheduler_.set_prefill_chunk(static_cast<uint32_t>(runtime_.layer.prefill_chunk(kMostPromptTokens)));
+  scheduler_.set_max_stall(patience_us(scheduler_.costs(), decoding_));
   const scheduling::StepPlan& plan = scheduler_.next(runtime_.layer.load());
+  decoding_ = std::ssize(plan.decode);
   if (plan.empty()) {
     rest();
     return false;
   }
   if (!turn_) turn_.emplace(runtime_.computing, runtime_.layer.threads());
-  scheduler_.commit(plan, step_.run(plan, scheduler_.costs()));
+  commit(plan, step_.run(plan, scheduler_.costs()));
   if (runtime_.computing.wanted()) turn_.reset();
-  for (const StepEnd& ended : step_.ended()) end(ended.id, End{.error = ended.error});
   return true;
+}
+
+void Engine::commit(const scheduling::StepPlan& plan, const scheduling::StepOutcome& outcome) {
+  scheduler_.commit(plan, outcome);
+  for (const StepEnd& ended : step_.ended()) end(ended.id, End{.error = ended.error});
 }
 
 // Nothing is to be computed for now: memory and processors are for others.

@@ -67,6 +67,7 @@ class Engine {
   void prepare(EngineRequest& request);
   void admit();
   bool compute();
+  void commit(const scheduling::StepPlan& plan, const scheduling::StepOutcome& outcome);
   void rest();
   void end(scheduling::RequestId id, const End& how);
   void end_with(scheduling::RequestId id, const Error& error);
@@ -84,6 +85,7 @@ class Engine {
   Requests requests_;
   std::set<scheduling::RequestId> preparing_;  // a thread of the pool has them
   EngineStep step_;
+  int64_t decoding_ = 0;             // requests in the last step that decode
   std::optional<ComputeTurn> turn_;  // kept from step to step while nobody else wants it
   Inbox taken_;
   std::vector<scheduling::RequestId> ending_;

@@ -9,6 +9,8 @@ namespace qvl {
 namespace {
 
 constexpr uint32_t kDecodeBatch = 8;
+// Beside decoders so few tokens of a prompt cost next to nothing: the weights are read for those anyway.
+constexpr uint32_t kFewPromptTokens = 7;
 // As many again may be at their pictures or prompts while a full batch decodes.
 constexpr uint64_t kTogether = 2 * kDecodeBatch;
 
@@ -37,6 +39,7 @@ scheduling::SchedulerOptions engine_options(detail::Runtime& runtime,
   options.reservation_permille = static_cast<int>(std::lround(config.resource_reservation_ratio * 1000));
   options.max_preparing = static_cast<uint32_t>(config.num_preprocess_threads);
   options.max_decode_batch = kDecodeBatch;
+  options.least_prefill_chunk = kFewPromptTokens;
   options.prefill_chunk = static_cast<uint32_t>(kMostPromptTokens);
   return options;
 }

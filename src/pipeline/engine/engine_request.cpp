@@ -113,7 +113,7 @@ void EngineRequest::wait_for_patches(size_t index) {
   if (cutting_.valid()) cutting_.get();
 }
 
-void EngineRequest::see(uint32_t steps) {
+void EngineRequest::see(uint32_t steps, BetweenPieces between) {
   const VisionTower* tower = runtime_.network.vision();
   QVL_CHECK(tower != nullptr);
   for (; steps > 0; --steps) {
@@ -124,13 +124,13 @@ void EngineRequest::see(uint32_t steps) {
       const StageZone zone(runtime_.layer.stages(), runtime_.layer.tracer(), Stage::vision, id());
       if (!vision_run_) {
         wait_for_patches(seen_);
-        vision_run_ = tower->begin(medium.patches, runtime_.ops);
+        vision_run_ = tower->begin(medium.patches, runtime_.ops, between);
         medium.patches = {};
         cut_ahead(seen_ + 1);
       }
-      tower->step(*vision_run_, runtime_.ops);
+      tower->step(*vision_run_, runtime_.ops, between);
       if (tower->done(*vision_run_)) {
-        medium.features = tower->finish(std::move(*vision_run_), runtime_.ops);
+        medium.features = tower->finish(std::move(*vision_run_), runtime_.ops, between);
         medium.encoded = true;
         vision_run_.reset();
         ++seen_;

@@ -47,8 +47,8 @@ class EngineRequest {
 
   /// It was admitted: keys and values are reserved. Throws Error{limit} where memory does not suffice.
   void begin();
-  /// Computes `steps` blocks of the vision tower. Throws Error.
-  void see(uint32_t steps);
+  /// Computes `steps` blocks of the vision tower. Throws Error, and what `between` throws.
+  void see(uint32_t steps, BetweenPieces between);
 
   /// The next `count` tokens of the prompt as a step of a pass. Borrowed until taken().
   SequenceStep prompt_step(int64_t count);

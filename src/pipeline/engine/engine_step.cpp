@@ -14,20 +14,31 @@ int64_t now_us() { return steady_ns() / 1000; }
 
 }  // namespace
 
+EngineStep::EngineStep(detail::Runtime& runtime, Find find, Between between)
+    : runtime_(runtime),
+      find_(std::move(find)),
+      between_(std::move(between)),
+      ops_between_(runtime.layer.compute(), runtime.network.forms().isa,
+                   runtime.layer.home(MemoryPart::scratch)),
+      pass_between_(runtime.layer.home(MemoryPart::scratch)),
+      logits_(runtime.layer.home(MemoryPart::scratch)) {}
+
 void EngineStep::fail(EngineRequest& request) {
   ended_.push_back({.id = request.id(), .error = std::current_exception()});
 }
 
 scheduling::StepOutcome EngineStep::run(const scheduling::StepPlan& plan,
                                         const scheduling::UnitCosts& costs) {
-  ended_.clear();
-  members_.clear();
-  steps_.clear();
+  const Place place{.ops = runtime_.ops, .pass = runtime_.pass};
+  begin_pass();
+  decoders_.decode = plan.decode;
+  between_us_ = 0;
   scheduling::StepOutcome outcome;
-  const int64_t begin_us = now_us();
-  if (plan.vision) see(*plan.vision);
+  decoded_us_ = now_us();
+  const int64_t begin_us = decoded_us_;
+  if (plan.vision) see(*plan.vision, costs);
   const int64_t pass_us = now_us();
-  outcome.vision_us = pass_us - begin_us;
+  outcome.vision_us = pass_us - begin_us - between_us_;
   if (plan.prefill) add_prompt(*plan.prefill);
   // A batch fills its rows with requests; one alone has room for guesses.
   const bool alone = !plan.prefill && plan.decode.size() == 1;
@@ -35,7 +46,7 @@ scheduling::StepOutcome EngineStep::run(const scheduling::StepPlan& plan,
   for (scheduling::RequestId id : plan.decode) add_decoder(id, guesses);
   const EngineRequest* request = members_.empty() ? nullptr : members_.front();
   const int64_t tokens = request != nullptr ? request->answer_tokens() : 0;
-  if (request != nullptr) pass(plan.prefill ? Stage::prefill : Stage::decode);
+  if (request != nullptr) pass(plan.prefill ? Stage::prefill : Stage::decode, place);
   const int64_t took_us = now_us() - pass_us;
   if (alone && request != nullptr) {
     lookup_.learn(rows_ - 1, took_us,
@@ -49,14 +60,42 @@ scheduling::StepOutcome EngineStep::run(const scheduling::StepPlan& plan,
   return outcome;
 }
 
-void EngineStep::see(const scheduling::StepPlan::Vision& vision) {
+void EngineStep::begin_pass() {
+  ended_.clear();
+  members_.clear();
+  steps_.clear();
+}
+
+void EngineStep::see(const scheduling::StepPlan::Vision& vision, const scheduling::UnitCosts& costs) {
   EngineRequest& request = *find_(vision.id);
   try {
-    request.see(vision.steps);
+    const auto between = [&] { decode_between(costs); };
+    request.see(vision.steps, between);
     runtime_.after_step();
   } catch (...) {
     fail(request);
   }
+}
+
+// The picture has most of the time, and nobody's next token waits for more than a piece of it.
+void EngineStep::decode_between(const scheduling::UnitCosts& costs) {
+  const auto count = static_cast<int64_t>(decoders_.decode.size());
+  const int64_t begin_us = now_us();
+  if (begin_us - decoded_us_ < patience_us(costs, count)) return;
+  begin_pass();
+  for (scheduling::RequestId id : decoders_.decode) add_decoder(id, 0);
+  if (!members_.empty()) {
+    pass(Stage::decode, {.ops = ops_between_, .pass = pass_between_});
+    decoded_us_ = now_us();
+    between_us_ += decoded_us_ - begin_us;
+    between_(decoders_, {.decode_us = decoded_us_ - begin_us});
+  }
+  begin_pass();
+  std::erase_if(decoders_.decode, [this](scheduling::RequestId id) { return find_(id) == nullptr; });
+}
+
+int64_t patience_us(const scheduling::UnitCosts& costs, int64_t decoders) {
+  return decoders == 0 ? INT64_MAX : decoders * costs.us(scheduling::StepPart::decode) * 3 / 2;
 }
 
 void EngineStep::add_prompt(const scheduling::StepPlan::Prefill& prefill) {
@@ -66,50 +105,53 @@ void EngineStep::add_prompt(const scheduling::StepPlan::Prefill& prefill) {
 }
 
 void EngineStep::add_decoder(scheduling::RequestId id, size_t guesses) {
-  EngineRequest& request = *find_(id);
+  EngineRequest* request = find_(id);
+  if (request == nullptr) return;  // it got its last token between pieces
   try {
-    steps_.push_back(request.decode_step(guesses));
-    members_.push_back(&request);
+    steps_.push_back(request->decode_step(guesses));
+    members_.push_back(request);
   } catch (...) {
-    fail(request);
+    fail(*request);
   }
 }
 
 void EngineStep::release_scratch() {
   logits_ = HomeVector<float>(runtime_.layer.home(MemoryPart::scratch));
+  ops_between_.release_scratch();
+  pass_between_.clear();
   const RequestScope ends(runtime_);
 }
 
 // One pass over all members. What fails there, memory for the rows of all together or the weights themselves,
 // ends all of them.
-void EngineStep::pass(Stage stage) {
+void EngineStep::pass(Stage stage, const Place& place) {
   const std::vector<EngineRequest*> together = members_;
   try {
-    compute(stage);
-    choose();
+    compute(stage, place);
+    choose(place);
   } catch (...) {
     for (EngineRequest* member : together) fail(*member);
   }
 }
 
-void EngineStep::compute(Stage stage) {
+void EngineStep::compute(Stage stage, const Place& place) {
   size_t rows = 0;
   for (const SequenceStep& step : steps_) rows += step.chunk.ids.size();
   const StageZone zone(runtime_.layer.stages(), runtime_.layer.tracer(), stage, members_.front()->id());
   with_memory_for(fmt::format("to compute {} tokens at once", rows),
-                  [&] { runtime_.network.forward(steps_, runtime_.pass, runtime_.ops); });
+                  [&] { runtime_.network.forward(steps_, place.pass, place.ops); });
 }
 
 // Logits of the last rows of each member that wants them, and the tokens they choose.
-void EngineStep::choose() {
+void EngineStep::choose(const Place& place) {
   const auto vocabulary = static_cast<size_t>(runtime_.files.config.text.vocab_size);
   rows_ = 0;
   for (const EngineRequest* member : members_) rows_ += member->rows_wanted();
   logits_.resize(rows_ * vocabulary);
-  const Tensor& hidden = runtime_.pass.x;
+  const Tensor& hidden = place.pass.x;
   if (rows_ > 0) {
     runtime_.network.logits(hidden.row(hidden.rows() - rows_), static_cast<int64_t>(rows_), logits_.data(),
-                            runtime_.ops);
+                            place.ops);
   }
   runtime_.network.release_rows();
   runtime_.after_step();

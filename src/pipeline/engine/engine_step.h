@@ -20,30 +20,46 @@ struct StepEnd {
 /// Thread-compatible: the engine's thread alone. Borrows the runtime.
 class EngineStep {
  public:
+  /// Null where the request has ended.
   using Find = std::function<EngineRequest*(scheduling::RequestId)>;
+  /// Told of a step that was put between the pieces of another one; ended() has those that are over.
+  using Between = std::function<void(const scheduling::StepPlan&, const scheduling::StepOutcome&)>;
 
-  /// `find` knows every request of a plan.
-  EngineStep(detail::Runtime& runtime, Find find)
-      : runtime_(runtime), find_(std::move(find)), logits_(runtime.layer.home(MemoryPart::scratch)) {}
+  EngineStep(detail::Runtime& runtime, Find find, Between between);
 
   /// Computes `plan`. What fails ends the request it failed for; where that cannot be told, all that were
-  /// computed together. ended() then has those that are over.
+  /// computed together. ended() then has those that are over. Decoders do not wait for blocks of the vision
+  /// tower: their tokens are computed between its pieces as well, whenever those took half as long again as
+  /// the tokens do.
   scheduling::StepOutcome run(const scheduling::StepPlan& plan, const scheduling::UnitCosts& costs);
   const std::vector<StepEnd>& ended() const { return ended_; }
   /// Gives the memory that steps share back to the pool.
   void release_scratch();
 
  private:
-  void see(const scheduling::StepPlan::Vision& vision);
+  // Where a pass is computed: that of a step and the one between its pieces must not share scratch.
+  struct Place {
+    Ops& ops;
+    DecoderPass& pass;
+  };
+  void begin_pass();
+  void see(const scheduling::StepPlan::Vision& vision, const scheduling::UnitCosts& costs);
+  void decode_between(const scheduling::UnitCosts& costs);
   void add_prompt(const scheduling::StepPlan::Prefill& prefill);
   void add_decoder(scheduling::RequestId id, size_t guesses);
-  void pass(Stage stage);
-  void compute(Stage stage);
-  void choose();
+  void pass(Stage stage, const Place& place);
+  void compute(Stage stage, const Place& place);
+  void choose(const Place& place);
   void fail(EngineRequest& request);
 
   detail::Runtime& runtime_;
   const Find find_;
+  const Between between_;
+  Ops ops_between_;
+  DecoderPass pass_between_;
+  scheduling::StepPlan decoders_;  // of the step under way, for those between its pieces
+  int64_t decoded_us_ = 0;         // when they had their last token
+  int64_t between_us_ = 0;         // that steps between pieces took
   std::vector<StepEnd> ended_;
   // Of the pass under way: the chunk of a prompt first, so that its last row and those of decoders are
   // neighbours.
@@ -53,5 +69,9 @@ class EngineStep {
   HomeVector<float> logits_;  // [rows_, vocabulary]
   LookupGauge lookup_;
 };
+
+/// How long so many decoders are made to wait for others: half as long again as their tokens take. Nobody
+/// waits where there are none.
+int64_t patience_us(const scheduling::UnitCosts& costs, int64_t decoders);
 
 }  // namespace qvl
