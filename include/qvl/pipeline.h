@@ -21,7 +21,8 @@
 
 namespace qvl {
 
-/// How urgent a request is, the most urgent first; counts under the priority algorithm.
+/// How urgent a request is, the most urgent first. Counts under the priority algorithm; and while nobody but
+/// background requests decodes, their tokens may wait up to a second for pictures and prompts of others.
 enum class RequestClass { interactive, normal, background };
 
 /// One question, asked of nobody before: the pictures, then the videos, then the prompt.
@@ -110,8 +111,8 @@ class OptimizedInferencePipeline {
 
   /// Waits for the answer. Throws Error as Conversation::ask does.
   InferenceOutput run_inference(const InferenceRequest& request);
-  /// All of them as one continuous batch; answers in the order of the requests. Where one fails, throws its
-  /// Error after all have ended.
+  /// All of them as one continuous batch, those of the normal class in the background; answers in the order
+  /// of the requests. Where one fails, throws its Error after all have ended.
   std::vector<InferenceOutput> run_batch_inference(std::span<const InferenceRequest> requests);
   /// Begins a request. Throws Error{usage} at once for values out of range; all else comes with the stream.
   InferenceStream submit(InferenceRequest request);

@@ -236,6 +236,8 @@ class Model {
 
 /// Throws Error{cancelled} where `options.stop` ended it.
 Model load_model(const LoadOptions& options);
+/// With the defaults, on what for_this_machine() finds.
+Model load_model(const std::filesystem::path& path);
 /// Throws only where `path` is not there at all.
 Inspection inspect(const std::filesystem::path& path, const std::optional<std::filesystem::path>& mmproj);
 

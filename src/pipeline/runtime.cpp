@@ -167,4 +167,8 @@ Model load_model(const LoadOptions& options) {
   });
 }
 
+Model load_model(const std::filesystem::path& path) {
+  return load_model(LoadOptions{.path = path, .system = SystemOptimizationConfig::for_this_machine()});
+}
+
 }  // namespace qvl

@@ -200,9 +200,9 @@ void Engine::admit() {
 // False where there is nothing to compute.
 bool Engine::compute() {
   scheduler_.set_prefill_chunk(static_cast<uint32_t>(runtime_.layer.prefill_chunk(kMostPromptTokens)));
-  scheduler_.set_max_stall(patience_us(scheduler_.costs(), decoding_));
+  scheduler_.set_max_stall(patience_us_);
   const scheduling::StepPlan& plan = scheduler_.next(runtime_.layer.load());
-  decoding_ = std::ssize(plan.decode);
+  patience_us_ = step_.patience_us(plan, scheduler_.costs());
   if (plan.empty()) {
     rest();
     return false;

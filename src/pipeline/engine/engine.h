@@ -85,7 +85,7 @@ class Engine {
   Requests requests_;
   std::set<scheduling::RequestId> preparing_;  // a thread of the pool has them
   EngineStep step_;
-  int64_t decoding_ = 0;             // requests in the last step that decode
+  int64_t patience_us_ = 0;          // of those that decoded in the last step
   std::optional<ComputeTurn> turn_;  // kept from step to step while nobody else wants it
   Inbox taken_;
   std::vector<scheduling::RequestId> ending_;

@@ -32,11 +32,12 @@ scheduling::StepOutcome EngineStep::run(const scheduling::StepPlan& plan,
   const Place place{.ops = runtime_.ops, .pass = runtime_.pass};
   begin_pass();
   decoders_.decode = plan.decode;
+  patience_us_ = patience_us(plan, costs);
   between_us_ = 0;
   scheduling::StepOutcome outcome;
   decoded_us_ = now_us();
   const int64_t begin_us = decoded_us_;
-  if (plan.vision) see(*plan.vision, costs);
+  if (plan.vision) see(*plan.vision);
   const int64_t pass_us = now_us();
   outcome.vision_us = pass_us - begin_us - between_us_;
   if (plan.prefill) add_prompt(*plan.prefill);
@@ -66,10 +67,10 @@ void EngineStep::begin_pass() {
   steps_.clear();
 }
 
-void EngineStep::see(const scheduling::StepPlan::Vision& vision, const scheduling::UnitCosts& costs) {
+void EngineStep::see(const scheduling::StepPlan::Vision& vision) {
   EngineRequest& request = *find_(vision.id);
   try {
-    const auto between = [&] { decode_between(costs); };
+    const auto between = [&] { decode_between(); };
     request.see(vision.steps, between);
     runtime_.after_step();
   } catch (...) {
@@ -78,10 +79,9 @@ void EngineStep::see(const scheduling::StepPlan::Vision& vision, const schedulin
 }
 
 // The picture has most of the time, and nobody's next token waits for more than a piece of it.
-void EngineStep::decode_between(const scheduling::UnitCosts& costs) {
-  const auto count = static_cast<int64_t>(decoders_.decode.size());
+void EngineStep::decode_between() {
   const int64_t begin_us = now_us();
-  if (begin_us - decoded_us_ < patience_us(costs, count)) return;
+  if (decoders_.decode.empty() || begin_us - decoded_us_ < patience_us_) return;
   begin_pass();
   for (scheduling::RequestId id : decoders_.decode) add_decoder(id, 0);
   if (!members_.empty()) {
@@ -94,8 +94,13 @@ void EngineStep::decode_between(const scheduling::UnitCosts& costs) {
   std::erase_if(decoders_.decode, [this](scheduling::RequestId id) { return find_(id) == nullptr; });
 }
 
-int64_t patience_us(const scheduling::UnitCosts& costs, int64_t decoders) {
-  return decoders == 0 ? INT64_MAX : decoders * costs.us(scheduling::StepPart::decode) * 3 / 2;
+int64_t EngineStep::patience_us(const scheduling::StepPlan& plan, const scheduling::UnitCosts& costs) const {
+  const bool hurried = std::any_of(plan.decode.begin(), plan.decode.end(), [this](scheduling::RequestId id) {
+    const EngineRequest* request = find_(id);
+    return request != nullptr && request->request().request_class != RequestClass::background;
+  });
+  const auto decoders = static_cast<int64_t>(plan.decode.size());
+  return hurried ? decoders * costs.us(scheduling::StepPart::decode) * 3 / 2 : kBackgroundPatience_us;
 }
 
 void EngineStep::add_prompt(const scheduling::StepPlan::Prefill& prefill) {

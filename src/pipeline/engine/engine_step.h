@@ -20,6 +20,7 @@ struct StepEnd {
 /// Thread-compatible: the engine's thread alone. Borrows the runtime.
 class EngineStep {
  public:
+  static constexpr int64_t kBackgroundPatience_us = 1'000'000;
   /// Null where the request has ended.
   using Find = std::function<EngineRequest*(scheduling::RequestId)>;
   /// Told of a step that was put between the pieces of another one; ended() has those that are over.
@@ -33,6 +34,9 @@ class EngineStep {
   /// the tokens do.
   scheduling::StepOutcome run(const scheduling::StepPlan& plan, const scheduling::UnitCosts& costs);
   const std::vector<StepEnd>& ended() const { return ended_; }
+  /// How long the decoders of `plan` may be made to wait for others: half as long again as their tokens take,
+  /// or a second where all of them are background work.
+  int64_t patience_us(const scheduling::StepPlan& plan, const scheduling::UnitCosts& costs) const;
   /// Gives the memory that steps share back to the pool.
   void release_scratch();
 
@@ -43,8 +47,8 @@ class EngineStep {
     DecoderPass& pass;
   };
   void begin_pass();
-  void see(const scheduling::StepPlan::Vision& vision, const scheduling::UnitCosts& costs);
-  void decode_between(const scheduling::UnitCosts& costs);
+  void see(const scheduling::StepPlan::Vision& vision);
+  void decode_between();
   void add_prompt(const scheduling::StepPlan::Prefill& prefill);
   void add_decoder(scheduling::RequestId id, size_t guesses);
   void pass(Stage stage, const Place& place);
@@ -58,8 +62,9 @@ class EngineStep {
   Ops ops_between_;
   DecoderPass pass_between_;
   scheduling::StepPlan decoders_;  // of the step under way, for those between its pieces
-  int64_t decoded_us_ = 0;         // when they had their last token
-  int64_t between_us_ = 0;         // that steps between pieces took
+  int64_t patience_us_ = 0;
+  int64_t decoded_us_ = 0;  // when they had their last token
+  int64_t between_us_ = 0;  // that steps between pieces took
   std::vector<StepEnd> ended_;
   // Of the pass under way: the chunk of a prompt first, so that its last row and those of decoders are
   // neighbours.
@@ -69,9 +74,5 @@ class EngineStep {
   HomeVector<float> logits_;  // [rows_, vocabulary]
   LookupGauge lookup_;
 };
-
-/// How long so many decoders are made to wait for others: half as long again as their tokens take. Nobody
-/// waits where there are none.
-int64_t patience_us(const scheduling::UnitCosts& costs, int64_t decoders);
 
 }  // namespace qvl

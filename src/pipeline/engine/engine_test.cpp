@@ -219,6 +219,25 @@ TEST(Pipeline, is_over_after_cleanup) {
   pipeline.cleanup();
 }
 
+// As the documents write it.
+TEST(Pipeline, is_used_as_its_documents_say) {
+  const std::filesystem::path path = kSource / "models/shapes";
+  const std::string picture = example("blue-heart.png");
+
+  auto config =
+      qvl::SystemOptimizationConfig{.num_compute_threads = 4,
+                                    .num_io_threads = 2,
+                                    .memory_limit_ratio = 0.7,
+                                    .scheduling_algorithm = qvl::SchedulingAlgorithm::load_balanced};
+  auto pipeline = qvl::apply_system_level_optimizations(qvl::load_model(path), config);
+  auto output = pipeline.run_inference({.prompt = "What is this?", .images = {picture}});
+  auto metrics = pipeline.get_performance_metrics();
+  pipeline.cleanup();
+
+  EXPECT_THAT(output.text, ::testing::HasSubstr("heart"));
+  EXPECT_EQ(metrics.total_inferences, 1u);
+}
+
 TEST(Pipeline, counts_what_it_did) {
   auto pipeline = apply_system_level_optimizations(small_model(), {});
   EXPECT_EQ(pipeline.get_performance_metrics().total_inferences, 0u);

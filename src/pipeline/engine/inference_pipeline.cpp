@@ -32,6 +32,12 @@ namespace {
 // So many requests of a batch are in the engine's queues at a time: more would only take memory there.
 constexpr size_t kBatchWindow = 64;
 
+// Who waits for a whole batch does not watch single tokens.
+InferenceRequest in_background(InferenceRequest request) {
+  if (request.request_class == RequestClass::normal) request.request_class = RequestClass::background;
+  return request;
+}
+
 }  // namespace
 
 OptimizedInferencePipeline::OptimizedInferencePipeline(Model model, const SystemOptimizationConfig& config) {
@@ -63,7 +69,7 @@ std::vector<InferenceOutput> OptimizedInferencePipeline::run_batch_inference(
   };
   for (const InferenceRequest& request : requests) {
     if (under_way.size() == kBatchWindow) take_oldest();
-    under_way.push_back(submit(request));
+    under_way.push_back(submit(in_background(request)));
   }
   while (!under_way.empty()) take_oldest();
   if (error) std::rethrow_exception(error);
