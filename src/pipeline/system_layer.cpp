@@ -27,6 +27,19 @@ ThreadManagerOptions thread_options(const SystemOptimizationConfig& config) {
   return options;
 }
 
+// The history is no part of the account of memory, so it is kept small.
+constexpr size_t kHistoryBytes = 1 << 20;
+
+std::unique_ptr<SystemProfiler> make_profiler(const SystemOptimizationConfig& config,
+                                              const SystemFiles& files) {
+  if (!config.enable_profiling) return nullptr;
+  return std::make_unique<SystemProfiler>(ProfilerOptions{.interval_s = config.profile_interval,
+                                                          .profile_memory = config.profile_memory,
+                                                          .profile_compute = config.profile_compute,
+                                                          .history_bytes = kHistoryBytes},
+                                          files);
+}
+
 }  // namespace
 
 MemoryManagerOptions memory_options(const SystemOptimizationConfig& config, const SystemLayerOptions& options,
@@ -49,8 +62,12 @@ MemoryManagerOptions memory_options(const SystemOptimizationConfig& config, cons
 SystemLayer::SystemLayer(const SystemOptimizationConfig& config, const SystemLayerOptions& options)
     : memory_(memory_options(config, options, warnings_), options.files),
       threads_(thread_options(config)),
-      adaptation_(config, threads_, options.files, &tracer_) {
+      adaptation_(config, threads_, options.files, &tracer_),
+      profiler_(make_profiler(config, options.files)) {
   if (options.tracing == Tracing::on) tracer_.enable();
+  if (profiler_ && !profiler_->start()) {
+    warnings_.emplace_back("the machine is not sampled: the system has no thread to spare");
+  }
 }
 
 void SystemLayer::between_steps() {

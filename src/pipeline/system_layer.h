@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "memory/memory_manager.h"
 #include "pipeline/live_adaptation.h"
 #include "profiler/stage_statistics.h"
+#include "profiler/system_profiler.h"
 #include "profiler/tracer.h"
 #include "qvl/system_config.h"
 #include "threads/thread_manager.h"
@@ -46,6 +48,8 @@ class SystemLayer {
   ThreadPool& compute() { return threads_.compute(); }
   StageStatistics& stages() { return stages_; }
   Tracer* tracer() { return &tracer_; }
+  /// Samples the machine beside the run path, from the start on; null where profiling is off.
+  const SystemProfiler* profiler() const { return profiler_.get(); }
 
   /// Called by the thread that computes between two steps: there threads may change, and caches shrink where
   /// memory has become short. Costs a look at the clock, and half a millisecond twice a second.
@@ -68,6 +72,7 @@ class SystemLayer {
   StageStatistics stages_;
   ThreadManager threads_;
   LiveAdaptation adaptation_;
+  std::unique_ptr<SystemProfiler> profiler_;  // its thread ends first
 };
 
 }  // namespace qvl
