@@ -48,7 +48,9 @@ int parse_and_run(int argc, char** argv) {
   CLI::App app("qvl answers questions about pictures and videos with a Qwen3-VL checkpoint.", "qvl");
   app.set_version_flag("--version", "qvl " QVL_VERSION);
   app.require_subcommand(1);
-  app.footer("Exit codes: 0, 2 usage, 3 model file, 4 picture or video, 5 a limit, 6 the environment.");
+  app.footer(
+      "Exit codes: 0, 1 bench --compare found it slower, 2 usage, 3 model file, 4 picture or video, 5 a "
+      "limit, 6 the environment.");
   Action action;
   add_commands(app, action);
   try {

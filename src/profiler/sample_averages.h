@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <optional>
 #include <span>
 
 #include "base/json.h"
