@@ -113,6 +113,7 @@ class Asking {
 Answer answer_to(ConversationState& state, Addition addition, const AskArgs& args) {
   Runtime& runtime = state.model.runtime();
   const RequestScope scope(runtime);
+  RequestGauge::Request counted(runtime.layer.requests());
   std::vector<ChatMessage> messages = state.messages;
   Media media = state.media;
   messages.insert(messages.end(), addition.messages.begin(), addition.messages.end());
@@ -130,6 +131,7 @@ Answer answer_to(ConversationState& state, Addition addition, const AskArgs& arg
               .chunk = args.options.prefill_chunk},
              state.cached.cache, runtime);
   const ComputeTurn turn(runtime.computing, runtime.layer.threads());
+  counted.begin();
   if (!encode_media(state.needed, runtime, args.listeners, before)) return cancelled();
   const GenerateRequest request{
       .prompt = prompt, .options = args.options, .listeners = args.listeners, .since_call = args.since_call};

@@ -1,5 +1,7 @@
 #include "pipeline/system_layer.h"
 
+#include <utility>
+
 #include "memory/memory_size.h"
 #include "optimizer/hardware_facts.h"
 #include "profiler/steady_clock.h"
@@ -65,9 +67,19 @@ SystemLayer::SystemLayer(const SystemOptimizationConfig& config, const SystemLay
       adaptation_(config, threads_, options.files, &tracer_),
       profiler_(make_profiler(config, options.files)) {
   if (options.tracing == Tracing::on) tracer_.enable();
-  if (profiler_ && !profiler_->start()) {
-    warnings_.emplace_back("the machine is not sampled: the system has no thread to spare");
+  if (profiler_) start_profiling(options);
+}
+
+void SystemLayer::start_profiling(const SystemLayerOptions& options) {
+  SystemProfiler::Listener listener;
+  if (options.status_folder) {
+    publisher_ = std::make_unique<StatusPublisher>(
+        *options.status_folder, options.model,
+        StatusSources{.ledger = memory_.ledger(), .stages = stages_, .requests = requests_});
+    listener = [this](const Sample& sample) { publisher_->take(sample); };
   }
+  if (profiler_->start(std::move(listener))) return;
+  warnings_.emplace_back("the machine is not sampled: the system has no thread to spare");
 }
 
 void SystemLayer::between_steps() {
