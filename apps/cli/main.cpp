@@ -25,6 +25,7 @@ void add_commands(CLI::App& app, Action& action) {
   add_bench(app, action);
   add_plan(app, action);
   add_hardware(app, action);
+  add_monitor(app, action);
   add_cache(app, action);
 }
 
