@@ -1,0 +1,69 @@
+"""What sampling the machine costs a running answer: interleaved pairs with and without.
+
+    profiler_cost.py --qvl QVL --model MODEL --picture FILE [--pairs 30] [--questions 400] [--interval 1]
+
+Each pair asks the same questions about the same picture (qvl eval) once with --enable-profiling true and once with false, in
+an order that changes from pair to pair, so that what else the machine does falls on both. Prints the median of the pairs'
+ratios of seconds with a 95 % interval (bootstrap), and the processor time of both.
+"""
+import argparse
+import json
+import os
+import pathlib
+import random
+import resource
+import statistics
+import subprocess
+import tempfile
+import time
+
+
+def run(args, questions, profiling):
+    """Seconds of the clock and of processors."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    begin = time.monotonic()
+    subprocess.run([args.qvl, "eval", "--model", args.model, "--questions", str(questions), "--max-tokens", "32",
+                    "--enable-profiling", profiling, "--profile-interval", str(args.interval), "--json"],
+                   check=True, stdout=subprocess.DEVNULL)
+    seconds = time.monotonic() - begin
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def interval(ratios):
+    """Of their median, 95 %, by drawing again."""
+    rng = random.Random(1)
+    medians = sorted(statistics.median(rng.choices(ratios, k=len(ratios))) for _ in range(10_000))
+    return medians[250], medians[-251]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--qvl", required=True)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--picture", required=True)
+    parser.add_argument("--pairs", type=int, default=30)
+    parser.add_argument("--questions", type=int, default=400)
+    parser.add_argument("--interval", type=float, default=1)
+    args = parser.parse_args()
+    os.environ.pop("XDG_RUNTIME_DIR", None)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["XDG_RUNTIME_DIR"] = folder
+        questions = pathlib.Path(folder) / "questions.jsonl"
+        questions.write_text("\n".join([json.dumps(
+            {"kind": "x", "images": [os.path.abspath(args.picture)], "videos": [], "question": "What is there?",
+             "answer": ""})] * args.questions))
+        clock, processors = [], []
+        for pair in range(args.pairs):
+            order = ("true", "false") if pair % 2 == 0 else ("false", "true")
+            taken = {profiling: run(args, questions, profiling) for profiling in order}
+            clock.append(taken["true"][0] / taken["false"][0])
+            processors.append(taken["true"][1] / taken["false"][1])
+    for name, ratios in (("seconds", clock), ("processor seconds", processors)):
+        low, high = interval(ratios)
+        print(f"{name} with profiling / without: median {statistics.median(ratios):.4f} of {len(ratios)} pairs, "
+              f"95 % {low:.4f} to {high:.4f}, from {min(ratios):.3f} to {max(ratios):.3f}")
+
+
+if __name__ == "__main__":
+    main()
