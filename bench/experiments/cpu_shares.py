@@ -50,7 +50,7 @@ def report(looks):
     seconds = sum(view["interval_s"] for view, _, _ in looks[1:])
     busy, total = (after - before for before, after in zip(looks[0][1], looks[-1][1]))
     kernel = {"busy": busy / total, "watched": (looks[-1][2] - looks[0][2]) / total}
-    kernel["others"] = kernel["busy"] - kernel["watched"]
+    kernel["other"] = kernel["busy"] - kernel["watched"]
     for name, share in kernel.items():
         told = sum(view[f"{name}_cpus"] * view["interval_s"] for view, _, _ in looks[1:]) / seconds / cpus
         print(f"{name}: {100 * told:.2f} % told, {100 * share:.2f} % by the kernel, off by {100 * abs(told - share):.2f} % of the machine")
