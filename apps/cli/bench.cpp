@@ -10,6 +10,7 @@
 #include "options.h"
 #include "output.h"
 #include "qvl/benchmark.h"
+#include "qvl/benchmark_baseline.h"
 
 namespace qvl::cli {
 namespace {
@@ -18,7 +19,9 @@ struct BenchArgs {
   ModelArgs model;
   BenchmarkOptions options;
   std::optional<int64_t> level = {};
-  std::string starts_folder = {};  // empty: none
+  std::optional<int64_t> repeat = {};
+  std::string starts_folder = {};                     // empty: none
+  std::string save_baseline = {}, compare_with = {};  // names; empty: none
   bool json = false;
 };
 
@@ -41,6 +44,34 @@ BenchmarkReport measure(const Model& model, const BenchmarkOptions& options, con
   }
 }
 
+// A regression is neither success nor one of the errors.
+constexpr int kSlowerExit = 1;
+constexpr int64_t kBaselineRuns = 12;
+
+BaselinePlace place_of(const BenchArgs& args, const LoadOptions& load) {
+  return {.name = args.save_baseline.empty() ? args.compare_with : args.save_baseline,
+          .cache_folder = load.cache_folder,
+          .program = "qvl " QVL_VERSION};
+}
+
+BenchmarkOptions benchmark_options(const BenchArgs& args) {
+  BenchmarkOptions options = args.options;
+  const bool baseline = !args.save_baseline.empty() || !args.compare_with.empty();
+  options.repeat = args.repeat.value_or(baseline ? kBaselineRuns : options.repeat);
+  return options;
+}
+
+// Before minutes of measuring are spent in vain.
+void check_baseline(const BenchArgs& args, const BaselinePlace& place, const Model& model,
+                    const BenchmarkOptions& options) {
+  try {
+    if (!args.save_baseline.empty()) check_can_save(place, options);
+    if (!args.compare_with.empty()) check_can_compare(place, model, options);
+  } catch (const Error& error) {
+    throw with_option_name(error, {"repeat"});
+  }
+}
+
 int bench(const BenchArgs& args) {
   Activity activity;
   LoadOptions load = args.model.load_options();
@@ -58,9 +89,22 @@ int bench(const BenchArgs& args) {
   starts.add(model);
   if (!args.starts_folder.empty()) explain_starts(args, starts);
   if (!args.json) print_warnings(model);
-  const BenchmarkReport report = measure(model, args.options, listeners);
-  print(args.json ? to_line(report_json(report, model, starts)) : report_text(report, model, starts));
-  return 0;
+  const BenchmarkOptions options = benchmark_options(args);
+  const BaselinePlace place = place_of(args, load);
+  check_baseline(args, place, model, options);
+  const BenchmarkReport report = measure(model, options, listeners);
+  std::optional<BenchmarkComparison> comparison;
+  if (!args.compare_with.empty()) comparison = compare_with_baseline(place, model, options, report);
+  if (args.json) {
+    Json json = report_json(report, model, starts);
+    if (comparison) json["comparison"] = comparison_json(*comparison, place.name);
+    print(to_line(json));
+  } else {
+    print(report_text(report, model, starts) +
+          (comparison ? comparison_text(*comparison, place.name, report) : ""));
+  }
+  if (!args.save_baseline.empty()) save_baseline(place, model, options, report);
+  return comparison && comparison->regression ? kSlowerExit : 0;
 }
 
 void add_integers(CLI::App& command, const std::string& name, std::vector<int64_t>& target,
@@ -91,8 +135,12 @@ void add_bench(CLI::App& app, Action& action) {
               {0, 3,
                "preset: 0 one thread, scalar, float32; 1 all threads, best kernels, float32; 2 8 bits; 3 "
                "4-bit decoder weights"});
-  add_integer(command, "--repeat", args->options.repeat,
-              {1, 1000, "counted runs of each; medians are shown"});
+  add_integer(command, "--repeat", args->repeat, {1, 1000, "counted runs of each; medians are shown"});
+  add_name(command, "--save-baseline", args->save_baseline, "NAME",
+           "keep the results under this name in the cache folder");
+  add_name(command, "--compare", args->compare_with, "NAME",
+           "say whether this is slower than what was kept; exit code 1 where it is")
+      ->excludes("--save-baseline");
   add_name(command, "--starts", args->starts_folder, "FOLDER",
            "also measure a first start that packs into this folder, and a second one from it");
   command.add_flag("--json", args->json, "print one JSON object");

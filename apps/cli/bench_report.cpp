@@ -51,6 +51,27 @@ std::string share(double part, double whole) {
   return whole > 0 ? fixed(100 * part / whole, 0) + " % of the machine's peak" : "";
 }
 
+const char* name_of(SpeedVerdict verdict) {
+  switch (verdict) {
+    case SpeedVerdict::faster:
+      return "faster";
+    case SpeedVerdict::slower:
+      return "slower";
+    case SpeedVerdict::same:
+      break;
+  }
+  return "same";
+}
+
+// Seconds are small numbers, rates large ones.
+std::string value(double number) { return fixed(number, number < 10 ? 4 : 1); }
+
+std::string compared(const ComparedMeasurement& measured) {
+  return line("  " + measured.name, std::string(name_of(measured.verdict)) + ", " + fixed(measured.ratio, 3),
+              fixed(measured.ratio_least, 3) + " to " + fixed(measured.ratio_most, 3) + "; " +
+                  value(measured.before) + " -> " + value(measured.now) + " " + measured.unit);
+}
+
 }  // namespace
 
 void Starts::add(const Model& model) {
@@ -132,6 +153,40 @@ std::string report_text(const BenchmarkReport& report, const Model& model, const
   out += start_line("start, packed before", starts.mapping, starts.why_no_mapping);
   out += start_line("start, nothing packed", starts.as_stored, "");
   return out + line("peak memory", fixed(peak_rss_gb(), 2) + " GB", "");
+}
+
+Json comparison_json(const BenchmarkComparison& comparison, const std::string& baseline) {
+  Json measurements = Json::array();
+  for (const ComparedMeasurement& measured : comparison.measurements) {
+    measurements.push_back({{"name", measured.name},
+                            {"unit", measured.unit},
+                            {"before", measured.before},
+                            {"now", measured.now},
+                            {"ratio", measured.ratio},
+                            {"ratio_least", measured.ratio_least},
+                            {"ratio_most", measured.ratio_most},
+                            {"verdict", name_of(measured.verdict)}});
+  }
+  return {{"baseline", baseline},
+          {"program_before", comparison.program_before},
+          {"regression", comparison.regression},
+          {"machine_before",
+           {{"read_gb_s", comparison.peaks_before.read_gb_s},
+            {"int8_gop_s", comparison.peaks_before.int8_gop_s}}},
+          {"measurements", measurements}};
+}
+
+std::string comparison_text(const BenchmarkComparison& comparison, const std::string& baseline,
+                            const BenchmarkReport& now) {
+  std::string out = "compared with " + baseline + " (" + comparison.program_before +
+                    "): above 1 is faster; the band of 99 %; medians\n";
+  for (const ComparedMeasurement& measured : comparison.measurements) out += compared(measured);
+  out += line("  the machine's reads",
+              value(comparison.peaks_before.read_gb_s) + " -> " + value(now.peaks.read_gb_s) + " GB/s", "");
+  out +=
+      line("  the machine in 8 bits",
+           value(comparison.peaks_before.int8_gop_s) + " -> " + value(now.peaks.int8_gop_s) + " GOP/s", "");
+  return out + (comparison.regression ? "slower than " : "not slower than ") + baseline + "\n";
 }
 
 }  // namespace qvl::cli

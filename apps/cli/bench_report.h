@@ -6,6 +6,7 @@
 
 #include "answer_report.h"
 #include "qvl/benchmark.h"
+#include "qvl/benchmark_baseline.h"
 #include "qvl/qvl.h"
 
 namespace qvl::cli {
@@ -21,6 +22,12 @@ struct Starts {
 };
 
 Json report_json(const BenchmarkReport& report, const Model& model, const Starts& starts);
+/// {baseline, program_before, regression, machine_before, measurements: [{name, unit, before, now, ratio,
+/// ratio_least, ratio_most, verdict}]}
+Json comparison_json(const BenchmarkComparison& comparison, const std::string& baseline);
+/// A table of lines that follows the report's.
+std::string comparison_text(const BenchmarkComparison& comparison, const std::string& baseline,
+                            const BenchmarkReport& now);
 /// A table of lines.
 std::string report_text(const BenchmarkReport& report, const Model& model, const Starts& starts);
 

@@ -21,6 +21,7 @@ void add_eval(CLI::App& app, Action& action);
 void add_bench(CLI::App& app, Action& action);
 void add_plan(CLI::App& app, Action& action);
 void add_hardware(CLI::App& app, Action& action);
+void add_monitor(CLI::App& app, Action& action);
 void add_cache(CLI::App& app, Action& action);
 
 }  // namespace qvl::cli

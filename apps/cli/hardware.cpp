@@ -5,59 +5,12 @@
 #include <string>
 #include <vector>
 
-#include "answer_report.h"
 #include "commands.h"
 #include "number_text.h"
 #include "output.h"
 
 namespace qvl::cli {
 namespace {
-
-template <typename Number>
-Json or_null(const std::optional<Number>& value) {
-  return value ? Json(*value) : Json(nullptr);
-}
-
-Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
-
-Json hardware_json(const HardwareInfo& info) {
-  Json json = {{"cpu",
-                {{"online", info.cpu.online},
-                 {"cores", info.cpu.cores},
-                 {"performance_cores", info.cpu.performance_cores},
-                 {"packages", info.cpu.packages},
-                 {"numa_nodes", info.cpu.numa_nodes},
-                 {"caches", info.cpu.caches},
-                 {"isas", info.cpu.isas},
-                 {"source", info.cpu.source}}},
-               {"budget",
-                {{"threads", info.budget.threads},
-                 {"threads_cause", info.budget.threads_cause},
-                 {"quota_cpus", or_null(info.budget.quota_cpus)},
-                 {"memory_bytes", or_null(info.budget.memory_bytes)},
-                 {"memory_cause", text_or_null(info.budget.memory_cause)}}},
-               {"memory", nullptr},
-               {"disks", Json::array()},
-               {"gpus", Json::array()},
-               {"gpu_problem", text_or_null(info.gpu_problem)},
-               {"pressure_files", info.pressure_files}};
-  if (info.memory) {
-    json["memory"] = {{"total_bytes", info.memory->total_bytes},
-                      {"available_bytes", or_null(info.memory->available_bytes)}};
-  }
-  for (const DiskInfo& disk : info.disks) {
-    json["disks"].push_back({{"name", disk.name},
-                             {"model", text_or_null(disk.model)},
-                             {"size_bytes", or_null(disk.size_bytes)},
-                             {"kind", disk.kind}});
-  }
-  for (const GpuInfo& gpu : info.gpus) {
-    json["gpus"].push_back({{"name", text_or_null(gpu.name)},
-                            {"compute_capability", text_or_null(gpu.compute_capability)},
-                            {"memory_bytes", or_null(gpu.memory_bytes)}});
-  }
-  return json;
-}
 
 std::string gibibytes(const std::optional<uint64_t>& bytes) {
   if (!bytes) return "unknown";
@@ -117,7 +70,7 @@ void add_hardware(CLI::App& app, Action& action) {
   command.callback([json, &action] {
     action = [json] {
       const HardwareInfo info = read_hardware_info();
-      print(*json ? to_line(hardware_json(info)) : hardware_text(info));
+      print(*json ? to_json(info) + "\n" : hardware_text(info));
       return 0;
     };
   });

@@ -25,6 +25,7 @@ void add_commands(CLI::App& app, Action& action) {
   add_bench(app, action);
   add_plan(app, action);
   add_hardware(app, action);
+  add_monitor(app, action);
   add_cache(app, action);
 }
 
@@ -48,7 +49,9 @@ int parse_and_run(int argc, char** argv) {
   CLI::App app("qvl answers questions about pictures and videos with a Qwen3-VL checkpoint.", "qvl");
   app.set_version_flag("--version", "qvl " QVL_VERSION);
   app.require_subcommand(1);
-  app.footer("Exit codes: 0, 2 usage, 3 model file, 4 picture or video, 5 a limit, 6 the environment.");
+  app.footer(
+      "Exit codes: 0, 1 bench --compare found it slower, 2 usage, 3 model file, 4 picture or video, 5 a "
+      "limit, 6 the environment.");
   Action action;
   add_commands(app, action);
   try {

@@ -15,4 +15,9 @@ std::string counted(int64_t count, const std::string& thing) {
   return std::to_string(count) + " " + thing + (count == 1 ? "" : "s");
 }
 
+std::string byte_size(uint64_t bytes) {
+  const double mib = static_cast<double>(bytes) / (1 << 20);
+  return mib < 1000 ? fixed(mib, 0) + " MiB" : fixed(mib / 1024, 1) + " GiB";
+}
+
 }  // namespace qvl::cli

@@ -102,6 +102,10 @@ void add_number(CLI::App& command, const std::string& name, std::optional<double
   add<double>(command, name, target, range);
 }
 
+void add_number(CLI::App& command, const std::string& name, double& target, Range<double> range) {
+  add<double>(command, name, target, range);
+}
+
 std::vector<int32_t> parse_list(const std::string& name, const std::string& text, std::string_view expected) {
   std::vector<int32_t> values;
   for (size_t begin = 0; begin <= text.size();) {
@@ -269,8 +273,8 @@ void add_generation(CLI::App& command, GenerationOptions& options) {
              {1e-6, 1, "draw from the best tokens of this share of probability"});
   add_number(command, "--repetition-penalty", options.repetition_penalty,
              {0.01, 100, "over prompt and answer, 1 is none"});
-  add<double>(command, "--presence-penalty", options.presence_penalty,
-              {-100, 100, "over the answer, 0 is none"});
+  add_number(command, "--presence-penalty", options.presence_penalty,
+             {-100, 100, "over the answer, 0 is none"});
   add_seed(command, options.seed);
   command.add_option("--stop", options.stop, "the answer ends before this text; may be given several times")
       ->allow_extra_args(false)

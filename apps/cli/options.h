@@ -31,6 +31,7 @@ void add_integer(CLI::App& command, const std::string& name, std::optional<int64
 void add_seed(CLI::App& command, std::optional<uint64_t>& target);
 void add_number(CLI::App& command, const std::string& name, std::optional<double>& target,
                 Range<double> range);
+void add_number(CLI::App& command, const std::string& name, double& target, Range<double> range);
 
 /// A value as messages show it: in quotes, cut where it is long, on one line.
 std::string quoted(const std::string& text);

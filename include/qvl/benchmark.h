@@ -20,6 +20,7 @@ struct BenchmarkOptions {
 /// Median and extremes of the repetitions.
 struct Spread {
   double median = 0, least = 0, most = 0;
+  std::vector<double> values = {};  ///< of each, in the order they were measured
 };
 
 /// What the machine does at best on the threads of the model: measured before, between and after the stages,

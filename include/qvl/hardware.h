@@ -57,4 +57,8 @@ struct HardwareInfo {
 /// Reads the kernel's files and asks the GPU's driver, if there is one. What cannot be read is left out.
 HardwareInfo read_hardware_info();
 
+/// One JSON object {cpu, budget, memory, disks, gpus, gpu_problem, pressure_files} with the names above; what
+/// is not known is null.
+std::string to_json(const HardwareInfo& info);
+
 }  // namespace qvl

@@ -91,9 +91,12 @@ struct PerformanceMetrics {
   double avg_time_to_first_token = 0;
   double tokens_per_second = 0;   ///< of all answers together, over the same time
   double avg_memory_percent = 0;  ///< of the machine, at the ends of inferences
+  /// Of this process on all GPUs, in units of 2^20 bytes, over the samples kept; 0 without a GPU.
   double avg_gpu_memory_allocated_mb = 0;
   std::vector<StageMetrics> stages = {};
-  std::string system_optimization_report = {};  ///< one JSON object
+  /// One JSON object: system_summary (the latest sample of the machine, averages over those kept, what they
+  /// cost), hardware_info, memory_efficiency, resource_status, operation_count, uptime (seconds) and config.
+  std::string system_optimization_report = {};
 };
 
 /// One JSON object with the names above; the report inside it as an object.

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <system_error>
 
 #include "base/file.h"
 
@@ -17,6 +18,18 @@ constexpr size_t kBufferBytes = 64 << 10;
 }  // namespace
 
 AtomicFile::AtomicFile(const std::filesystem::path& path, ErrorCode code) : path_(path), code_(code) {
+  // A rename takes the place of whatever is there: of a device, it would be lost to everybody.
+  std::error_code unknown;
+  const auto there = std::filesystem::status(path_, unknown);
+  if (std::filesystem::exists(there) && !std::filesystem::is_regular_file(there)) {
+    fail(code_, "{}: cannot write: found a {}, expected a file or nothing", path_name(path_),
+         std::filesystem::is_directory(there) ? "folder" : "special file");
+  }
+  // Through a link, so that it stays one.
+  if (std::filesystem::is_symlink(std::filesystem::symlink_status(path_, unknown))) {
+    const auto target = std::filesystem::weakly_canonical(path_, unknown);
+    if (!unknown) path_ = target;
+  }
   std::string name = path_.string() + ".XXXXXX";
   fd_ = ::mkostemp(name.data(), O_CLOEXEC);
   if (fd_ < 0) refuse(errno);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <functional>
 
@@ -61,6 +62,22 @@ TEST_F(AtomicFiles, replace_the_old_one) {
   EXPECT_EQ(text_of("old"), "new");
 }
 
+TEST_F(AtomicFiles, do_not_replace_a_pipe) {
+  ASSERT_EQ(::mkfifo(at("pipe").c_str(), 0600), 0);
+  EXPECT_EQ(message_of([&] { AtomicFile(at("pipe"), ErrorCode::environment); }),
+            at("pipe").string() + ": cannot write: found a special file, expected a file or nothing");
+  EXPECT_TRUE(std::filesystem::is_fifo(at("pipe")));
+}
+
+TEST_F(AtomicFiles, go_through_links) {
+  std::filesystem::create_symlink("old", at("link"));
+  AtomicFile file(at("link"), ErrorCode::environment);
+  file.write("new");
+  file.commit();
+  EXPECT_TRUE(std::filesystem::is_symlink(at("link")));
+  EXPECT_EQ(text_of("old"), "new");
+}
+
 TEST_F(AtomicFiles, leave_nothing_without_commit) {
   { AtomicFile(at("new"), ErrorCode::environment).write("lost"); }
   EXPECT_THAT(names(), ElementsAre("old"));
@@ -74,7 +91,7 @@ TEST_F(AtomicFiles, name_the_file_and_the_cause_where_there_is_no_folder) {
 TEST_F(AtomicFiles, do_not_replace_a_folder) {
   std::filesystem::create_directory(at("folder"));
   EXPECT_EQ(message_of([&] { AtomicFile(at("folder"), ErrorCode::environment).commit(); }),
-            at("folder").string() + ": cannot write: Is a directory");
+            at("folder").string() + ": cannot write: found a folder, expected a file or nothing");
   EXPECT_THAT(names(), ElementsAre("folder", "old"));
 }
 

@@ -230,10 +230,13 @@ void WeightPacker::run_rows(const Job& job, int64_t first, int64_t last, std::ve
   }
 }
 
-std::string WeightPacker::hash_sources(ThreadPool& pool, const std::stop_token& stop) const {
+std::string WeightPacker::hash_sources(ThreadPool& pool, const PackOptions& options) const {
   ContentHash hash;
   for (const Job& job : jobs_) {
-    for (const TensorView& part : job.parts) hash.add(part.bytes, pool, stop);
+    for (const TensorView& part : job.parts) {
+      hash.add(part.bytes, pool, options.stop);
+      if (options.release) options.release(part.bytes);
+    }
   }
   return hash.text();
 }
@@ -295,7 +298,7 @@ bool WeightPacker::use_cache_file(ThreadPool& pool, const PackOptions& options) 
   std::error_code error;
   if (!std::filesystem::exists(options.cache_file, error)) return false;
   const auto recorded = recorded_contents(options.cache_file, options.source_state);
-  const std::string contents = recorded ? *recorded : hash_sources(pool, options.stop);
+  const std::string contents = recorded ? *recorded : hash_sources(pool, options);
   if (!map_packed_file(options.cache_file, layout() + contents, used_, range_, pool, options.stop))
     return false;
   if (!recorded) record_contents(options.cache_file, options.source_state, contents);

@@ -80,7 +80,7 @@ class WeightPacker {
 
   std::byte* place(Job job);
   std::string layout() const;
-  std::string hash_sources(ThreadPool& pool, const std::stop_token& stop) const;
+  std::string hash_sources(ThreadPool& pool, const PackOptions& options) const;
   bool use_cache_file(ThreadPool& pool, const PackOptions& options);
   float* input_scale_of(const Job& job) const;
   uint64_t staging_bytes(int threads) const;

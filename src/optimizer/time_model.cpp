@@ -22,11 +22,12 @@ constexpr CoreRates kRates[] = {{Isa::scalar, 8, 6, 6, 5, 5, 3},
                                 {Isa::avxvnni, 100, 430, 430, 390, 155, 3},
                                 {Isa::avx512, 145, 870, 870, 740, 325, 3}};
 
-constexpr double kAssumedReadGbS = 12;             // a laptop with two channels of memory, in use
-constexpr double kAssumedSmtSpeedup = 0.97;        // both threads of a core share its vector units
-constexpr double kEfficiencyCore = 0.5;            // of a performance core
-constexpr double kRest = 1.15;                     // norms, quantising, rotation beside the products
-constexpr double kPackedWeightsPerSecond = 0.1e9;  // by one core
+constexpr double kAssumedReadGbS = 12;              // a laptop with two channels of memory, in use
+constexpr double kAssumedSmtSpeedup = 0.97;         // both threads of a core share its vector units
+constexpr double kEfficiencyCore = 0.5;             // of a performance core
+constexpr double kRest = 1.15;                      // norms, quantising, rotation beside the products
+constexpr double kDecodedWeightsPerSecond = 4.5e8;  // of a core, from blocks of GGUF: measured with Q4_K
+constexpr double kPackedWeightsPerSecond = 0.1e9;   // by one core
 constexpr double kDiskBytesPerSecond = 1e9;
 // A loop of the pool begins on threads that wait awake, or that sleep and must be woken.
 constexpr double kAwakeLoopSeconds = 1e-6, kAsleepLoopSeconds = 20e-6;
@@ -83,6 +84,11 @@ class Engine {
     if (plan_.threads == 1) return 0;
     return loops * (plan_.spin_us > 0 ? kAwakeLoopSeconds : kAsleepLoopSeconds);
   }
+  // Blocks of a file that are computed as stored are decoded anew for each token: `weights` of a place.
+  double unpack_seconds(double weights, WeightPlace place) const {
+    const bool blocks = form(place) == WeightForm::stored && info(stored_type(place)).weights_per_block > 1;
+    return blocks ? weights / (kDecodedWeightsPerSecond * cores_) : 0;
+  }
   bool blocked_vision() const {
     return form(WeightPlace::vision) != WeightForm::stored && fits_blocks(inputs_.model.vision.head_dim());
   }
@@ -102,6 +108,14 @@ class Engine {
                                         : WeightForm::stored;
     }
     return WeightForm::stored;
+  }
+
+  // In which most weights of a place lie in the file.
+  DType stored_type(WeightPlace place) const {
+    for (auto layer = inputs_.model.linears.rbegin(); layer != inputs_.model.linears.rend(); ++layer) {
+      if (layer->place == place) return layer->parts.front().stored;
+    }
+    return DType::f32;
   }
 
   // The threads in the order of usable processors: one of each core first.
@@ -143,7 +157,8 @@ double decode_seconds(const PlanInputs& inputs, const Plan& plan, const Engine& 
   const auto weights = static_cast<double>(inputs.model.weights(WeightPlace::text));
   const auto bytes = static_cast<double>(decode_bytes(inputs.model, plan.forms));
   const auto kv = static_cast<double>(kv_bytes(text, plan.forms.kv, kMeanReferenceKeys));
-  const double products = std::max(engine.product_seconds(2 * weights, WeightPlace::text),
+  const double products = engine.unpack_seconds(weights, WeightPlace::text) +
+                          std::max(engine.product_seconds(2 * weights, WeightPlace::text),
                                    engine.read_seconds(bytes, plan.huge_weights));
   const double attention = std::max(
       engine.attention_seconds(attention_work(text, kMeanReferenceKeys), plan.forms.kv != KvForm::f32),

@@ -62,10 +62,11 @@ void check_options(const BenchmarkOptions& options, const Runtime& runtime) {
 
 // values: at least one
 Spread spread_of(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t middle = values.size() / 2;
-  const double median = values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
-  return {.median = median, .least = values.front(), .most = values.back()};
+  std::vector<double> sorted = values;
+  std::sort(sorted.begin(), sorted.end());
+  const size_t middle = sorted.size() / 2;
+  const double median = sorted.size() % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+  return {.median = median, .least = sorted.front(), .most = sorted.back(), .values = std::move(values)};
 }
 
 PatchedMedia random_picture(int64_t size, const VisionConfig& config) {

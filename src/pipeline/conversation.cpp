@@ -112,6 +112,7 @@ class Asking {
 // All changes to the turns are made on copies and swapped in at the end, where nothing can fail any more.
 Answer answer_to(ConversationState& state, Addition addition, const AskArgs& args) {
   Runtime& runtime = state.model.runtime();
+  RequestGauge::Request counted(runtime.layer.requests());
   std::vector<ChatMessage> messages = state.messages;
   Media media = state.media;
   messages.insert(messages.end(), addition.messages.begin(), addition.messages.end());
@@ -130,6 +131,7 @@ Answer answer_to(ConversationState& state, Addition addition, const AskArgs& arg
               .answer_tokens = reserved_answer(args.options),
               .chunk = args.options.prefill_chunk},
              state.cached.cache, runtime);
+  counted.begin();
   if (!encode_media(state.needed, runtime, args.listeners, before)) return cancelled();
   const GenerateRequest request{
       .prompt = prompt, .options = args.options, .listeners = args.listeners, .since_call = args.since_call};

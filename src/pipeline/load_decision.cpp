@@ -78,6 +78,7 @@ PlanInputs plan_inputs(const LoadOptions& load, const ModelFacts& model, PlanOpt
 }
 
 Plan plan_to_load(const LoadOptions& load, const ModelFacts& model) {
+  if (model.linears.empty()) return {.forms = {.isa = chosen_isa(load)}};  // binding tells what is missing
   std::vector<std::string> unused;
   const PlanInputs inputs = plan_inputs(load, model, PlanOptions::Measure::stored, unused);
   try {

@@ -1,11 +1,30 @@
 #include "pipeline/system_layer.h"
 
+#include <utility>
+
 #include "memory/memory_size.h"
 #include "optimizer/hardware_facts.h"
 #include "pipeline/system/options.h"
 #include "profiler/steady_clock.h"
 
 namespace qvl {
+namespace {
+
+// The history is no part of the account of memory, so it is kept small.
+constexpr size_t kHistoryBytes = 1 << 20;
+
+std::unique_ptr<SystemProfiler> make_profiler(const SystemOptimizationConfig& config,
+                                              const SystemFiles& files) {
+  if (!config.enable_profiling) return nullptr;
+  return std::make_unique<SystemProfiler>(ProfilerOptions{.interval_s = config.profile_interval,
+                                                          .profile_memory = config.profile_memory,
+                                                          .profile_compute = config.profile_compute,
+                                                          .history_bytes = kHistoryBytes},
+                                          files);
+}
+
+}  // namespace
+
 MemoryManagerOptions memory_options(const SystemOptimizationConfig& config, const SystemLayerOptions& options,
                                     std::vector<std::string>& warnings) {
   MemoryManagerOptions memory{.memory_limit_ratio = config.memory_limit_ratio,
@@ -26,8 +45,22 @@ MemoryManagerOptions memory_options(const SystemOptimizationConfig& config, cons
 SystemLayer::SystemLayer(const SystemOptimizationConfig& config, const SystemLayerOptions& options)
     : memory_(memory_options(config, options, warnings_), options.files),
       threads_(thread_options(config)),
-      adaptation_(config, threads_, options.files, &tracer_) {
+      adaptation_(config, threads_, options.files, &tracer_),
+      profiler_(make_profiler(config, options.files)) {
   if (options.tracing == Tracing::on) tracer_.enable();
+  if (profiler_) start_profiling(options);
+}
+
+void SystemLayer::start_profiling(const SystemLayerOptions& options) {
+  SystemProfiler::Listener listener;
+  if (options.status_folder) {
+    publisher_ = std::make_unique<StatusPublisher>(
+        *options.status_folder, options.model,
+        StatusSources{.ledger = memory_.ledger(), .stages = stages_, .requests = requests_});
+    listener = [this](const Sample& sample) { publisher_->take(sample); };
+  }
+  if (profiler_->start(std::move(listener))) return;
+  warnings_.emplace_back("the machine is not sampled: the system has no thread to spare");
 }
 
 void SystemLayer::between_steps() {

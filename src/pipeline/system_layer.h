@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -10,7 +12,10 @@
 #include "memory/memory_home.h"
 #include "memory/memory_manager.h"
 #include "pipeline/live_adaptation.h"
+#include "pipeline/request_gauge.h"
+#include "pipeline/status_publisher.h"
 #include "profiler/stage_statistics.h"
+#include "profiler/system_profiler.h"
 #include "profiler/tracer.h"
 #include "qvl/system_config.h"
 #include "threads/thread_manager.h"
@@ -25,6 +30,9 @@ struct SystemLayerOptions {
   Tracing tracing = Tracing::off;
   SystemFiles files = SystemFiles();  ///< what tells of load, memory and stalls
   SystemMemory* blocks = nullptr;     ///< outlives the layer; null: heap and pages
+  std::string model = {};             ///< what qvl monitor calls it
+  /// Where qvl monitor finds out what this process is at, while profiling is on; nothing: nowhere.
+  std::optional<std::filesystem::path> status_folder = {};
 };
 
 /// The memory that both allow. Where the kernel does not tell what the process may use, the physical memory
@@ -46,6 +54,10 @@ class SystemLayer {
   ThreadPool& compute() { return threads_.compute(); }
   StageStatistics& stages() { return stages_; }
   Tracer* tracer() { return &tracer_; }
+  /// Counts requests for whoever looks on.
+  RequestGauge& requests() { return requests_; }
+  /// Samples the machine beside the run path, from the start on; null where profiling is off.
+  const SystemProfiler* profiler() const { return profiler_.get(); }
 
   /// Called by the thread that computes between two steps: there threads may change, and caches shrink where
   /// memory has become short. Costs a look at the clock, and half a millisecond twice a second.
@@ -60,6 +72,7 @@ class SystemLayer {
   const std::vector<std::string>& warnings() const { return warnings_; }
 
  private:
+  void start_profiling(const SystemLayerOptions& options);
   void tell(const std::optional<CleanupReport>& report);
 
   std::vector<std::string> warnings_;
@@ -68,6 +81,9 @@ class SystemLayer {
   StageStatistics stages_;
   ThreadManager threads_;
   LiveAdaptation adaptation_;
+  RequestGauge requests_;
+  std::unique_ptr<StatusPublisher> publisher_;
+  std::unique_ptr<SystemProfiler> profiler_;  // its thread ends first
 };
 
 }  // namespace qvl

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <thread>
+
 #include "base/fake_system.h"
 #include "base/file.h"
 #include "profiler/trace_writer.h"
@@ -64,6 +67,48 @@ TEST(SystemLayer, shrinks_caches_between_two_steps_when_memory_becomes_short_and
   layer.between_steps();                 // less than half a second later
   EXPECT_EQ(cached.bytes(), 36u << 20);
   EXPECT_THAT(trace_of(layer, system), HasSubstr("caches reduced by 64.0 MiB"));
+}
+
+// A machine that tells its memory and one disk, GPU or sensor of each kind that is sampled by the scope.
+void write_machine(const FakeSystem& system) {
+  system.write("/proc/meminfo", "MemTotal: 1000000 kB\nMemAvailable: 900000 kB\n");
+  system.write("/proc/self/status", "VmRSS: 10 kB\n");
+  system.write("/sys/class/thermal/thermal_zone0/temp", "50000\n");
+}
+
+SystemProfiler::SamplePtr first_sample(const SystemLayer& layer) {
+  while (layer.profiler()->latest() == nullptr) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  return layer.profiler()->latest();
+}
+
+TEST(SystemLayer, samples_from_its_start_what_the_configuration_asks_for) {
+  FakeSystem system;
+  write_machine(system);
+  const auto sample_of = [&](const SystemOptimizationConfig& config) {
+    const SystemLayer layer(config, {.files = system.files()});
+    return first_sample(layer);
+  };
+  const auto all = sample_of({});
+  EXPECT_EQ(all->memory->rss_bytes, 10'240);
+  EXPECT_EQ(all->temperatures.size(), 1);
+  const auto compute = sample_of({.profile_memory = false});
+  EXPECT_FALSE(compute->memory);
+  EXPECT_EQ(compute->temperatures.size(), 1);
+  const auto memory = sample_of({.profile_compute = false});
+  EXPECT_TRUE(memory->memory);
+  EXPECT_THAT(memory->temperatures, IsEmpty());
+}
+
+TEST(SystemLayer, samples_at_the_interval_of_the_configuration_and_not_at_all_without_profiling) {
+  FakeSystem system;
+  write_machine(system);
+  const SystemLayer often({.profile_interval = 0.01}, {.files = system.files()});
+  while (often.profiler()->cost().samples < 3) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  const SystemLayer seldom({.profile_interval = 3600}, {.files = system.files()});
+  first_sample(seldom);
+  EXPECT_EQ(seldom.profiler()->history().size(), 1u);
+  const SystemLayer off({.enable_profiling = false}, {.files = system.files()});
+  EXPECT_EQ(off.profiler(), nullptr);
 }
 
 TEST(SystemLayer, cleans_up_after_as_many_requests_as_configured) {

@@ -13,6 +13,7 @@ namespace {
 
 constexpr int64_t kFormat = 1;
 constexpr uint64_t kMostBytes = 16 << 20;
+constexpr size_t kMostSetup = 64;
 constexpr size_t kMostMetrics = 256;
 constexpr size_t kMostValues = 10'000;
 constexpr size_t kMostTextBytes = 1024;
@@ -46,6 +47,17 @@ const Json& read_array(const JsonObject& object, std::string_view key, size_t mo
   return array;
 }
 
+std::map<std::string, std::string> read_setup(const JsonObject& root) {
+  const JsonObject object = root.object("setup");
+  const size_t count = object.json().size();
+  if (count > kMostSetup) {
+    root.refuse("setup", fmt::format("found {} entries, expected at most {}", count, kMostSetup));
+  }
+  std::map<std::string, std::string> setup;
+  for (const auto& entry : object.json().items()) setup.emplace(entry.key(), read_text(object, entry.key()));
+  return setup;
+}
+
 Better read_better(const JsonObject& object) {
   const std::string text = object.string("better");
   if (text == "lower") return Better::lower;
@@ -72,9 +84,12 @@ Metric read_metric(const JsonObject& object) {
 
 Baseline read_baseline(const Json& document, const JsonSource& source) {
   const JsonObject root(document, source);
-  refuse_unknown_keys(root, {"format", "hardware", "program", "metrics"});
+  refuse_unknown_keys(root, {"format", "hardware", "program", "setup", "metrics"});
   root.integer("format", kFormat, kFormat);
-  Baseline out{.hardware = read_text(root, "hardware"), .program = read_text(root, "program"), .metrics = {}};
+  Baseline out{.hardware = read_text(root, "hardware"),
+               .program = read_text(root, "program"),
+               .setup = read_setup(root),
+               .metrics = {}};
   std::set<std::string> names;
   for (const Json& entry : read_array(root, "metrics", kMostMetrics)) {
     const JsonObject object(entry, source, fmt::format("metrics.{}", out.metrics.size()));
@@ -95,6 +110,7 @@ OrderedJson to_json(const Baseline& baseline) {
   return {{"format", kFormat},
           {"hardware", baseline.hardware},
           {"program", baseline.program},
+          {"setup", baseline.setup},
           {"metrics", std::move(metrics)}};
 }
 

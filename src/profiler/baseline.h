@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,6 +25,7 @@ inline bool is_measurement(double value) { return value >= 1e-100 && value <= 1e
 struct Baseline {
   std::string hardware{};  ///< fingerprint of the machine: figures of another one say nothing
   std::string program{};   ///< version
+  std::map<std::string, std::string> setup{};  ///< what was measured, by name: "threads" is "2"
   std::vector<Metric> metrics{};
 };
 
@@ -32,8 +34,8 @@ struct Baseline {
 void save_baseline(const std::filesystem::path& path, const Baseline& baseline);
 
 /// Nothing where there is no such file. Throws Error{usage} naming file, field, found and expected for one
-/// that is damaged, has fields this program does not know, or is beyond 16 MiB, 256 metrics or 10,000 values
-/// a metric.
+/// that is damaged, has fields this program does not know, or is beyond 16 MiB, 64 entries of setup, 256
+/// metrics or 10,000 values a metric.
 std::optional<Baseline> load_baseline(const std::filesystem::path& path);
 
 }  // namespace qvl

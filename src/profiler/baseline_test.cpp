@@ -16,6 +16,7 @@ using testing::ElementsAre;
 Baseline example() {
   return {.hardware = "i5-10210U 4x2 avx2",
           .program = "0.1.0",
+          .setup = {{"threads", "2"}, {"isa", "avx2"}},
           .metrics = {
               {.name = "decode", .unit = "1/s", .better = Better::higher, .values = {10.25, 1e-100, 1.0 / 3}},
               {.name = "vision", .unit = "s", .better = Better::lower, .values = {2}}}};
@@ -51,6 +52,7 @@ TEST_F(Baselines, are_read_as_they_were_written) {
   ASSERT_TRUE(loaded);
   EXPECT_EQ(loaded->hardware, "i5-10210U 4x2 avx2");
   EXPECT_EQ(loaded->program, "0.1.0");
+  EXPECT_EQ(loaded->setup, example().setup);
   ASSERT_EQ(loaded->metrics.size(), 2);
   EXPECT_EQ(loaded->metrics[0].name, "decode");
   EXPECT_EQ(loaded->metrics[0].unit, "1/s");
@@ -65,19 +67,23 @@ TEST_F(Baselines, that_are_not_there_are_none) { EXPECT_FALSE(load_baseline(path
 TEST_F(Baselines, that_are_damaged_are_refused) {
   const std::string metric = R"({"name":"a","unit":"s","better":"lower","values":[1]})";
   const auto with = [](const std::string& metrics) {
-    return R"({"format":1,"hardware":"h","program":"p","metrics":[)" + metrics + "]}";
+    return R"({"format":1,"hardware":"h","program":"p","setup":{},"metrics":[)" + metrics + "]}";
   };
   EXPECT_EQ(load_refusal(with(metric)), "no error");
   EXPECT_EQ(load_refusal("[]"), "the document: found array, expected an object");
-  EXPECT_EQ(load_refusal(R"({"format":2,"hardware":"h","program":"p","metrics":[]})"),
+  EXPECT_EQ(load_refusal(R"({"format":2,"hardware":"h","program":"p","setup":{},"metrics":[]})"),
             "format: found 2, expected an integer from 1 to 1");
-  EXPECT_EQ(load_refusal(R"({"format":1,"hardware":"h","program":"p","metrics":[],"more":1})"),
+  EXPECT_EQ(load_refusal(R"({"format":1,"hardware":"h","program":"p","setup":{},"metrics":[],"more":1})"),
             "more: unknown field");
-  EXPECT_EQ(load_refusal(R"({"format":1,"program":"p","metrics":[]})"), "hardware: missing");
-  EXPECT_EQ(load_refusal(R"({"format":1,"hardware":"","program":"p","metrics":[]})"),
+  EXPECT_EQ(load_refusal(R"({"format":1,"program":"p","setup":{},"metrics":[]})"), "hardware: missing");
+  EXPECT_EQ(load_refusal(R"({"format":1,"hardware":"","program":"p","setup":{},"metrics":[]})"),
             "hardware: found 0 bytes, expected 1 to 1024");
-  EXPECT_EQ(load_refusal(R"({"format":1,"hardware":"h","program":"p","metrics":{}})"),
+  EXPECT_EQ(load_refusal(R"({"format":1,"hardware":"h","program":"p","setup":{},"metrics":{}})"),
             "metrics: expected an array");
+  EXPECT_EQ(load_refusal(R"({"format":1,"hardware":"h","program":"p","setup":[],"metrics":[]})"),
+            "setup: found array, expected an object");
+  EXPECT_EQ(load_refusal(R"({"format":1,"hardware":"h","program":"p","setup":{"a":1},"metrics":[]})"),
+            "setup.a: found 1, expected a string");
   EXPECT_EQ(load_refusal(with("")), "metrics: found 0 entries, expected 1 to 256");
   EXPECT_EQ(load_refusal(with("1")), "metrics.0: found 1, expected an object");
   EXPECT_EQ(load_refusal(with(metric + "," + metric)), "metrics.1.name: appears twice");
@@ -93,6 +99,12 @@ TEST_F(Baselines, that_are_damaged_are_refused) {
   }
   EXPECT_EQ(load_refusal(with(R"({"name":"a","unit":"s","better":"lower","values":[1],"x":0})")),
             "metrics.0.x: unknown field");
+}
+
+TEST_F(Baselines, with_too_many_entries_of_setup_are_refused) {
+  Baseline bad = example();
+  for (int i = 0; i < 65; ++i) bad.setup.emplace(std::to_string(i), "x");
+  EXPECT_EQ(refusal([&] { save_baseline(path(), bad); }), "setup: found 67 entries, expected at most 64");
 }
 
 TEST_F(Baselines, that_could_not_be_read_again_are_not_written) {

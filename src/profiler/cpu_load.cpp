@@ -96,6 +96,7 @@ std::optional<CpuLoad> cpu_load(const CpuCounters& before, const CpuCounters& af
   if (ticks.total <= 0) return std::nullopt;
   CpuLoad load;
   load.cpus = std::max(static_cast<int>(after.each.size()), 1);
+  load.total_ticks = ticks.total;
   const double cpus_per_tick = load.cpus / ticks.total;
   load.busy_cpus = ticks.busy * cpus_per_tick;
   load.iowait_cpus = ticks.iowait * cpus_per_tick;

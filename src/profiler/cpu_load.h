@@ -31,6 +31,7 @@ struct CpuLoad {
     double busy;  ///< 0 to 1
   };
   int cpus = 0;                          ///< online
+  double total_ticks = 0;                ///< of all processors together: the length of the interval
   double busy_cpus = 0;                  ///< what ran, on this machine; foreign + own
   std::optional<double> own_cpus{};      ///< this process
   std::optional<double> foreign_cpus{};  ///< all others

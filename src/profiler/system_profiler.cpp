@@ -24,8 +24,8 @@ int64_t thread_cpu_ns() {
 }
 
 ProfilerOptions checked(const ProfilerOptions& options) {
-  if (!(options.interval_s >= 0.05 && options.interval_s <= 3600)) {
-    fail(ErrorCode::usage, "profile_interval: found {:g}, expected seconds from 0.05 to 3600",
+  if (!(options.interval_s >= 0.01 && options.interval_s <= 3600)) {
+    fail(ErrorCode::usage, "profile_interval: found {:g}, expected seconds from 0.01 to 3600",
          options.interval_s);
   }
   if (options.history < 1 || options.history > 100'000) {
@@ -51,7 +51,7 @@ SystemProfiler::SystemProfiler(const ProfilerOptions& options, std::unique_ptr<S
 
 SystemProfiler::~SystemProfiler() { stop(); }
 
-bool SystemProfiler::start() {
+bool SystemProfiler::start(Listener listener) {
   const std::lock_guard control(control_);
   if (thread_.joinable()) return true;
   {
@@ -59,7 +59,7 @@ bool SystemProfiler::start() {
     stopping_ = false;
   }
   try {
-    thread_ = std::thread([this] { run(); });
+    thread_ = std::thread([this, told = std::move(listener)] { run(told); });
   } catch (const std::system_error&) {
     return false;
   }
@@ -82,14 +82,15 @@ bool SystemProfiler::running() const {
   return thread_.joinable();
 }
 
-void SystemProfiler::run() {
+void SystemProfiler::run(const Listener& listener) {
   ::pthread_setname_np(::pthread_self(), "qvl-profiler");
   const auto interval =
       std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(options_.interval_s));
   auto next = Clock::now();
   for (;;) {
     try {
-      sample_now();
+      const SamplePtr sample = sample_now();
+      if (listener) listener(*sample);
     } catch (const std::exception&) {
       count_failure();
     }

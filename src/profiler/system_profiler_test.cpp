@@ -122,6 +122,20 @@ TEST(SystemProfiler, samples_at_its_interval_from_start_to_stop) {
   }
 }
 
+TEST(SystemProfiler, tells_its_listener_of_each_sample_and_survives_what_that_throws) {
+  std::vector<int> told;
+  SystemProfiler profiler({.interval_s = kShort}, std::make_unique<NumberedSource>());
+  profiler.start([&](const Sample& sample) {
+    told.push_back(static_cast<int>(sample.temperatures.at(0).celsius));
+    if (told.size() == 1) throw std::runtime_error("the disk is full");
+  });
+  wait_until([&] { return profiler.cost().samples >= 3; });
+  profiler.stop();
+  EXPECT_EQ(profiler.cost().failed, 1);
+  ASSERT_THAT(told, SizeIs(profiler.cost().samples));
+  for (size_t i = 0; i < told.size(); ++i) EXPECT_EQ(told[i], static_cast<int>(i));
+}
+
 TEST(SystemProfiler, starts_again_after_it_was_stopped_and_keeps_its_history) {
   SystemProfiler profiler({.interval_s = kNever}, std::make_unique<NumberedSource>());
   for (uint64_t round = 1; round <= 5; ++round) {
@@ -233,12 +247,12 @@ TEST(SystemProfiler, refuses_options_out_of_their_range) {
     }
     return "no error";
   };
-  EXPECT_EQ(message_of({.interval_s = 0.01}),
-            "profile_interval: found 0.01, expected seconds from 0.05 to 3600");
+  EXPECT_EQ(message_of({.interval_s = 0.001}),
+            "profile_interval: found 0.001, expected seconds from 0.01 to 3600");
   EXPECT_EQ(message_of({.interval_s = 4000}),
-            "profile_interval: found 4000, expected seconds from 0.05 to 3600");
+            "profile_interval: found 4000, expected seconds from 0.01 to 3600");
   EXPECT_EQ(message_of({.interval_s = NAN}),
-            "profile_interval: found nan, expected seconds from 0.05 to 3600");
+            "profile_interval: found nan, expected seconds from 0.01 to 3600");
   EXPECT_EQ(message_of({.history = 0}), "history: found 0, expected samples from 1 to 100000");
   EXPECT_EQ(message_of({.history = 100'001}), "history: found 100001, expected samples from 1 to 100000");
   EXPECT_EQ(message_of({.history_bytes = 4095}), "history_bytes: found 4095, expected at least 4096");

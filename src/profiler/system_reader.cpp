@@ -11,9 +11,7 @@ constexpr int kSamplesPerPss = 10;
 }  // namespace
 
 SystemReader::SystemReader(SystemFiles files, SampleScope scope, const std::filesystem::path& gpu_library)
-    : files_(std::move(files)), scope_(scope) {
-  if (scope_.compute) gpus_.emplace(gpu_library);
-}
+    : files_(std::move(files)), scope_(scope), gpu_library_(gpu_library) {}
 
 Sample SystemReader::read(int64_t time_ns) {
   Sample sample{.time_ns = time_ns};
@@ -70,6 +68,7 @@ void SystemReader::read_memory(Sample& sample) {
 void SystemReader::read_compute(Sample& sample) {
   sample.frequencies = read_frequencies(files_);
   sample.temperatures = read_temperatures(files_);
+  if (!gpus_) gpus_.emplace(gpu_library_);
   sample.gpus = gpus_->read();
 }
 

@@ -27,6 +27,7 @@ struct SampleScope {
 
 class SystemReader final : public SampleSource {
  public:
+  /// The GPUs' driver is opened with the first sample: that may take a second.
   SystemReader(SystemFiles files, SampleScope scope,
                const std::filesystem::path& gpu_library = "libnvidia-ml.so.1");
 
@@ -50,6 +51,7 @@ class SystemReader final : public SampleSource {
 
   SystemFiles files_;
   SampleScope scope_;
+  std::filesystem::path gpu_library_;
   std::optional<GpuMonitor> gpus_;
   std::optional<Counters> before_;
   Rates rates_;

@@ -147,6 +147,13 @@ class BadModels(ProgramTest):
         self.refuse_model(self.folder / "empty", "config.json")
         self.refuse_model(MODEL / "config.json", "config.json")
 
+    def test_weights_that_are_missing(self):
+        for field, found, asked in (("depth", 5, 6), ("num_hidden_layers", 4, 5)):
+            old, new = (f'"{field}": {n}'.encode() for n in (found, asked))
+            model = self.file_changed("config.json", lambda b: b.replace(old, new))
+            self.assertIn(new, (model / "config.json").read_bytes())
+            self.refuse_model(model, "missing")
+
     def test_a_pipe_in_place_of_the_weights_does_not_block(self):
         model = self.changed_model()
         (model / "model.safetensors").unlink()

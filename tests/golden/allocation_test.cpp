@@ -49,6 +49,7 @@ int64_t allocations_of(const Choice& choice) {
   options.weights = choice.weights;
   options.kv = choice.kv;
   options.threads = 2;
+  options.system.enable_profiling = false;  // a thread of its own, which allocates
   detail::Runtime runtime(options);
   const TextConfig& config = runtime.files.config.text;
   KvCache cache = runtime.network.make_cache();
@@ -91,6 +92,7 @@ TEST(Decoding, allocates_nothing_while_it_samples) {
 TEST(Decoding, of_a_conversation_allocates_nothing) {
   LoadOptions options{.path = std::string(QVL_SOURCE_DIR) + "/models/shapes", .threads = 2};
   options.system.dynamic_resource_adjustment = false;
+  options.system.enable_profiling = false;
   Conversation conversation(load_model(options));
   std::vector<int64_t> seen;  // after each token
   seen.reserve(1000);

@@ -29,7 +29,9 @@ void check_request(const InferenceRequest& request) {
 
 EngineRequest::EngineRequest(InferenceRequest request, std::shared_ptr<detail::InferenceChannel> channel,
                              detail::Runtime& runtime)
-    : request_(std::move(request)), channel_(std::move(channel)), runtime_(runtime), cached_(runtime) {}
+    : request_(std::move(request)), channel_(std::move(channel)), runtime_(runtime), cached_(runtime) {
+  counted_.emplace(runtime.layer.requests());
+}
 
 EngineRequest::~EngineRequest() { give_back(); }
 
@@ -41,6 +43,7 @@ void EngineRequest::give_back() {
   spans_.clear();
   prompt_ = {};
   media_.clear();
+  counted_.reset();
 }
 
 void EngineRequest::prepare() {
@@ -85,6 +88,7 @@ std::vector<MemoryNeed> EngineRequest::needs() const {
 }
 
 void EngineRequest::begin() {
+  counted_->begin();
   const ModelConfig& config = runtime_.files.config;
   reserve_cache(cached_.cache, prompt_.size() + reserved_answer(request_.generation), KvCache::Growth::needed,
                 config.text);

@@ -80,6 +80,7 @@ class EngineRequest {
   const std::shared_ptr<detail::InferenceChannel> channel_;
   detail::Runtime& runtime_;
   const Stopwatch since_submit_;
+  std::optional<RequestGauge::Request> counted_;  // until it gives back what it holds
   Timings timings_;
 
   Media media_;

@@ -6,6 +6,8 @@
 #include <random>
 #include <thread>
 
+#include "base/json.h"
+#include "qvl/hardware.h"
 #include "qvl/pipeline.h"
 
 namespace qvl {
@@ -258,6 +260,42 @@ TEST(Pipeline, counts_what_it_did) {
                           "\"resource_status\"", "\"vision\"", "\"prefill\"", "\"decode\""}) {
     EXPECT_THAT(json, ::testing::HasSubstr(key));
   }
+}
+
+std::vector<std::string> keys_of(const OrderedJson& object) {
+  std::vector<std::string> keys;
+  for (const auto& entry : object.items()) keys.push_back(entry.key());
+  return keys;
+}
+
+TEST(Pipeline, reports_on_the_machine_it_runs_on) {
+  auto pipeline = apply_system_level_optimizations(small_model(), {});
+  OrderedJson report;
+  do {
+    report = OrderedJson::parse(pipeline.get_performance_metrics().system_optimization_report);
+  } while (report["system_summary"]["latest"].is_null());  // the first sample is taken beside
+  EXPECT_THAT(keys_of(report),
+              ::testing::ElementsAre("system_summary", "hardware_info", "memory_efficiency",
+                                     "resource_status", "operation_count", "uptime", "config"));
+  EXPECT_THAT(keys_of(report["system_summary"]),
+              ::testing::ElementsAre("profiling", "latest", "averages", "cost"));
+  EXPECT_EQ(report["system_summary"]["averages"]["samples"], report["system_summary"]["cost"]["samples"]);
+  EXPECT_EQ(report["hardware_info"]["cpu"], OrderedJson::parse(to_json(read_hardware_info()))["cpu"]);
+  EXPECT_GE(report["memory_efficiency"]["cap_bytes"], report["memory_efficiency"]["held_bytes"]);
+  EXPECT_GT(report["uptime"], 0);
+  EXPECT_EQ(report["config"]["enable_profiling"], true);
+}
+
+TEST(Pipeline, says_that_it_does_not_sample_the_machine) {
+  const Model model = load_model({.path = kSource / "models/shapes",
+                                  .threads = 2,
+                                  .cache_folder = "",
+                                  .system = {.enable_profiling = false}});
+  const auto pipeline = apply_system_level_optimizations(model, {});
+  const PerformanceMetrics metrics = pipeline.get_performance_metrics();
+  const auto report = OrderedJson::parse(metrics.system_optimization_report);
+  EXPECT_EQ(report["system_summary"].dump(), R"({"profiling":false})");
+  EXPECT_EQ(metrics.avg_gpu_memory_allocated_mb, 0);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "pipeline/engine/engine.h"
 #include "pipeline/engine/performance_report.h"
+#include "pipeline/stopwatch.h"
 #include "qvl/pipeline.h"
 
 namespace qvl {
@@ -17,11 +18,14 @@ class PipelineState {
       : model_(std::move(model)), config_(config), engine_(model_.runtime(), config) {}
 
   Engine& engine() { return engine_; }
-  PerformanceMetrics metrics() const { return performance_metrics(engine_, model_.runtime(), config_); }
+  PerformanceMetrics metrics() const {
+    return performance_metrics(engine_, model_.runtime(), config_, age_.seconds());
+  }
 
  private:
   Model model_;  // outlives the engine
   SystemOptimizationConfig config_;
+  Stopwatch age_;
   Engine engine_;
 };
 

@@ -1,6 +1,10 @@
 #include "pipeline/engine/performance_report.h"
 
+#include <unistd.h>
+
 #include "base/json.h"
+#include "profiler/profile_json.h"
+#include "profiler/sample_averages.h"
 #include "qvl/hardware.h"
 
 namespace qvl {
@@ -56,14 +60,44 @@ OrderedJson stages_json(const std::vector<StageMetrics>& stages) {
   return json;
 }
 
+OrderedJson cost_json(const ProfilerCost& cost) {
+  return {{"samples", cost.samples},
+          {"failed", cost.failed},
+          {"cpu_s", cost.cpu_s},
+          {"longest_s", cost.longest_s}};
+}
+
+// The latest sample, and what the history was on average.
+OrderedJson summary_json(const SystemProfiler* profiler, const SampleAverages& averages) {
+  OrderedJson json = {{"profiling", profiler != nullptr}};
+  if (profiler == nullptr) return json;
+  const auto latest = profiler->latest();
+  json["latest"] = latest ? to_json(*latest) : OrderedJson(nullptr);
+  json["averages"] = to_json(averages);
+  json["cost"] = cost_json(profiler->cost());
+  return json;
+}
+
+SampleAverages averages_of(const SystemProfiler* profiler) {
+  if (profiler == nullptr) return {};
+  return qvl::averages_of(profiler->history(), static_cast<uint32_t>(::getpid()));
+}
+
 }  // namespace
 
 PerformanceMetrics performance_metrics(const Engine& engine, detail::Runtime& runtime,
-                                       const SystemOptimizationConfig& config) {
+                                       const SystemOptimizationConfig& config, double uptime_s) {
   PerformanceMetrics metrics = engine.record().metrics();
   metrics.stages = stages_of(runtime.layer.stages());
-  const OrderedJson report = {{"resource_status", resource_json(engine, config)},
+  const SampleAverages averages = averages_of(runtime.layer.profiler());
+  constexpr double kMib = 1 << 20;
+  metrics.avg_gpu_memory_allocated_mb = averages.gpu_memory_own_bytes.value_or(0) / kMib;
+  const OrderedJson report = {{"system_summary", summary_json(runtime.layer.profiler(), averages)},
+                              {"hardware_info", OrderedJson::parse(to_json(read_hardware_info()))},
+                              {"memory_efficiency", to_json(runtime.layer.memory().report())},
+                              {"resource_status", resource_json(engine, config)},
                               {"operation_count", metrics.total_inferences},
+                              {"uptime", uptime_s},
                               {"config", OrderedJson::parse(to_json(config))}};
   metrics.system_optimization_report = report.dump();
   return metrics;

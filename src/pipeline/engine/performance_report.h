@@ -6,8 +6,8 @@
 
 namespace qvl {
 
-/// Everything, at this moment. Thread-safe as its sources.
+/// Everything, at this moment; `uptime_s` seconds after the pipeline was made. Thread-safe as its sources.
 PerformanceMetrics performance_metrics(const Engine& engine, detail::Runtime& runtime,
-                                       const SystemOptimizationConfig& config);
+                                       const SystemOptimizationConfig& config, double uptime_s);
 
 }  // namespace qvl

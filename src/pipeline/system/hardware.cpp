@@ -30,7 +30,7 @@ void put_memory(OrderedJson& out, const std::optional<MemoryInfo>& memory, const
 
 }  // namespace
 
-OrderedJson to_json(const HardwareInfo& info) {
+OrderedJson hardware_keys(const HardwareInfo& info) {
   OrderedJson out = OrderedJson::object();
   put_cpu(out, info.cpu, info.budget);
   put_memory(out, info.memory, info.budget);
@@ -52,6 +52,6 @@ OrderedJson to_json(const HardwareInfo& info) {
   return out;
 }
 
-std::string hardware_info() { return to_json(read_hardware_info()).dump(); }
+std::string hardware_info() { return hardware_keys(read_hardware_info()).dump(); }
 
 }  // namespace qvl::system

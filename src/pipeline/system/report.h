@@ -8,7 +8,7 @@
 namespace qvl::system {
 
 /// The keys of hardware_info().
-OrderedJson to_json(const HardwareInfo& info);
+OrderedJson hardware_keys(const HardwareInfo& info);
 
 /// What the whole report is made of; the first four as their components' reports are.
 struct ReportParts {

@@ -1,0 +1,92 @@
+"""Checks a trace of `qvl run --trace FILE` against the Trace Event Format (Google, JSON object format).
+
+    check_trace.py FILE...
+
+The document: https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU. Checked is what it demands of each phase
+that occurs: required fields and their types, durations and times of zones, values of counters, scopes of instants, names of
+metadata, and that zones of a thread lie inside one another or apart. Exit code 1 with a line for each fault.
+"""
+import collections
+import json
+import sys
+
+REQUIRED = {"name": str, "ph": str, "pid": int, "tid": int}
+METADATA = {"process_name": "name", "process_labels": "labels", "process_sort_index": "sort_index", "thread_name": "name",
+            "thread_sort_index": "sort_index"}
+
+
+def is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def event_faults(event):
+    """What is wrong with one event alone."""
+    for key, kind in REQUIRED.items():
+        if key == "tid" and event.get("ph") == "C":
+            continue  # counters belong to the process
+        if not isinstance(event.get(key), kind) or isinstance(event.get(key), bool):
+            yield f"{key} is {event.get(key)!r}, expected {kind.__name__}"
+    phase = event.get("ph")
+    if phase != "M" and not (is_number(event.get("ts")) and event["ts"] >= 0):
+        yield f"ts is {event.get('ts')!r}, expected microseconds"
+    if not isinstance(event.get("args", {}), dict):
+        yield "args is no object"
+    elif phase == "X" and not (is_number(event.get("dur")) and event["dur"] >= 0):
+        yield f"dur is {event.get('dur')!r}, expected microseconds"
+    elif phase == "C" and not (event.get("args") and all(map(is_number, event["args"].values()))):
+        yield f"a counter with {event.get('args')!r}, expected numbers"
+    elif phase == "i" and event.get("s", "t") not in ("g", "p", "t"):
+        yield f"scope is {event.get('s')!r}, expected g, p or t"
+    elif phase == "M" and METADATA.get(event.get("name")) not in event.get("args", {}):
+        yield f"metadata {event.get('name')!r} with {event.get('args')!r}"
+    elif phase not in ("X", "C", "i", "M"):
+        yield f"phase {phase!r}, which this checker does not know"
+
+
+def nesting_faults(zones):
+    """Zones of one thread that overlap without one being inside the other."""
+    open_ends = []
+    for zone in sorted(zones, key=lambda zone: (zone["ts"], -zone["dur"])):
+        end = zone["ts"] + zone["dur"]
+        while open_ends and open_ends[-1][0] <= zone["ts"]:
+            open_ends.pop()
+        if open_ends and end > open_ends[-1][0] + 0.001:  # times are rounded to nanoseconds
+            yield f"{zone['name']} at {zone['ts']} ends after {open_ends[-1][1]} around it"
+        open_ends.append((end, zone["name"]))
+
+
+def faults(document):
+    if not isinstance(document, dict) or not isinstance(document.get("traceEvents"), list):
+        yield "expected an object with an array traceEvents"
+        return
+    threads = collections.defaultdict(list)
+    for index, event in enumerate(document["traceEvents"]):
+        if not isinstance(event, dict):
+            yield f"event {index}: no object"
+            continue
+        wrong = list(event_faults(event))
+        yield from (f"event {index}: {fault}" for fault in wrong)
+        if wrong:
+            continue
+        if event["ph"] == "X":
+            threads[event["pid"], event["tid"]].append(event)
+    for thread, zones in threads.items():
+        yield from (f"thread {thread}: {fault}" for fault in nesting_faults(zones))
+
+
+def main():
+    found = 0
+    for path in sys.argv[1:] or sys.exit(__doc__):
+        with open(path) as file:
+            document = json.load(file)
+        wrong = list(faults(document))
+        found += len(wrong)
+        for fault in wrong:
+            print(f"{path}: {fault}")
+        phases = collections.Counter(event.get("ph") for event in document.get("traceEvents", []))
+        print(f"{path}: {sum(phases.values())} events {dict(phases)}, {len(wrong)} faults")
+    sys.exit(1 if found else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""What sampling the machine costs a running answer: interleaved pairs with and without.
+
+    profiler_cost.py --qvl QVL --model MODEL --picture FILE [--pairs 30] [--questions 1000] [--interval 1]
+
+Each pair asks the same questions about the same picture (qvl eval) once with --enable-profiling true and once with false, in
+an order that changes from pair to pair, so that what else the machine does falls on both. One thread computes: several wait awake
+for one another, and how long depends on who else is there. Prints the medians of the pairs' ratios with a 95 % interval (bootstrap), of
+seconds of the clock and of processor time, the sampler's included; where other programs run, only the latter means anything. Then lets
+one run go on for 30 s and prints the processor time of the sampler's thread, which is exact however busy the machine is.
+"""
+import argparse
+import json
+import os
+import pathlib
+import random
+import resource
+import statistics
+import subprocess
+import tempfile
+import time
+
+
+def command(args, questions, profiling):
+    return [args.qvl, "eval", "--model", args.model, "--questions", str(questions), "--max-tokens", "32", "--threads", "1",
+            "--enable-profiling", profiling, "--profile-interval", str(args.interval), "--json"]
+
+
+def run(args, questions, profiling):
+    """Seconds of the clock and of processors."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    begin = time.monotonic()
+    subprocess.run(command(args, questions, profiling), check=True, stdout=subprocess.DEVNULL)
+    seconds = time.monotonic() - begin
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def interval(ratios):
+    """Of their median, 95 %, by drawing again."""
+    rng = random.Random(1)
+    medians = sorted(statistics.median(rng.choices(ratios, k=len(ratios))) for _ in range(10_000))
+    return medians[250], medians[-251]
+
+
+def sampler_ns(pid):
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        if (task / "comm").read_text().strip() == "qvl-profiler":
+            return int((task / "schedstat").read_text().split()[0])
+    raise RuntimeError("there is no sampler")
+
+
+def sampler_share(args, questions):
+    """Of one processor."""
+    process = subprocess.Popen(command(args, questions, "true"), stdout=subprocess.DEVNULL)
+    try:
+        time.sleep(3)
+        before, begin = sampler_ns(process.pid), time.monotonic()
+        time.sleep(30)
+        return (sampler_ns(process.pid) - before) / 1e9 / (time.monotonic() - begin)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def write_questions(path, args, count):
+    line = json.dumps({"kind": "x", "images": [os.path.abspath(args.picture)], "videos": [], "question": "What is there?",
+                       "answer": ""}) + "\n"
+    path.write_text(line * count)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--qvl", required=True)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--picture", required=True)
+    parser.add_argument("--pairs", type=int, default=30)
+    parser.add_argument("--questions", type=int, default=1000)
+    parser.add_argument("--interval", type=float, default=1)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["XDG_RUNTIME_DIR"] = folder
+        questions = pathlib.Path(folder) / "questions.jsonl"
+        write_questions(questions, args, args.questions)
+        clock, processors = [], []
+        for pair in range(args.pairs):
+            order = ("true", "false") if pair % 2 == 0 else ("false", "true")
+            taken = {profiling: run(args, questions, profiling) for profiling in order}
+            clock.append(taken["true"][0] / taken["false"][0])
+            processors.append(taken["true"][1] / taken["false"][1])
+        write_questions(questions, args, 500_000)
+        sampler = sampler_share(args, questions)
+    for name, ratios in (("seconds", clock), ("processor seconds", processors)):
+        low, high = interval(ratios)
+        print(f"{name} with profiling / without: median {statistics.median(ratios):.4f} of {len(ratios)} pairs, "
+              f"95 % {low:.4f} to {high:.4f}, from {min(ratios):.3f} to {max(ratios):.3f}")
+    print(f"the sampler takes {100 * sampler:.2f} % of one processor")
+
+
+if __name__ == "__main__":
+    main()

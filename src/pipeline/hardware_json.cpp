@@ -1,0 +1,58 @@
+// The machine as qvl sees it, for scripts and reports.
+#include "base/json.h"
+#include "qvl/hardware.h"
+
+namespace qvl {
+namespace {
+
+template <typename Number>
+OrderedJson or_null(const std::optional<Number>& value) {
+  return value ? OrderedJson(*value) : OrderedJson(nullptr);
+}
+
+OrderedJson text_or_null(const std::string& text) {
+  return text.empty() ? OrderedJson(nullptr) : OrderedJson(text);
+}
+
+}  // namespace
+
+std::string to_json(const HardwareInfo& info) {
+  OrderedJson json = {{"cpu",
+                       {{"online", info.cpu.online},
+                        {"cores", info.cpu.cores},
+                        {"performance_cores", info.cpu.performance_cores},
+                        {"packages", info.cpu.packages},
+                        {"numa_nodes", info.cpu.numa_nodes},
+                        {"caches", info.cpu.caches},
+                        {"isas", info.cpu.isas},
+                        {"source", info.cpu.source}}},
+                      {"budget",
+                       {{"threads", info.budget.threads},
+                        {"threads_cause", info.budget.threads_cause},
+                        {"quota_cpus", or_null(info.budget.quota_cpus)},
+                        {"memory_bytes", or_null(info.budget.memory_bytes)},
+                        {"memory_cause", text_or_null(info.budget.memory_cause)}}},
+                      {"memory", nullptr},
+                      {"disks", OrderedJson::array()},
+                      {"gpus", OrderedJson::array()},
+                      {"gpu_problem", text_or_null(info.gpu_problem)},
+                      {"pressure_files", info.pressure_files}};
+  if (info.memory) {
+    json["memory"] = {{"total_bytes", info.memory->total_bytes},
+                      {"available_bytes", or_null(info.memory->available_bytes)}};
+  }
+  for (const DiskInfo& disk : info.disks) {
+    json["disks"].push_back({{"name", disk.name},
+                             {"model", text_or_null(disk.model)},
+                             {"size_bytes", or_null(disk.size_bytes)},
+                             {"kind", disk.kind}});
+  }
+  for (const GpuInfo& gpu : info.gpus) {
+    json["gpus"].push_back({{"name", text_or_null(gpu.name)},
+                            {"compute_capability", text_or_null(gpu.compute_capability)},
+                            {"memory_bytes", or_null(gpu.memory_bytes)}});
+  }
+  return json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
+}
+
+}  // namespace qvl

@@ -1,0 +1,43 @@
+"""qvl run --trace: what it writes is the Trace Event Format, by the checker of bench/experiments."""
+
+import json
+import sys
+import unittest
+
+from program import IMAGE, MODEL, SOURCE, ProgramTest
+
+sys.path.insert(0, str(SOURCE / "bench/experiments"))
+from check_trace import faults  # noqa: E402
+
+
+class Traces(ProgramTest):
+    def test_are_in_the_trace_event_format(self):
+        path = self.folder / "trace.json"
+        self.good("run", "--model", MODEL, "--image", IMAGE, "--max-tokens", 3, "--trace", path, "Hello")
+        trace = json.loads(path.read_text())
+        self.assertEqual(list(faults(trace)), [])
+        names = {event["name"] for event in trace["traceEvents"] if event["ph"] == "X"}
+        self.assertLessEqual({"vision", "prefill", "decode"}, names)
+
+    def test_the_checker_finds_what_is_wrong(self):
+        good = {"name": "a", "ph": "X", "pid": 1, "tid": 1, "ts": 1, "dur": 5}
+
+        def found(*events):
+            return list(faults({"traceEvents": list(events)}))
+
+        self.assertEqual(found(good, {**good, "ts": 2, "dur": 3}, {**good, "ts": 6}), [])
+        self.assertEqual(list(faults([])), ["expected an object with an array traceEvents"])
+        for change, fault in (({"name": 1}, "name is 1, expected str"), ({"ts": -1}, "ts is -1, expected microseconds"),
+                              ({"dur": "5"}, "dur is '5', expected microseconds"),
+                              ({"tid": True}, "tid is True, expected int"),
+                              ({"args": []}, "args is no object"),
+                              ({"ph": "C", "args": {"a": "1"}}, "a counter with {'a': '1'}, expected numbers"),
+                              ({"ph": "i", "s": "x"}, "scope is 'x', expected g, p or t"),
+                              ({"ph": "M"}, "metadata 'a' with None"),
+                              ({"ph": "?"}, "phase '?', which this checker does not know")):
+            self.assertEqual(found({**good, **change}), [f"event 0: {fault}"])
+        self.assertEqual(found(good, {**good, "name": "b", "ts": 3}), ["thread (1, 1): b at 3 ends after a around it"])
+
+
+if __name__ == "__main__":
+    unittest.main()
