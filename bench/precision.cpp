@@ -37,14 +37,15 @@ KvPrecision kv_precision_of(const std::string& name) {
 }
 
 struct Outputs {
-  VisionFeatures features;
-  std::vector<std::vector<float>> logits;  // [positions][vocabulary]
+  Model model;  // outlives the features, whose memory is its own
+  VisionFeatures features = {};
+  std::vector<std::vector<float>> logits = {};  // [positions][vocabulary]
 };
 
 Outputs compute(const LoadOptions& options, const std::filesystem::path& picture,
                 const std::string& question) {
-  const Model model = load_model(options);
-  Outputs out;
+  Outputs out{.model = load_model(options)};
+  const Model& model = out.model;
   Medium medium = read_image_medium(picture, model.runtime());
   cut_patches(medium, model.runtime());
   out.features = model.runtime().network.encode(medium.patches, model.runtime().ops, {});
