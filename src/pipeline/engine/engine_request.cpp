@@ -123,11 +123,11 @@ void EngineRequest::see(uint32_t steps, BetweenPieces between) {
   for (; steps > 0; --steps) {
     QVL_CHECK(seen_ < media_.size());
     Medium& medium = *media_[seen_];
+    if (!vision_run_) wait_for_patches(seen_);  // until then another thread has the picture
     with_memory_for(fmt::format("to look at {} ({} patches)", medium.name, medium.grid.patches()), [&] {
       const Stopwatch watch;
       const StageZone zone(runtime_.layer.stages(), runtime_.layer.tracer(), Stage::vision, id());
       if (!vision_run_) {
-        wait_for_patches(seen_);
         vision_run_ = tower->begin(medium.patches, runtime_.ops, between);
         medium.patches = {};
         cut_ahead(seen_ + 1);
