@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "pipeline/engine/engine_request.h"
+#include "pipeline/system/options.h"
 
 namespace qvl {
 namespace {
@@ -13,18 +14,6 @@ constexpr uint32_t kDecodeBatch = 8;
 constexpr uint32_t kFewPromptTokens = 7;
 // As many again may be at their pictures or prompts while a full batch decodes.
 constexpr uint64_t kTogether = 2 * kDecodeBatch;
-
-scheduling::Algorithm algorithm_of(SchedulingAlgorithm algorithm) {
-  switch (algorithm) {
-    case SchedulingAlgorithm::priority:
-      return scheduling::Algorithm::priority;
-    case SchedulingAlgorithm::load_balanced:
-      return scheduling::Algorithm::load_balanced;
-    case SchedulingAlgorithm::round_robin:
-      break;
-  }
-  return scheduling::Algorithm::round_robin;
-}
 
 }  // namespace
 

@@ -16,6 +16,8 @@ CpuSet cpu_set(const CpuMask& mask) {
   return cpus;
 }
 
+}  // namespace
+
 scheduling::Algorithm algorithm_of(SchedulingAlgorithm algorithm) {
   switch (algorithm) {
     case SchedulingAlgorithm::priority:
@@ -27,8 +29,6 @@ scheduling::Algorithm algorithm_of(SchedulingAlgorithm algorithm) {
   }
   return scheduling::Algorithm::round_robin;
 }
-
-}  // namespace
 
 ThreadManagerOptions thread_options(const SystemOptimizationConfig& config) {
   validate(config);

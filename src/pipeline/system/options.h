@@ -9,7 +9,8 @@
 
 namespace qvl {
 
-/// All of them throw Error{usage} for a configuration out of its range.
+scheduling::Algorithm algorithm_of(SchedulingAlgorithm algorithm);
+/// The following throw Error{usage} for a configuration out of its range.
 ThreadManagerOptions thread_options(const SystemOptimizationConfig& config);
 /// An interval below what the profiler can do becomes the least it can.
 ProfilerOptions profiler_options(const SystemOptimizationConfig& config);
