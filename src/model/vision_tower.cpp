@@ -27,7 +27,9 @@ VisionTower::VisionTower(const VisionConfig& config, WeightBinder& binder) : con
   bind_patch_embedding(binder);
   position_table_ = binder.values("model.visual.pos_embed.weight",
                                   {u(config.num_position_embeddings), u(config.hidden_size)});
-  for (int64_t i = 0; i < config.depth; ++i) blocks_.push_back(bind_block(i, binder));
+  KnownStream stream(position_table_, u(config.hidden_size));
+  stream.add(patch_bias_);
+  for (int64_t i = 0; i < config.depth; ++i) blocks_.push_back(bind_block(i, binder, stream));
   const bool quantised = !blocks_.empty() && !blocks_.front().qkv.parts.empty() &&
                          blocks_.front().qkv.reader().form != WeightForm::stored;
   integer_attention_ = quantised && fits_blocks(config.head_dim());
@@ -63,15 +65,23 @@ void VisionTower::bind_patch_embedding(WeightBinder& binder) {
   patch_bias_ = binder.values(name + ".bias", {hidden});
 }
 
-VisionTower::Block VisionTower::bind_block(int64_t index, WeightBinder& binder) const {
+// Weights that read outlying channels are kept more finely. stream: what is known of x before the block, and
+// behind it afterwards.
+VisionTower::Block VisionTower::bind_block(int64_t index, WeightBinder& binder, KnownStream& stream) const {
   const std::string name = fmt::format("model.visual.blocks.{}.", index);
   const uint64_t hidden = u(config_.hidden_size), intermediate = u(config_.intermediate_size);
-  return {.norm1 = binder.layer_norm(name + "norm1", hidden),
-          .norm2 = binder.layer_norm(name + "norm2", hidden),
-          .qkv = binder.linear_with_bias(name + "attn.qkv", 3 * hidden, hidden),
-          .proj = binder.linear_with_bias(name + "attn.proj", hidden, hidden),
-          .fc1 = binder.linear_with_bias(name + "mlp.linear_fc1", intermediate, hidden),
-          .fc2 = binder.linear_with_bias(name + "mlp.linear_fc2", hidden, intermediate)};
+  Block block;
+  block.norm1 = binder.layer_norm(name + "norm1", hidden);
+  block.qkv = binder.linear_with_bias(name + "attn.qkv", 3 * hidden, hidden,
+                                      outlying_inputs(block.norm1, stream.sizes()));
+  block.proj = binder.linear_with_bias(name + "attn.proj", hidden, hidden);
+  stream.add(block.proj.bias);
+  block.norm2 = binder.layer_norm(name + "norm2", hidden);
+  block.fc1 = binder.linear_with_bias(name + "mlp.linear_fc1", intermediate, hidden,
+                                      outlying_inputs(block.norm2, stream.sizes()));
+  block.fc2 = binder.linear_with_bias(name + "mlp.linear_fc2", hidden, intermediate);
+  stream.add(block.fc2.bias);
+  return block;
 }
 
 VisionTower::Merger VisionTower::bind_merger(const std::string& name, uint64_t norm_width,

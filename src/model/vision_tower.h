@@ -6,6 +6,7 @@
 #include "base/function_ref.h"
 #include "files/model_config.h"
 #include "media/image.h"
+#include "model/outlying_inputs.h"
 #include "model/vision_features.h"
 #include "model/weight_binder.h"
 #include "ops/ops.h"
@@ -51,7 +52,7 @@ class VisionTower {
   };
   enum class NormPlace { before_concat, after_concat };
 
-  Block bind_block(int64_t index, WeightBinder& binder) const;
+  Block bind_block(int64_t index, WeightBinder& binder, KnownStream& stream) const;
   Merger bind_merger(const std::string& name, uint64_t norm_width, WeightBinder& binder) const;
   void bind_patch_embedding(WeightBinder& binder);
   void attention(const Block& block, VisionRun& run, Ops& ops, BetweenPieces between) const;

@@ -55,7 +55,8 @@ Linear WeightBinder::linear(const std::string& name, uint64_t outputs, uint64_t 
   return joined({{name, outputs}}, inputs);
 }
 
-Linear WeightBinder::joined(const std::vector<LinearPart>& parts, uint64_t inputs) {
+Linear WeightBinder::joined(const std::vector<LinearPart>& parts, uint64_t inputs,
+                            std::vector<int32_t> repeated) {
   std::vector<TensorView> views;
   // The finest of what is chosen for the parts: they share one input.
   WeightChoice choice = WeightChoice::q4;
@@ -73,7 +74,7 @@ Linear WeightBinder::joined(const std::vector<LinearPart>& parts, uint64_t input
   if (choice == WeightChoice::q8 || choice == WeightChoice::q4) {
     const WeightPlace place = is_vision(parts.front().name) ? WeightPlace::vision : WeightPlace::text;
     const WeightForm form = packed_form(choice, place, common_type(views, &TensorView::dtype), forms_.isa);
-    layer.parts.push_back(packer_.add(std::move(views), form, rest_rule));
+    layer.parts.push_back(packer_.add(std::move(views), form, rest_rule, std::move(repeated)));
     return layer;
   }
   for (const TensorView& part : views) {
@@ -94,8 +95,9 @@ WeightChoice WeightBinder::choice_for(const std::string& name, DType stored) con
                          : resolved(forms_.text, WeightPlace::text, stored);
 }
 
-Linear WeightBinder::linear_with_bias(const std::string& name, uint64_t outputs, uint64_t inputs) {
-  Linear layer = linear(name, outputs, inputs);
+Linear WeightBinder::linear_with_bias(const std::string& name, uint64_t outputs, uint64_t inputs,
+                                      std::vector<int32_t> repeated) {
+  Linear layer = joined({{name, outputs}}, inputs, std::move(repeated));
   layer.bias = values(name + ".bias", {outputs});
   return layer;
 }

@@ -8,6 +8,7 @@
 
 #include "files/model_files.h"
 #include "kernels/matmul/packed_weight.h"
+#include "model/norm.h"
 #include "ops/weight_packer.h"
 #include "optimizer/forms.h"
 
@@ -29,11 +30,6 @@ struct LinearPart {
   uint64_t outputs;
 };
 
-/// A normalisation; the bias is empty for RMS norms.
-struct Norm {
-  std::vector<float> weight, bias;
-};
-
 /// Looks up tensors by name and shape. Problems are collected; finish() throws them. Until then a problem
 /// yields an empty result that is not to be used. Thread-compatible.
 class WeightBinder {
@@ -44,10 +40,12 @@ class WeightBinder {
 
   /// "NAME.weight" of the shape [outputs, inputs].
   Linear linear(const std::string& name, uint64_t outputs, uint64_t inputs);
-  /// Several with one input, their outputs one after another.
-  Linear joined(const std::vector<LinearPart>& parts, uint64_t inputs);
+  /// Several with one input, their outputs one after another. `repeated`: inputs whose weights are to be kept
+  /// more finely where they are packed.
+  Linear joined(const std::vector<LinearPart>& parts, uint64_t inputs, std::vector<int32_t> repeated = {});
   /// The same with "NAME.bias".
-  Linear linear_with_bias(const std::string& name, uint64_t outputs, uint64_t inputs);
+  Linear linear_with_bias(const std::string& name, uint64_t outputs, uint64_t inputs,
+                          std::vector<int32_t> repeated = {});
   Norm rms_norm(const std::string& name, uint64_t width);
   Norm layer_norm(const std::string& name, uint64_t width);
   /// All values in float32.

@@ -64,23 +64,33 @@ void Ops::each_row(int64_t rows, int64_t width, RowBody body) {
   });
 }
 
+// Puts the inputs whose columns are repeated behind the others. scaled: [reader.columns()]
+void Ops::repeat_inputs(const PackedWeight& reader, float* scaled) {
+  if (reader.repeated.empty()) return;
+  float* behind = scaled + groups_of(reader.inputs) * kGroup;
+  std::fill(scaled + reader.inputs, behind, 0.0f);
+  for (size_t i = 0; i < reader.repeated.size(); ++i) behind[i] = scaled[reader.repeated[i]];
+}
+
 // Quantises what row(index, scratch) returns, scaled for the reader, for each row.
 LinearInput Ops::quantised_rows(int64_t rows, const PackedWeight& reader,
                                 FunctionRef<const float*(int64_t, float*)> row) {
   QVL_CHECK(reader.input_scale != nullptr);
-  const int64_t inputs = reader.inputs;
-  const QuantisedRows& out = quantised_.shape(rows, inputs, reader.rest_rule, sum_bound(reader.form));
-  reserve_worker_scratch(inputs);
+  const int64_t inputs = reader.inputs, columns = reader.columns();
+  const QuantisedRows& out = quantised_.shape(rows, columns, reader.rest_rule, sum_bound(reader.form));
+  reserve_worker_scratch(columns);
   const QuantiseRow quantise = quantise_row(isa_);
   const auto multiply = activation_kernels(isa_).multiply;
   // Most weights need no scaling; with few rows finding that out takes as long as scaling.
-  const bool scaling = rows <= few_rows || std::any_of(reader.input_scale, reader.input_scale + inputs,
-                                                       [](float scale) { return scale != 1.0f; });
+  const bool scaling =
+      rows <= few_rows || !reader.repeated.empty() ||
+      std::any_of(reader.input_scale, reader.input_scale + inputs, [](float scale) { return scale != 1.0f; });
   each_row(rows, inputs, [&](int64_t r, int worker) {
     float* scratch = worker_scratch(worker);
     const float* x = row(r, scratch);
     if (scaling) {
       multiply(x, reader.input_scale, inputs, scratch);
+      repeat_inputs(reader, scratch);
       x = scratch;
     }
     quantise(x, r, out);

@@ -111,6 +111,7 @@ class Ops {
  private:
   using RowBody = FunctionRef<void(int64_t, int)>;
   void each_row(int64_t rows, int64_t width, RowBody body);
+  static void repeat_inputs(const PackedWeight& reader, float* scaled);
   LinearInput quantised_rows(int64_t rows, const PackedWeight& reader,
                              FunctionRef<const float*(int64_t, float*)> row);
   struct Product {

@@ -53,6 +53,52 @@ TEST(Ops, linear_in_integers_is_near_the_stored_one) {
   }
 }
 
+// Inputs of which two are a hundred times as large as the others, and their product with plain weights; by
+// how much of its size it is off, in the mean over outputs.
+double error_with_outliers(WeightForm form, Isa isa, int64_t inputs, int threads, bool repeated) {
+  constexpr int64_t rows = 5, outputs = 130;
+  const std::vector<int32_t> large = {3, static_cast<int32_t>(inputs - 1)};
+  const auto w = random_values(outputs * inputs, 7);
+  auto x = random_values(rows * inputs, 8);
+  for (int64_t r = 0; r < rows; ++r) {
+    for (const int32_t input : large) x[static_cast<size_t>(r * inputs + input)] *= 100;
+  }
+  ThreadPool pool(threads);
+  WeightPacker packer(isa, 8 << 20);
+  const auto shape = Shape{static_cast<uint64_t>(outputs), static_cast<uint64_t>(inputs)};
+  const PackedWeight weight =
+      packer.add({view_of(w, shape)}, form, RestRule::outlying, repeated ? large : std::vector<int32_t>{});
+  packer.pack(pool, {});
+  Ops ops(pool, isa);
+  std::vector<float> y(static_cast<size_t>(rows * outputs));
+  ops.linear(ops.input(x.data(), rows, weight), {.weights = {&weight, 1}, .bias = {}, .y = y.data()});
+  double error = 0, squares = 0;
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t o = 0; o < outputs; ++o) {
+      double exact = 0;
+      for (int64_t i = 0; i < inputs; ++i) {
+        exact += static_cast<double>(x[static_cast<size_t>(r * inputs + i)]) *
+                 w[static_cast<size_t>(o * inputs + i)];
+      }
+      error += std::pow(y[static_cast<size_t>(r * outputs + o)] - exact, 2);
+      squares += exact * exact;
+    }
+  }
+  return std::sqrt(error / squares);
+}
+
+TEST(Ops, weights_of_outlying_inputs_are_finer_where_their_columns_are_repeated) {
+  for (const MatmulKernel& kernel : matmul_kernels()) {
+    if (!supported(kernel.isa) || (kernel.form != WeightForm::q8 && kernel.form != WeightForm::q7)) continue;
+    for (const int64_t inputs : {64, 256, 352}) {
+      const double plain = error_with_outliers(kernel.form, kernel.isa, inputs, 1, false);
+      const double finer = error_with_outliers(kernel.form, kernel.isa, inputs, 1, true);
+      EXPECT_LT(finer, plain / 4) << kernel.name << " " << inputs;
+      EXPECT_EQ(finer, error_with_outliers(kernel.form, Isa::scalar, inputs, 3, true)) << kernel.name;
+    }
+  }
+}
+
 std::vector<float> attention_with(int threads) {
   const auto q = random_values(70 * 4 * 16, 1), k = random_values(70 * 2 * 16, 2),
              v = random_values(70 * 2 * 16, 3);

@@ -1,5 +1,7 @@
 #include "ops/weight_packer.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -82,22 +84,48 @@ void repack_panel(std::span<const StoredRow> rows, int64_t inputs, std::byte* ou
   }
 }
 
-// One panel of 16 outputs from decoded rows. rows: [outputs, inputs]
+void encode(const BlockRows& in, Isa, Q8Block& out) { encode_q8(in, out); }
+void encode(const BlockRows& in, Isa, Q7Block& out) { encode_q7(in, out); }
+void encode(const BlockRows& in, Isa isa, Q4Block& out) { encode_q4(in, isa, out); }
+float decode(const Q8Block& block, int64_t output, int64_t input) { return decode_q8(block, output, input); }
+float decode(const Q7Block& block, int64_t output, int64_t input) { return decode_q7(block, output, input); }
+float decode(const Q4Block& block, int64_t output, int64_t input) { return decode_q4(block, output, input); }
+
+// Decoded rows of one panel, [outputs <= kPanel, inputs].
+struct PanelRows {
+  const float* rows;
+  int64_t outputs, inputs;
+};
+
+// The group behind all others of a panel: what rounding left of some columns. blocks: the panel's
 template <typename Block>
-void encode_panel(const float* rows, int64_t outputs, int64_t inputs, Isa isa, std::byte* out) {
-  for (int64_t group = 0; group < groups_of(inputs); ++group) {
-    BlockRows in{.rows = {}, .outputs = outputs, .length = std::min(kGroup, inputs - group * kGroup)};
-    for (int64_t o = 0; o < outputs; ++o) in.rows[o] = rows + o * inputs + group * kGroup;
-    Block block;
-    if constexpr (std::is_same_v<Block, Q8Block>) {
-      encode_q8(in, block);
-    } else if constexpr (std::is_same_v<Block, Q7Block>) {
-      encode_q7(in, block);
-    } else {
-      encode_q4(in, isa, block);
+void encode_repeated(const PanelRows& in, std::span<const int32_t> repeated, Isa isa,
+                     std::span<Block> blocks) {
+  std::array<float, kPanel * kGroup> rest;
+  const auto length = std::ssize(repeated);
+  BlockRows rows{.rows = {}, .outputs = in.outputs, .length = length};
+  for (int64_t o = 0; o < in.outputs; ++o) {
+    float* row = rest.data() + o * length;
+    for (const int32_t input : repeated) {
+      const Block& block = blocks[static_cast<size_t>(input / kGroup)];
+      *row++ = in.rows[o * in.inputs + input] - decode(block, o, input % kGroup);
     }
-    std::memcpy(out + group * static_cast<int64_t>(sizeof block), &block, sizeof block);
+    rows.rows[o] = rest.data() + o * length;
   }
+  encode(rows, isa, blocks.back());
+}
+
+template <typename Block>
+void encode_panel(const PanelRows& in, std::span<const int32_t> repeated, Isa isa, std::byte* out) {
+  const int64_t groups = groups_of(in.inputs);
+  std::vector<Block> blocks(static_cast<size_t>(groups + (repeated.empty() ? 0 : 1)));
+  for (int64_t group = 0; group < groups; ++group) {
+    BlockRows rows{.rows = {}, .outputs = in.outputs, .length = std::min(kGroup, in.inputs - group * kGroup)};
+    for (int64_t o = 0; o < in.outputs; ++o) rows.rows[o] = in.rows + o * in.inputs + group * kGroup;
+    encode(rows, isa, blocks[static_cast<size_t>(group)]);
+  }
+  if (!repeated.empty()) encode_repeated<Block>(in, repeated, isa, blocks);
+  std::memcpy(out, blocks.data(), blocks.size() * sizeof(Block));
 }
 
 }  // namespace
@@ -121,7 +149,8 @@ std::byte* WeightPacker::place(Job job) {
   return at;
 }
 
-PackedWeight WeightPacker::add(std::vector<TensorView> parts, WeightForm form, RestRule rest_rule) {
+PackedWeight WeightPacker::add(std::vector<TensorView> parts, WeightForm form, RestRule rest_rule,
+                               std::vector<int32_t> repeated) {
   QVL_CHECK(form != WeightForm::stored && !parts.empty());
   int64_t outputs = 0;
   const int64_t inputs = inputs_of(parts.front());
@@ -129,7 +158,10 @@ PackedWeight WeightPacker::add(std::vector<TensorView> parts, WeightForm form, R
     QVL_CHECK(inputs_of(part) == inputs);
     outputs += rows_of(part);
   }
-  const auto panel_bytes = static_cast<uint64_t>(groups_of(inputs) * block_bytes(form));
+  QVL_CHECK(std::ssize(repeated) <= kGroup);
+  if (form == WeightForm::q4 || all_can_repack(parts, form)) repeated.clear();
+  const int64_t groups = groups_of(inputs) + (repeated.empty() ? 0 : 1);
+  const auto panel_bytes = static_cast<uint64_t>(groups * block_bytes(form));
   const uint64_t block_bytes = static_cast<uint64_t>(panels_of(outputs)) * panel_bytes;
   const std::byte* data = place({.parts = std::move(parts),
                                  .form = form,
@@ -137,7 +169,8 @@ PackedWeight WeightPacker::add(std::vector<TensorView> parts, WeightForm form, R
                                  .inputs = inputs,
                                  .offset = 0,
                                  .bytes = block_bytes + static_cast<uint64_t>(inputs) * sizeof(float),
-                                 .input_scale = block_bytes});
+                                 .input_scale = block_bytes,
+                                 .repeated = std::move(repeated)});
   return {.form = form,
           .dtype = DType::f32,
           .outputs = outputs,
@@ -145,6 +178,7 @@ PackedWeight WeightPacker::add(std::vector<TensorView> parts, WeightForm form, R
           .data = data,
           .input_scale = input_scale_of(jobs_.back()),
           .rest_rule = rest_rule,
+          .repeated = jobs_.back().repeated,  // stays where it is when jobs move
           .row_bytes = panel_bytes,
           .kernel = &matmul_kernel(form, isa_)};
 }
@@ -175,6 +209,7 @@ std::string WeightPacker::layout() const {
     for (const TensorView& part : job.parts) {
       text += fmt::format(" {}{}", info(part.dtype).name, to_string(part.shape));
     }
+    if (!job.repeated.empty()) text += fmt::format(" twice {}", fmt::join(job.repeated, ","));
     text += '\n';
   }
   return text;
@@ -219,13 +254,15 @@ void WeightPacker::run_rows(const Job& job, int64_t first, int64_t last, std::ve
       float* row = rows.data() + o * job.inputs;
       for (int64_t i = 0; i < job.inputs; ++i) row[i] /= scale[i];
     }
-    std::byte* at = out + panel / kPanel * groups_of(job.inputs) * block_bytes(job.form);
+    const int64_t groups = groups_of(job.inputs) + (job.repeated.empty() ? 0 : 1);
+    std::byte* at = out + panel / kPanel * groups * block_bytes(job.form);
+    const PanelRows in{.rows = rows.data(), .outputs = count, .inputs = job.inputs};
     if (job.form == WeightForm::q8) {
-      encode_panel<Q8Block>(rows.data(), count, job.inputs, isa_, at);
+      encode_panel<Q8Block>(in, job.repeated, isa_, at);
     } else if (job.form == WeightForm::q7) {
-      encode_panel<Q7Block>(rows.data(), count, job.inputs, isa_, at);
+      encode_panel<Q7Block>(in, job.repeated, isa_, at);
     } else {
-      encode_panel<Q4Block>(rows.data(), count, job.inputs, isa_, at);
+      encode_panel<Q4Block>(in, job.repeated, isa_, at);
     }
   }
 }

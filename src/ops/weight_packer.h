@@ -53,8 +53,11 @@ class WeightPacker {
   WeightPacker(Isa isa, uint64_t address_bytes) : isa_(isa), range_(address_bytes) {}
 
   /// The rows of `parts`, one after another, as one weight of a quantised `form`, for inputs with the rest
-  /// that `rest_rule` names. The views outlive pack().
-  PackedWeight add(std::vector<TensorView> parts, WeightForm form, RestRule rest_rule = RestRule::outlying);
+  /// that `rest_rule` names. What rounding leaves of the columns of inputs `repeated` (ascending, at most
+  /// kGroup) is packed too: for 7 and 8 bits; other forms, and levels taken over as they are, go without. The
+  /// views outlive pack().
+  PackedWeight add(std::vector<TensorView> parts, WeightForm form, RestRule rest_rule = RestRule::outlying,
+                   std::vector<int32_t> repeated = {});
   /// The rows of one weight as BF16.
   PackedWeight add_bf16(const TensorView& view);
 
@@ -76,6 +79,7 @@ class WeightPacker {
     int64_t outputs, inputs;
     uint64_t offset, bytes;
     uint64_t input_scale = 0;  // where the scales of inputs lie in the job, of quantised forms
+    std::vector<int32_t> repeated = {};
   };
 
   std::byte* place(Job job);

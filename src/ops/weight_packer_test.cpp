@@ -294,6 +294,43 @@ TEST(WeightPacker, takes_blocks_of_q4_0_over_as_they_are) {
   }
 }
 
+TEST(WeightPacker, packs_what_rounding_left_of_repeated_columns) {
+  constexpr int64_t rows = 20, inputs = 300;  // the second of two groups is not full
+  std::mt19937 random(3);
+  std::normal_distribution<float> normal;
+  std::vector<float> values(rows * inputs);
+  for (float& value : values) value = normal(random);
+  const TensorView view{
+      .dtype = DType::f32, .shape = {rows, inputs}, .bytes = std::as_bytes(std::span(values))};
+  ThreadPool pool(2);
+  WeightPacker packer(Isa::scalar, 1 << 20);
+  const std::vector<int32_t> repeated = {0, 17, 299};
+  const PackedWeight weight = packer.add({view}, WeightForm::q8, RestRule::outlying, repeated);
+  const PackedWeight without = packer.add({view}, WeightForm::q4, RestRule::outlying, repeated);
+  packer.pack(pool, {});
+  EXPECT_EQ(weight.columns(), 512 + 3);
+  EXPECT_EQ(without.columns(), inputs);
+  const auto block_at = [&](int64_t row, int64_t group) {
+    Q8Block block;
+    std::memcpy(&block,
+                weight.data + row / kPanel * static_cast<int64_t>(weight.row_bytes) +
+                    group * static_cast<int64_t>(sizeof block),
+                sizeof block);
+    return block;
+  };
+  for (int64_t row = 0; row < rows; ++row) {
+    for (size_t i = 0; i < repeated.size(); ++i) {
+      const int64_t input = repeated[i];
+      const float first = decode_q8(block_at(row, input / kGroup), row % kPanel, input % kGroup);
+      const float rest = decode_q8(block_at(row, 2), row % kPanel, static_cast<int64_t>(i));
+      // Half a step of 8 bits is 3.5 / 254; half a step of what it leaves a 254th of that.
+      EXPECT_NEAR(first + rest, values[static_cast<size_t>(row * inputs + input)], 1e-4)
+          << row << " " << input;
+      EXPECT_NE(rest, 0) << row << " " << input;
+    }
+  }
+}
+
 TEST(WeightPacker, puts_the_rows_of_several_weights_one_after_another) {
   const std::vector<float> ones(20 * 32, 1.0f), twos(5 * 32, 2.0f);
   ThreadPool pool(2);

@@ -24,12 +24,12 @@ TileArgs tile_args(const MatmulArgs& args, const Window& window, int64_t group) 
   const PackedWeight& weight = *args.weight;
   const QuantisedRows& x = *args.quantised_x;
   const int64_t at = group_row(x, group, window.first_row);
-  const int64_t inputs = std::min(kGroup, weight.inputs - group * kGroup);
+  const int64_t columns = std::min(kGroup, weight.columns() - group * kGroup);
   const auto panel_bytes = static_cast<int64_t>(weight.row_bytes);
   return {.blocks = weight.data + window.first_panel * panel_bytes + group * block_bytes(weight.form),
           .block_stride = panel_bytes,
           .panels = window.panels,
-          .steps = (inputs + kSubgroup - 1) / kSubgroup * kSubgroupSteps,
+          .steps = (columns + kSubgroup - 1) / kSubgroup * kSubgroupSteps,
           .x = x.main.values + at * kGroup,
           .scales = x.main.scales + at,
           .sums = x.main.sums + at,
@@ -111,7 +111,7 @@ void add_rest(const QuantisedRows& x, int64_t at, const TileArgs& main, TileKern
 
 void run_window(const MatmulArgs& args, const Window& window, TileKernel tile) {
   std::fill_n(args.scratch, window.rows * kTileOutputs, 0.0f);
-  for (int64_t group = 0; group < groups_of(args.weight->inputs); ++group) {
+  for (int64_t group = 0; group < groups_of(args.weight->columns()); ++group) {
     const TileArgs main = tile_args(args, window, group);
     tile(main);
     add_rest(*args.quantised_x, group_row(*args.quantised_x, group, window.first_row), main, tile);

@@ -73,9 +73,16 @@ struct PackedWeight {
   /// for stored weights.
   const float* input_scale = nullptr;
   RestRule rest_rule = RestRule::outlying;  ///< how finely inputs are quantised for it
+  /// Inputs whose columns come a second time, in a group of their own behind the others: there is what
+  /// rounding left of them. Quantised weights of 7 and 8 bits only; mostly empty.
+  std::span<const int32_t> repeated = {};
   uint64_t row_bytes = 0;  ///< of a row of stored weights, of a panel of 16 outputs of quantised ones
   const MatmulKernel* kernel = nullptr;
 
+  /// Columns that products read: the inputs, and from the next whole group on those that are repeated.
+  int64_t columns() const {
+    return repeated.empty() ? inputs : groups_of(inputs) * kGroup + static_cast<int64_t>(repeated.size());
+  }
   uint64_t bytes() const {
     const int64_t lines = form == WeightForm::stored ? outputs : (outputs + 15) / 16;
     return static_cast<uint64_t>(lines) * row_bytes;
