@@ -1,21 +1,25 @@
 """Decoding under a CPU quota: whatever number of threads is asked for, against the best one found by hand.
 
-    cpu_quota.py --qvl QVL --model MODEL [--cpus 1] [--tokens 64] [--rounds 3] [--change]
+    cpu_quota.py --qvl QVL --model MODEL [--cpus 1] [--tokens 64] [--rounds 3] [--llama-bench COMMAND] [--change]
+                 [--save FILE.json]
 
 Makes a cgroup (version 1 or 2; needs root), gives it CPUS processors' worth of time, and decodes TOKENS tokens in it: with
-1, 2, 4 and 8 threads asked for. The share of the best says what asking for too many costs.
+1, 2, 4 and 8 threads asked for. The share of the best says what asking for too many costs. COMMAND is llama.cpp's llama-bench with its
+model ("llama-bench -m FILE"), which then does the same in the same group.
 --change raises the quota from one to two processors in the middle of a long answer and prints how the threads followed.
 """
 import argparse
 import json
 import os
 import pathlib
+import shlex
 import statistics
 import subprocess
 import tempfile
 import time
 
 PERIOD_US = 100_000
+THREADS = (1, 2, 4, 8)
 PROMPT = "Tell a long story about the sea, the wind and the people who live from both."
 
 
@@ -62,20 +66,37 @@ def tokens_per_second(quota, args, threads, *more):
     return answer["usage"]["completion_tokens"] / answer["timings"]["decode_s"]
 
 
+def peer_tokens_per_second(quota, args, threads):
+    process = quota.start([*shlex.split(args.llama_bench), "-t", str(threads), "-p", "0", "-n", str(args.tokens), "-r", "1", "-o",
+                           "json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    return json.loads(process.communicate()[0])[0]["avg_ts"]
+
+
+def report(name, rates):
+    medians = {threads: statistics.median(values) for threads, values in rates.items()}
+    best = max(medians.values())
+    for threads, value in medians.items():
+        spread = ", ".join(f"{rate:.1f}" for rate in rates[threads])
+        print(f"{name}, {threads} threads asked: {value:.1f} tokens/s ({spread}), {100 * value / best:.0f} % of the best")
+
+
 def compare(args):
     quota = Quota(args.cpus)
+    programs = {"qvl": tokens_per_second}
+    if args.llama_bench:
+        programs["llama.cpp"] = peer_tokens_per_second
+    rates = {name: {threads: [] for threads in THREADS} for name in programs}
     try:
-        rates = {}
         for _ in range(args.rounds):
-            for threads in (1, 2, 4, 8):
-                rates.setdefault(threads, []).append(tokens_per_second(quota, args, threads))
-        medians = {threads: statistics.median(values) for threads, values in rates.items()}
-        best = max(medians.values())
-        for threads, value in medians.items():
-            spread = ", ".join(f"{rate:.1f}" for rate in rates[threads])
-            print(f"{threads} threads asked: {value:.1f} tokens/s ({spread}), {100 * value / best:.0f} % of the best")
+            for name, measure in programs.items():
+                for threads in THREADS:
+                    rates[name][threads].append(measure(quota, args, threads))
     finally:
         quota.close()
+    for name in programs:
+        report(name, rates[name])
+    if args.save:
+        args.save.write_text(json.dumps({"cpus": args.cpus, "tokens_per_second": rates}, indent=1))
 
 
 def follow_a_change(args):
@@ -100,7 +121,9 @@ def main():
     parser.add_argument("--cpus", type=float, default=1)
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--llama-bench")
     parser.add_argument("--change", action="store_true")
+    parser.add_argument("--save", type=pathlib.Path)
     args = parser.parse_args()
     follow_a_change(args) if args.change else compare(args)
 

@@ -1,11 +1,13 @@
 """Many pictures of different sizes in one process under a memory cap.
 
     memory_cap.py --qvl QVL --model MODEL [--limit 2GiB] [--pictures 500] [--cache-dir FOLDER] [--group FOLDER]
+                  [--save FILE.json]
 
 Asks about each picture in a conversation of its own (qvl eval), and reads VmRSS ten times a second from outside. Prints
 the most of it, its slope per 100 pictures over the last four fifths of the run, the use of the pool, and what a picture
 that is too large for the cap is told. With --group (a folder of the memory controller of cgroups version 1, as root) the process runs
-in a group of the cap and 256 MiB, where the kernel kills whoever goes beyond.
+in a group of the cap and 256 MiB, where the kernel kills whoever goes beyond; the pages of the packed file are dropped before, so that
+they count there.
 """
 import argparse
 import json
@@ -127,6 +129,12 @@ def run_many(args, folder, group):
           f"{memory['tensor_pool_allocations'] / args.pictures:.1f} from the system for a request")
     print("  parts, MiB at most: " + ", ".join(
         f"{name} {part['peak_bytes'] / MIB:.0f}" for name, part in memory["by_part"].items() if part["peak_bytes"]))
+    if args.save:
+        step = max(len(samples) // 500, 1)
+        args.save.write_text(json.dumps({
+            "cap_mib": cap / MIB, "pictures": args.pictures, "most_mib": most / MIB, "slope_mib_per_100": per_hundred / MIB,
+            "resident": [(round(at - samples[0][0], 1), max(rss for _, rss in samples[i:i + step]) / MIB)
+                         for i, (at, _) in list(enumerate(samples))[::step]]}, indent=1))
 
 
 def cache_option(args):
@@ -137,6 +145,12 @@ def pack(args):
     """Packing is no part of what is measured."""
     subprocess.run([args.qvl, "run", "--model", args.model, "--max-tokens", "1", *cache_option(args), "Hello"], check=True,
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def drop_pages(folder):
+    for path in pathlib.Path(folder).glob("*.packed"):
+        with path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def refuse_large(args, folder, group):
@@ -154,11 +168,14 @@ def main():
     parser.add_argument("--pictures", type=int, default=500)
     parser.add_argument("--cache-dir")
     parser.add_argument("--group")
+    parser.add_argument("--save", type=pathlib.Path)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         write_questions(folder, args.pictures)
         pack(args)
+        if args.cache_dir:
+            drop_pages(args.cache_dir)
         group = Group(args.group, bytes_of(args.limit) + 256 * MIB)
         try:
             run_many(args, folder, group)

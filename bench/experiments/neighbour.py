@@ -1,15 +1,18 @@
 """Decoding beside a foreign program that keeps every processor busy for a while.
 
-    neighbour.py --qvl QVL --model MODEL [--policy balanced] [--quiet 8] [--busy 30] [--tokens 1500]
+    neighbour.py --qvl QVL --model MODEL [--policy balanced] [--quiet 8] [--busy 30] [--tokens 1800] [--rounds 3]
+                 [--save FILE.json]
 
 Decodes a long answer; after QUIET seconds as many busy processes start as there are processors, for BUSY seconds. Prints what
-the neighbour got of the machine, our tokens a second before, beside and after it, and how long the recovery took: with the
-adaptation of threads and without. Without root; the rest of the machine should be idle.
+the neighbour got of the machine, our tokens a second alone (before and after, in the mean) and beside it, and how long the recovery
+took: with the adaptation of threads and without, in turn. The fair share of two programs that want the whole machine is half of what
+each does alone. Without root; the rest of the machine should be idle.
 """
 import argparse
 import json
 import os
 import pathlib
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -17,6 +20,7 @@ import time
 
 PROMPT = "Tell a long story about the sea, the wind and the people who live from both."
 TICK = os.sysconf("SC_CLK_TCK")
+FAIR = 0.5
 
 
 def processor_seconds(pid):
@@ -46,6 +50,7 @@ def rate(ends, begin, end):
 
 
 def experiment(args, *options):
+    """One answer; its rates, the neighbour's share, and what the control loop did, by seconds after the neighbour came."""
     with tempfile.TemporaryDirectory() as folder:
         trace = pathlib.Path(folder) / "trace.json"
         process = subprocess.Popen(
@@ -57,18 +62,30 @@ def experiment(args, *options):
         process.wait()
         events = json.loads(trace.read_text())["traceEvents"]
     ends = [(event["ts"] + event["dur"]) / 1e6 for event in events if event["ph"] == "X" and event["name"] == "decode"]
-    changes = [event for event in events if event["ph"] == "i"]
-    if not ends or ends[-1] < end + 6:
+    if not ends or ends[-1] < end + 12:
         sys.exit("the answer ended before the experiment: give more --tokens")
-    before = rate(ends, begin - args.quiet / 2, begin)
-    beside = rate(ends, begin + 5, end)
-    after = rate(ends, end + 5, ends[-1])
-    recovered = next((t / 10 for t in range(0, 100) if rate(ends, end + t / 10, end + t / 10 + 1) >= 0.9 * before), None)
-    print(f"  neighbour {100 * share:.0f} % of the machine; tokens/s alone {before:.1f}, beside it {beside:.1f} "
-          f"({100 * beside / before:.0f} % of alone), afterwards {after:.1f}; at 90 % again after "
-          f"{'more than 10' if recovered is None else recovered} s")
-    for event in changes:
-        print(f"    {event['ts'] / 1e6 - begin:+.1f} s  {event['args']['text']}")
+    after = rate(ends, end + 6, end + 12)
+    alone = (rate(ends, begin - args.quiet / 2, begin) + after) / 2
+    recovered = next((t / 10 for t in range(100) if rate(ends, end + t / 10, end + t / 10 + 1) >= 0.9 * after), None)
+    return {"neighbour_share": share, "alone": alone, "beside": rate(ends, begin + 5, end), "after": after,
+            "recovered_s": recovered,
+            "timeline": [(second, rate(ends, begin + second, begin + second + 1)) for second in range(-4, int(args.busy) + 12)],
+            "changes": [(event["ts"] / 1e6 - begin, event["args"]["text"]) for event in events if event["ph"] == "i"]}
+
+
+def describe(run):
+    recovered = "more than 10" if run["recovered_s"] is None else f"{run['recovered_s']:.1f}"
+    print(f"  neighbour {100 * run['neighbour_share']:.0f} % of the machine; tokens/s alone {run['alone']:.1f}, beside it "
+          f"{run['beside']:.1f}: {100 * run['beside'] / run['alone'] / FAIR:.0f} % of the fair share; within 10 % of what followed after "
+          f"{recovered} s", flush=True)
+
+
+def summary(name, runs):
+    neighbour = statistics.median(run["neighbour_share"] for run in runs)
+    fair = statistics.median(run["beside"] / run["alone"] / FAIR for run in runs)
+    recovered = statistics.median(10 if run["recovered_s"] is None else run["recovered_s"] for run in runs)
+    print(f"{name}: medians of {len(runs)}: neighbour {100 * neighbour:.0f} % of the machine, we {100 * fair:.0f} % of our fair share, "
+          f"recovered after {recovered:.1f} s")
 
 
 def main():
@@ -78,12 +95,23 @@ def main():
     parser.add_argument("--policy", default="balanced")
     parser.add_argument("--quiet", type=float, default=8)
     parser.add_argument("--busy", type=float, default=30)
-    parser.add_argument("--tokens", type=int, default=1500)
+    parser.add_argument("--tokens", type=int, default=1800)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--save", type=pathlib.Path)
     args = parser.parse_args()
-    print("with adaptation")
-    experiment(args)
-    print("without adaptation")
-    experiment(args, "--dynamic-resource-adjustment", "false")
+    modes = {"with adaptation": [], "without adaptation": ["--dynamic-resource-adjustment", "false"]}
+    runs = {name: [] for name in modes}
+    for _ in range(args.rounds):
+        for name, options in modes.items():
+            print(name)
+            runs[name].append(experiment(args, *options))
+            describe(runs[name][-1])
+    for at, text in runs["with adaptation"][-1]["changes"]:
+        print(f"    {at:+.1f} s  {text}")
+    for name in modes:
+        summary(name, runs[name])
+    if args.save:
+        args.save.write_text(json.dumps(runs, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,81 @@
+"""What happens to caches when another program takes the memory of the machine.
+
+    memory_pressure.py --qvl QVL --model MODEL [--pictures 60] [--leave 0.04] [--hold 10] [--save FILE.json]
+
+Asks about many pictures (qvl eval); in the middle of it another process takes memory until only the share LEAVE of it is available, and
+keeps it for HOLD seconds. Prints what the trace says of it: each reduction with its cause, and how much the caches held over
+time. Takes nearly all memory of the machine: nothing else that matters should run there.
+"""
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+from memory_cap import write_questions
+
+MIB = 1 << 20
+HOG = """
+import mmap, sys, time
+def value(key):
+    return next(int(line.split()[1]) for line in open("/proc/meminfo") if line.startswith(key)) * 1024
+target, hold, kept = float(sys.argv[1]) * value("MemTotal:"), float(sys.argv[2]), []
+while value("MemAvailable:") > target:
+    kept.append(mmap.mmap(-1, 64 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE))
+print("full", flush=True)
+time.sleep(hold)
+"""
+
+
+def now_us():
+    return time.clock_gettime(time.CLOCK_MONOTONIC) * 1e6
+
+
+def experiment(args, folder):
+    trace = folder / "trace.json"
+    process = subprocess.Popen([args.qvl, "eval", "--model", args.model, "--max-tokens", "8", "--questions",
+                                str(folder / "questions.jsonl"), "--trace", str(trace)], stdout=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE, text=True)
+    time.sleep(args.before)
+    hog = subprocess.Popen([sys.executable, "-c", HOG, str(args.leave), str(args.hold)], stdout=subprocess.PIPE, text=True)
+    begin = now_us()
+    hog.stdout.readline()
+    full = now_us()
+    hog.wait()
+    end = now_us()
+    message = process.communicate()[1]
+    if process.returncode != 0:
+        sys.exit(f"qvl ended with {process.returncode}: {message}")
+    return json.loads(trace.read_text())["traceEvents"], begin, full, end
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--qvl", required=True)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--pictures", type=int, default=60)
+    parser.add_argument("--before", type=float, default=20)
+    parser.add_argument("--leave", type=float, default=0.04)
+    parser.add_argument("--hold", type=float, default=10)
+    parser.add_argument("--save", type=pathlib.Path)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        write_questions(folder, args.pictures)
+        events, begin, full, end = experiment(args, folder)
+    print(f"memory was full after {(full - begin) / 1e6:.1f} s and free again after {(end - begin) / 1e6:.1f} s")
+    reductions = [((event["ts"] - begin) / 1e6, event["args"].get("text", event["name"])) for event in events
+                  if event["ph"] == "i" and "reduced" in json.dumps(event)]
+    for at, text in reductions:
+        print(f"  {at:+.1f} s  {text}")
+    held = [((event["ts"] - begin) / 1e6, event["args"]) for event in events if event["ph"] == "C" and "cache" in event["name"]]
+    if args.save:
+        args.save.write_text(json.dumps({"full_s": (full - begin) / 1e6, "free_s": (end - begin) / 1e6, "reductions": reductions,
+                                         "held": held}, indent=1))
+    sys.exit(0 if reductions else "nothing was reduced")
+
+
+if __name__ == "__main__":
+    main()
