@@ -12,6 +12,7 @@ MIB = 1 << 20
 UNITS_MIB = {"B": 1 / MIB, "KiB": 1 / 1024, "MiB": 1, "GiB": 1024}
 REDUCTION = re.compile(r"caches reduced by (\d+(?:\.\d+)?) (B|KiB|MiB|GiB)$")
 AFTER_NEIGHBOUR_S = 12  # how long neighbour.py goes on with its timeline after the neighbour has gone
+LARGEST = 1e18          # of any number: infinities and integers beyond what matplotlib takes are no results
 MOST_POINTS = 200       # of a line: more are not seen
 LONGEST_RATIO = 4       # longer bars are cut off, with their value beside them
 CLASSES = ("interactive", "normal", "background")
@@ -29,7 +30,7 @@ def describe(value):
 
 
 def number(value, where):
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= LARGEST:
         raise ResultError(f"{where}: expected a number, found {describe(value)}")
     return value
 
@@ -84,7 +85,7 @@ def pairs(value, where, second=number):
 
 def thin_peaks(points, most=MOST_POINTS):
     """At most `most` of (time, value): of each run of neighbours the one with the highest value, so that no peak is lost."""
-    step = math.ceil(len(points) / most)
+    step = max(math.ceil(len(points) / most), 1)
     return [max(points[i:i + step], key=lambda point: point[1]) for i in range(0, len(points), step)]
 
 
@@ -121,7 +122,7 @@ def shape_cpu_quota(result):
 @dataclass(frozen=True)
 class NeighbourMode:
     name: str
-    rounds: list            # [(second after the neighbour came, tokens a second)] of each round
+    rounds: list            # [(middle of a second since the neighbour came, tokens a second)] of each round
     mean: list              # the same, of the seconds that all rounds have
     neighbour_share: float  # of the machine, 0 to 1, the median of the rounds
 
@@ -138,11 +139,14 @@ def shape_neighbour(result):
         rounds, shares = [], []
         for index, run in enumerate(items(runs, name)):
             where = f"{name}[{index}]"
-            rounds.append(pairs(items(member(run, "timeline", where), f"{where}.timeline"), f"{where}.timeline"))
+            timeline = pairs(items(member(run, "timeline", where), f"{where}.timeline"), f"{where}.timeline")
+            rounds.append([(second + 0.5, rate) for second, rate in timeline])
             shares.append(number_at(run, "neighbour_share", where))
-            ends.add(rounds[-1][-1][0] + 1 - AFTER_NEIGHBOUR_S)
+            ends.add(timeline[-1][0] + 1 - AFTER_NEIGHBOUR_S)
         by_second = [dict(points) for points in rounds]
         common = sorted(set.intersection(*(set(points) for points in by_second)))
+        if not common:
+            raise ResultError(f"{name}: expected rounds with seconds in common, found none")
         mean = [(second, statistics.mean(points[second] for points in by_second)) for second in common]
         modes.append(NeighbourMode(name, rounds, mean, statistics.median(shares)))
     if len(ends) != 1 or min(ends) <= 0:
@@ -186,7 +190,7 @@ def shape_memory_pressure(result):
         if match := REDUCTION.match(text):  # the other lines tell the same reductions in more words
             reductions.append((at, float(match.group(1)) * UNITS_MIB[match.group(2)]))
     return PressureResult(number_at(result, "full_s", "result"), number_at(result, "free_s", "result"),
-                          pairs(member(result, "held", "result"), "held", counter_mib), reductions)
+                          thin_peaks(pairs(member(result, "held", "result"), "held", counter_mib)), reductions)
 
 
 @dataclass(frozen=True)

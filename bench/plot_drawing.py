@@ -3,18 +3,20 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter
 
 from plot_data import CLASSES, SLOTS, ratio_axis_end
 
 COLOURS = ("#1f6fb4", "#d9771e", "#2c9a6c", "#8a5fb0")  # told apart by people who confuse red and green
+GROUP_WIDTH = 0.8  # of the room between two groups of bars
 INK, SHADE, EMPHASIS = "#333333", "#e9e9ee", "#b3262a"
 STYLE = {
     "font.family": "DejaVu Sans", "font.size": 9, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": "#888888",
     "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10,
     "axes.titlelocation": "left", "axes.axisbelow": True, "grid.color": "#dddddd", "grid.linewidth": 0.6, "legend.frameon": False,
-    "legend.fontsize": 8.5, "figure.facecolor": "white", "figure.constrained_layout.use": True, "lines.solid_capstyle": "round",
+    "legend.fontsize": 8.5, "figure.facecolor": "white", "figure.constrained_layout.use": True, "figure.constrained_layout.h_pad": 0.08, "figure.constrained_layout.w_pad": 0.08, "lines.solid_capstyle": "round",
     # Text stays text: smaller, sharp at any size, and found by a search. The same data give the same bytes.
-    "svg.fonttype": "none", "svg.hashsalt": "qvl", "path.simplify": True,
+    "svg.fonttype": "none", "svg.hashsalt": "qvl", "text.parse_math": False,
 }
 
 
@@ -24,26 +26,43 @@ def panels(count, width, height, **options):
     return figure, figure.subplots(1, count, squeeze=False, **options)[0]
 
 
+def colour(index):
+    return COLOURS[index % len(COLOURS)]
+
+
 def label_bars(axes, bars, texts):
     axes.bar_label(bars, texts, padding=2, fontsize=8)
     axes.margins(y=0.12)
 
 
-def grouped_bars(axes, groups, series, text=str, **options):
-    """For each of `groups` a bar of each of `series` {name: values}, side by side; returns nothing, the legend is the caller's."""
-    width = 0.8 / len(series)
-    for index, (values, colour) in enumerate(zip(series.values(), COLOURS)):
-        places = [group + (index - (len(series) - 1) / 2) * width for group in range(len(groups))]
-        bars = axes.bar(places, values, 0.92 * width, color=colour, **options)
-        label_bars(axes, bars, [text(value) for value in values])
+def places_of(index, count, groups):
+    """Where the bars of series `index` of `count` stand in each of `groups` groups."""
+    return [group + (index - (count - 1) / 2) * GROUP_WIDTH / count for group in range(groups)]
+
+
+def name_groups(axes, groups):
     axes.set_xticks(range(len(groups)), groups)
     axes.tick_params(axis="x", length=0)
     axes.grid(axis="y")
 
 
+def grouped_bars(axes, groups, series, text, **options):
+    """For each of `groups` a bar of each of `series` (lists of values), side by side. The key is the caller's."""
+    for index, values in enumerate(series):
+        bars = axes.bar(places_of(index, len(series), len(groups)), values, 0.92 * GROUP_WIDTH / len(series), color=colour(index),
+                        **options)
+        label_bars(axes, bars, [text(value) for value in values])
+    name_groups(axes, groups)
+
+
+def plain_powers(axis):
+    """Of an axis of powers of ten: 100 instead of 10 with a raised 2."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
 def key(target, names, **options):
     """A legend of the colours of `names`, in their order."""
-    target.legend(handles=[Patch(color=colour, label=name) for name, colour in zip(names, COLOURS)], **options)
+    target.legend(handles=[Patch(color=colour(index), label=name) for index, name in enumerate(names)], **options)
 
 
 def words(name):
@@ -52,18 +71,21 @@ def words(name):
 
 def short(value):
     """Three significant digits, without an exponent."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{value:.0f}" if value >= 100 else f"{value:#.3g}"
 
 
 def draw_cpu_quota(data):
     figure, (axes,) = panels(1, 6.4, 3.2)
-    grouped_bars(axes, data.threads, {name: [spread.median for spread in spreads] for name, spreads in data.programs.items()}, short)
+    count = len(data.programs)
     for index, spreads in enumerate(data.programs.values()):
-        width = 0.8 / len(data.programs)
-        for group, spread in enumerate(spreads):
-            place = group + (index - (len(data.programs) - 1) / 2) * width + width / 4  # beside the label of the bar
-            axes.vlines(place, spread.low, spread.high, color=INK, linewidth=1)
-    axes.set_title(f"Decoding with a quota of {data.cpus:g} processor{'' if data.cpus == 1 else 's'}")
+        places = places_of(index, count, len(data.threads))
+        axes.bar(places, [spread.median for spread in spreads], 0.92 * GROUP_WIDTH / count, color=colour(index))
+        axes.vlines(places, [spread.low for spread in spreads], [spread.high for spread in spreads], color=INK, linewidth=1)
+        for place, spread in zip(places, spreads):
+            axes.annotate(short(spread.median), (place, spread.high), xytext=(0, 2), textcoords="offset points", ha="center", fontsize=8)
+    name_groups(axes, data.threads)
+    axes.margins(y=0.1)
+    axes.set_title(f"Decoding with a quota of {data.cpus:g} processor{'' if data.cpus == 1 else 's'} (median, and lines from least to most)")
     axes.set_xlabel("threads asked for")
     axes.set_ylabel("tokens/s")
     key(figure, data.programs, loc="outside lower center", ncols=len(data.programs))
@@ -73,11 +95,11 @@ def draw_cpu_quota(data):
 def draw_neighbour(data):
     figure, (axes,) = panels(1, 7.2, 3.4)
     axes.axvspan(0, data.busy_s, color=SHADE, linewidth=0)
-    for mode, colour in zip(data.modes, COLOURS):
+    for index, mode in enumerate(data.modes):
         for points in mode.rounds:
-            axes.plot(*zip(*points), color=colour, linewidth=0.7, alpha=0.45)
+            axes.plot(*zip(*points), color=colour(index), linewidth=0.7, alpha=0.45)
         label = f"{mode.name}: the neighbour gets {100 * mode.neighbour_share:.0f} % of the machine"
-        axes.plot(*zip(*mode.mean), color=colour, linewidth=2.2, label=label)
+        axes.plot(*zip(*mode.mean), color=colour(index), linewidth=2.2, label=label)
     axes.set_ylim(bottom=0)
     axes.text(data.busy_s / 2, 0.02, "another program keeps all processors busy", ha="center", va="bottom", fontsize=8.5,
               transform=axes.get_xaxis_transform())
@@ -123,7 +145,7 @@ def draw_memory_pressure(data):
         seconds, freed = zip(*data.reductions)
         axes.vlines(seconds, 0, freed, color=EMPHASIS, linewidth=1.2)
         axes.plot(seconds, freed, "v", color=EMPHASIS, markersize=5)
-        handles.append(Line2D([], [], color=EMPHASIS, marker="v", linewidth=1.2, label="given back at once"))
+        handles.append(Line2D([], [], color=EMPHASIS, marker="v", linewidth=1.2, label="given back by caches"))
     axes.set_ylim(bottom=0)
     axes.grid(axis="y")
     axes.set_title("Caches when another program takes the memory")
@@ -136,11 +158,12 @@ def draw_memory_pressure(data):
 def draw_levels(levels):
     figure, (time, memory) = panels(2, 7.4, 3.2, width_ratios=(3, 2))
     names = [f"{level.level}" for level in levels]
-    grouped_bars(time, names, {"a": [level.seconds for level in levels], "b": [level.first_token_s for level in levels]}, short, log=True)
+    grouped_bars(time, names, ([level.seconds for level in levels], [level.first_token_s for level in levels]), short, log=True)
+    plain_powers(time.yaxis)
     time.set_title("One picture, a question and its answer")
     time.set_ylabel("seconds")
     key(time, ("to the last token", "to the first token"), loc="upper right")
-    grouped_bars(memory, names, {"peak": [level.peak_mib for level in levels]}, short)
+    grouped_bars(memory, names, ([level.peak_mib for level in levels],), short)
     memory.set_title("Resident at most")
     memory.set_ylabel("MiB")
     cosines = [f"{name}\n{level.cosine_mean:.4f}" for name, level in zip(names, levels)]
@@ -164,15 +187,15 @@ def draw_passes(passes):
     figure, (ratio, load, memory) = panels(3, 8.2, 1.3 + 0.24 * len(passes), sharey=True, width_ratios=(5, 3, 3))
     rows = range(len(passes))
     end = ratio_axis_end([row.ratio for row in passes])
-    shown = [min(row.ratio, end) for row in passes]
-    bars = ratio.barh(rows, [value - 1 for value in shown], 0.7, left=1, color=[COLOURS[0] if row.ratio >= 1 else COLOURS[1] for row in passes])
-    for bar, row in zip(bars, passes):
+    low = min(1, *(row.ratio for row in passes))
+    edge = end + 0.15 * max(end - low, 0.01)  # room for the values
+    for at, row in enumerate(passes):
         cut = row.ratio > end
-        ratio.annotate(f"{row.ratio:.1f}, cut off here" if cut else f"{row.ratio:.2f}", (max(bar.get_x() + bar.get_width(), 1), bar.get_y() + 0.35),
-                       xytext=(-3 if cut else 3, 0), textcoords="offset points", va="center", ha="right" if cut else "left", fontsize=7.5,
-                       color="white" if cut else INK)
-    low = min(*shown, 1)
-    ratio.set_xlim(low - 0.03 * (end - low), end + 0.15 * (end - low))
+        ratio.barh(at, min(row.ratio, edge) - 1, 0.7, left=1, color=colour(0 if row.ratio >= 1 else 1))
+        ratio.annotate(f"{row.ratio:.1f}, cut off" if cut else f"{row.ratio:.2f}", (edge if cut else max(row.ratio, 1), at),
+                       xytext=(-3 if cut else 3, 0), textcoords="offset points", va="center", ha="right" if cut else "left",
+                       fontsize=7.5, color="white" if cut else INK)
+    ratio.set_xlim(low - 0.03 * (edge - low), edge)
     ratio.axvline(1, color="#888888", linewidth=0.8)
     ratio.set_yticks(rows, [row.name for row in passes], fontsize=8)
     ratio.invert_yaxis()
@@ -189,22 +212,25 @@ def draw_passes(passes):
 def draw_scheduler(policies):
     figure, (turns, waits, ends) = panels(3, 9.6, 3.3, width_ratios=(3, 4, 2))
     names = [words(policy) for policy in policies]
-    grouped_bars(turns, [words(slot) for slot in SLOTS], {name: [data.apart[slot] for slot in SLOTS] for name, data in policies.items()}, log=True)
+    apart = [[data.apart[slot] for slot in SLOTS] for data in policies.values()]
+    grouped_bars(turns, SLOTS, apart, "{:.0f}".format, log=True)
+    turns.set_ylim(bottom=1)
+    plain_powers(turns.yaxis)
     turns.set_title("Two clients that both want more")
     turns.set_ylabel("turns apart at most")
     turns.set_xlabel("kind of turn")
-    means = {name: [data.mean_s[kind] for kind in CLASSES] for name, data in policies.items()}
-    grouped_bars(waits, CLASSES, means, short, log=True)
+    grouped_bars(waits, CLASSES, [[data.mean_s[kind] for kind in CLASSES] for data in policies.values()], short, log=True)
     for index, data in enumerate(policies.values()):
-        places = [group + (index - (len(policies) - 1) / 2) * 0.8 / len(policies) for group in range(len(CLASSES))]
-        waits.plot(places, [data.worst_s[kind] for kind in CLASSES], "_", color=INK, markersize=9)
+        waits.plot(places_of(index, len(policies), len(CLASSES)), [data.worst_s[kind] for kind in CLASSES], "_", color=INK, markersize=9)
+    plain_powers(waits.yaxis)
     waits.set_title("From arrival to the end (bars: mean, lines: worst)")
     waits.set_ylabel("seconds")
     waits.set_xlabel("class of the request")
-    bars = ends.bar(range(len(names)), [data.makespan_s for data in policies.values()], 0.7, color=COLOURS[:len(names)])
+    bars = ends.bar(range(len(names)), [data.makespan_s for data in policies.values()], 0.7, color=[colour(index) for index in range(len(names))])
     label_bars(ends, bars, [short(data.makespan_s) for data in policies.values()])
     ends.set_title("All of a full queue")
     ends.set_ylabel("seconds to the last answer")
+    ends.set_xlabel("policy")
     ends.set_xticks([])
     ends.grid(axis="y")
     key(figure, names, loc="outside lower center", ncols=len(names))
@@ -216,8 +242,8 @@ def draw_pool(data):
     for axes, (name, values) in zip(row, data.figures.items()):
         shares = "hit_rate" in name
         shown = [100 * value for value in values] if shares else values
-        bars = axes.bar(range(len(values)), shown, 0.6, color=[COLOURS[i % len(COLOURS)] for i in range(len(values))])
-        label_bars(axes, bars, [f"{value:.0f} %" if shares else short(value) for value in shown])
+        bars = axes.bar(range(len(values)), shown, 0.6, color=[colour(index) for index in range(len(values))])
+        label_bars(axes, bars, [f"{value:.0f} %" if shares else f"{value:.3g}" for value in shown])
         axes.set_title(words(name))
         axes.set_ylabel("% of blocks reused" if shares else "number")
         if shares:
@@ -237,5 +263,5 @@ def write(name, data, path):
     """Draws the figure `name` into `path`, in the format that its suffix says."""
     with matplotlib.rc_context(STYLE):
         # Without a date the same results give the same file.
-        metadata = {"Date": None, "Title": words(name)} if path.suffix == ".svg" else None
+        metadata = {"Date": None, "Creator": None, "Title": words(name)} if path.suffix == ".svg" else None
         DRAWINGS[name](data).savefig(path, metadata=metadata, dpi=110)

@@ -3,15 +3,16 @@
 
     plots.py [--folder FOLDER] [--to FOLDER] [--format svg|png] [NAME...]
 
-NAME is one of cpu_quota, neighbour, memory_cap, memory_pressure, levels, passes, scheduler and pool; without any, all are drawn. What has
-no result is skipped, with a line. The result of an experiment is what its script saves (--save), of `scheduler` what
-qvl_scheduler_simulation prints. Several caps go into one figure: memory_cap.json, memory_cap-1.5GiB.json. Passes are looked
-for in passes.json and in levels.json, as levels.py saves both. Needs matplotlib: pip install -r bench/requirements.txt. Ends
-with 1 where a result is not what its experiment writes.
+NAME is one of cpu_quota, neighbour, memory_cap, memory_pressure, levels, passes, scheduler and pool; without any, all are
+drawn. What has no result is skipped, with a line. The result of an experiment is what its script saves (--save), of
+`scheduler` what qvl_scheduler_simulation prints. Several caps go into one figure: memory_cap.json, memory_cap-1.5GiB.json.
+Passes come from passes.json or, where there is none, from levels.json, as levels.py saves both. Needs matplotlib:
+pip install -r bench/requirements.txt. Ends with 1 where a result is not what its experiment writes.
 """
 import argparse
 import json
 import pathlib
+import re
 import sys
 
 import plot_data
@@ -38,18 +39,19 @@ def shape(shaping, path):
 
 def has_passes(path):
     try:
-        return path.is_file() and "passes" in plot_data.members(read(path), "result")
+        return "passes" in plot_data.members(read(path), "result")
     except plot_data.ResultError:
-        return path.stem == "passes"  # its own file is read again and told of; levels.json is told of by the figure of levels
+        return False  # which the figure of levels tells of
 
 
 def files_of(name, folder):
     """The files with the results that the figure `name` shows; empty where there are none."""
     if name == "memory_cap":
         return sorted(folder.glob("memory_cap.json")) + sorted(folder.glob("memory_cap-*.json"))
-    if name == "passes":
-        return [path for path in (folder / "passes.json", folder / "levels.json") if has_passes(path)][:1]
-    return [path for path in (folder / f"{name}.json",) if path.is_file()]
+    path, levels = folder / f"{name}.json", folder / "levels.json"
+    if name == "passes" and not path.is_file() and has_passes(levels):
+        return [levels]
+    return [path] if path.is_file() else []
 
 
 def figure_data(name, folder):
@@ -58,6 +60,14 @@ def figure_data(name, folder):
     if not shaped:
         return None
     return shaped if name == "memory_cap" else shaped[0]
+
+
+def compact(svg):
+    """matplotlib's SVG without indentation and turns by nothing, a third smaller, and with fonts for who lacks the one it measured."""
+    svg = re.sub(r' transform="rotate\(-?0 [^"]*"', "", svg)
+    svg = re.sub(r" font-family: 'DejaVu Sans';", "", svg)
+    svg = svg.replace("</style>", "text{font-family: 'DejaVu Sans', Verdana, sans-serif}</style>", 1)
+    return re.sub(r"\s*\n\s*", "\n", svg)
 
 
 def parse(arguments):
@@ -90,6 +100,8 @@ def main(arguments, write=None):
         write = write or matplotlib_writer()
         path = (args.to or args.folder) / f"{name}.{args.format}"
         write(name, data, path)
+        if args.format == "svg":
+            path.write_text(compact(path.read_text(encoding="utf-8")), encoding="utf-8")
         size = path.stat().st_size
         print(f"{name}: {path}, {size} bytes")
         if args.format == "svg" and size > LARGEST_SVG_BYTES:
