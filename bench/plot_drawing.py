@@ -14,7 +14,9 @@ STYLE = {
     "font.family": "DejaVu Sans", "font.size": 9, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": "#888888",
     "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10,
     "axes.titlelocation": "left", "axes.axisbelow": True, "grid.color": "#dddddd", "grid.linewidth": 0.6, "legend.frameon": False,
-    "legend.fontsize": 8.5, "figure.facecolor": "white", "figure.constrained_layout.use": True, "figure.constrained_layout.h_pad": 0.08, "figure.constrained_layout.w_pad": 0.08, "lines.solid_capstyle": "round",
+    "legend.fontsize": 8.5, "figure.facecolor": "white",
+    "figure.constrained_layout.use": True, "figure.constrained_layout.h_pad": 0.08, "figure.constrained_layout.w_pad": 0.08,
+    "lines.solid_capstyle": "round",
     # Text stays text: smaller, sharp at any size, and found by a search. The same data give the same bytes.
     "svg.fonttype": "none", "svg.hashsalt": "qvl", "text.parse_math": False,
 }
@@ -28,6 +30,10 @@ def panels(count, width, height, **options):
 
 def colour(index):
     return COLOURS[index % len(COLOURS)]
+
+
+def colours(count):
+    return [colour(index) for index in range(count)]
 
 
 def label_bars(axes, bars, texts):
@@ -82,10 +88,12 @@ def draw_cpu_quota(data):
         axes.bar(places, [spread.median for spread in spreads], 0.92 * GROUP_WIDTH / count, color=colour(index))
         axes.vlines(places, [spread.low for spread in spreads], [spread.high for spread in spreads], color=INK, linewidth=1)
         for place, spread in zip(places, spreads):
-            axes.annotate(short(spread.median), (place, spread.high), xytext=(0, 2), textcoords="offset points", ha="center", fontsize=8)
+            axes.annotate(short(spread.median), (place, spread.high), xytext=(0, 2), textcoords="offset points", ha="center",
+                          fontsize=8)
     name_groups(axes, data.threads)
     axes.margins(y=0.1)
-    axes.set_title(f"Decoding with a quota of {data.cpus:g} processor{'' if data.cpus == 1 else 's'} (median, and lines from least to most)")
+    processors = "1 processor" if data.cpus == 1 else f"{data.cpus:g} processors"
+    axes.set_title(f"Decoding with a quota of {processors} (median, and lines from least to most)")
     axes.set_xlabel("threads asked for")
     axes.set_ylabel("tokens/s")
     key(figure, data.programs, loc="outside lower center", ncols=len(data.programs))
@@ -219,15 +227,17 @@ def draw_scheduler(policies):
     turns.set_title("Two clients that both want more")
     turns.set_ylabel("turns apart at most")
     turns.set_xlabel("kind of turn")
-    grouped_bars(waits, CLASSES, [[data.mean_s[kind] for kind in CLASSES] for data in policies.values()], short, log=True)
+    means = [[data.mean_s[kind] for kind in CLASSES] for data in policies.values()]
+    grouped_bars(waits, CLASSES, means, short, log=True)
     for index, data in enumerate(policies.values()):
-        waits.plot(places_of(index, len(policies), len(CLASSES)), [data.worst_s[kind] for kind in CLASSES], "_", color=INK, markersize=9)
+        places = places_of(index, len(policies), len(CLASSES))
+        waits.plot(places, [data.worst_s[kind] for kind in CLASSES], "_", color=INK, markersize=9)
     plain_powers(waits.yaxis)
     waits.set_title("From arrival to the end (bars: mean, lines: worst)")
     waits.set_ylabel("seconds")
     waits.set_xlabel("class of the request")
-    bars = ends.bar(range(len(names)), [data.makespan_s for data in policies.values()], 0.7, color=[colour(index) for index in range(len(names))])
-    label_bars(ends, bars, [short(data.makespan_s) for data in policies.values()])
+    makespans = [data.makespan_s for data in policies.values()]
+    label_bars(ends, ends.bar(range(len(names)), makespans, 0.7, color=colours(len(names))), [short(value) for value in makespans])
     ends.set_title("All of a full queue")
     ends.set_ylabel("seconds to the last answer")
     ends.set_xlabel("policy")
@@ -242,7 +252,7 @@ def draw_pool(data):
     for axes, (name, values) in zip(row, data.figures.items()):
         shares = "hit_rate" in name
         shown = [100 * value for value in values] if shares else values
-        bars = axes.bar(range(len(values)), shown, 0.6, color=[colour(index) for index in range(len(values))])
+        bars = axes.bar(range(len(values)), shown, 0.6, color=colours(len(values)))
         label_bars(axes, bars, [f"{value:.0f} %" if shares else f"{value:.3g}" for value in shown])
         axes.set_title(words(name))
         axes.set_ylabel("% of blocks reused" if shares else "number")

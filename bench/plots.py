@@ -63,7 +63,7 @@ def figure_data(name, folder):
 
 
 def compact(svg):
-    """matplotlib's SVG without indentation and turns by nothing, a third smaller, and with fonts for who lacks the one it measured."""
+    """matplotlib's SVG a quarter smaller, without indentation and turns by nothing, and with fonts for who lacks its own."""
     svg = re.sub(r' transform="rotate\(-?0 [^"]*"', "", svg)
     svg = re.sub(r" font-family: 'DejaVu Sans';", "", svg)
     svg = svg.replace("</style>", "text{font-family: 'DejaVu Sans', Verdana, sans-serif}</style>", 1)

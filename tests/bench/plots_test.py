@@ -45,8 +45,8 @@ SCHEDULER = {"seed": 1, "requests": 10,
                             "round_robin": policy(7, [1, 1, 1], 310e6)}}
 POOL = {"pictures": 60, "with": {"hit_rate": 0.93, "allocations_per_request": 4, "seconds": 2},
         "without": {"hit_rate": 0, "allocations_per_request": 61, "allocations_per_token": 3}}
-RESULTS = {"cpu_quota": QUOTA, "neighbour": NEIGHBOUR, "memory_cap": CAP, "memory_pressure": PRESSURE, "levels": LEVELS, "passes": PASSES,
-           "scheduler": SCHEDULER, "pool": POOL}
+RESULTS = {"cpu_quota": QUOTA, "neighbour": NEIGHBOUR, "memory_cap": CAP, "memory_pressure": PRESSURE, "levels": LEVELS,
+           "passes": PASSES, "scheduler": SCHEDULER, "pool": POOL}
 
 
 def changed(result, path, value):
@@ -131,9 +131,12 @@ class Shapes(unittest.TestCase):
                 ("cpu_quota", ["cpus"], ..., "result: cpus is missing"),
                 ("cpu_quota", ["cpus"], 0, "result.cpus: expected a number above 0, found 0"),
                 ("cpu_quota", ["tokens_per_second"], {}, "tokens_per_second: expected an object with members, found {}"),
-                ("cpu_quota", ["tokens_per_second", "qvl", "8"], [], "tokens_per_second.qvl.8: expected an array with entries, found []"),
-                ("cpu_quota", ["tokens_per_second", "qvl", "8"], ["fast"], "tokens_per_second.qvl.8: expected a number, found 'fast'"),
-                ("cpu_quota", ["tokens_per_second", "qvl", "all"], [1], "tokens_per_second.qvl: expected numbers of threads, found 'all'"),
+                ("cpu_quota", ["tokens_per_second", "qvl", "8"], [],
+                 "tokens_per_second.qvl.8: expected an array with entries, found []"),
+                ("cpu_quota", ["tokens_per_second", "qvl", "8"], ["fast"],
+                 "tokens_per_second.qvl.8: expected a number, found 'fast'"),
+                ("cpu_quota", ["tokens_per_second", "qvl", "all"], [1],
+                 "tokens_per_second.qvl: expected numbers of threads, found 'all'"),
                 ("cpu_quota", ["tokens_per_second", "llama.cpp", "8"], ...,
                  "tokens_per_second.llama.cpp: expected the threads [1, 8], found [1]"),
                 ("neighbour", ["with adaptation", 0, "timeline"], timeline(5, [10]),
@@ -142,7 +145,8 @@ class Shapes(unittest.TestCase):
                  "with adaptation[0].timeline[0]: expected a pair, found [14, 1, 1]"),
                 ("neighbour", ["with adaptation", 0, "timeline"], [[99, 1]],
                  "with adaptation: expected rounds with seconds in common, found none"),
-                ("neighbour", ["with adaptation", 0, "neighbour_share"], True, "with adaptation[0].neighbour_share: expected a number, found True"),
+                ("neighbour", ["with adaptation", 0, "neighbour_share"], True,
+                 "with adaptation[0].neighbour_share: expected a number, found True"),
                 ("memory_cap", ["resident"], [[0, None]], "resident[0]: expected a number, found None"),
                 ("memory_cap", ["most_mib"], nan, "result.most_mib: expected a number, found nan"),
                 ("memory_pressure", ["held", 0, 1], {"bytes": 1}, "held[0]: value is missing"),
@@ -252,7 +256,8 @@ class Program(unittest.TestCase):
         self.assertIn(f"speed: expected one of {', '.join(plot_data.SHAPES)}\n", err.getvalue())
 
     def test_compacts_what_matplotlib_writes(self):
-        svg = ('<style type="text/css">*{a: b}</style>\n  <text style="font-size: 9px; font-family: \'DejaVu Sans\'; fill: #333333" x="1" '
+        svg = ('<style type="text/css">*{a: b}</style>\n'
+               '  <text style="font-size: 9px; font-family: \'DejaVu Sans\'; fill: #333333" x="1" '
                'transform="rotate(-0 1 2)">a  b</text>\n   <path d="M 0 0 \nL 1 1 \n"/>\n<text transform="rotate(-90 1 2)">c</text>\n')
         self.assertEqual(plots.compact(svg),
                          '<style type="text/css">*{a: b}text{font-family: \'DejaVu Sans\', Verdana, sans-serif}</style>\n'
