@@ -7,7 +7,7 @@ from tree import Finding
 FILE_LINES = 500
 CODE = {".cpp", ".h", ".py", ".sh", ".cmake"}
 PROSE = {".md"}
-DATA_FOLDERS = ("models/", "tests/golden/", "tests/data/")
+DATA_FOLDERS = ("models/", "tests/golden/", "tests/data/", "docs/experiments/")
 MARKS = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|XX" r"X)\b")
 MACHINE_PATH = re.compile(r"(?<![\w.$}~-])/(?:work|root|farm|home/[a-z]\w*)/")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^()\s]+)(?:\s+\"[^\"]*\")?\)")

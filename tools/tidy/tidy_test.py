@@ -254,6 +254,8 @@ class Text(unittest.TestCase):
         self.assertEqual(self.check(text_rules.check_white_space, "a\nb \n\tc\nd\n"), [(2, "trailing-space"), (3, "tab")])
         self.assertEqual(self.check(text_rules.check_white_space, "a"), [(1, "last-line")])
         self.assertEqual(self.check(text_rules.check_white_space, "a \n", "models/x/merges.txt"), [])
+        self.assertEqual(self.check(text_rules.check_white_space, "{}", "docs/experiments/levels.json"), [])
+        self.assertEqual(self.check(text_rules.check_white_space, "{}", "docs/levels.json"), [(1, "last-line")])
 
     def test_marks_of_unfinished_work(self):
         for word in ["TO" "DO", "FIX" "ME", "XX" "X"]:
