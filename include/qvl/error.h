@@ -21,10 +21,19 @@ enum class ErrorCode {
 class Error : public std::runtime_error {
  public:
   Error(ErrorCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
+  /// ErrorCode::limit, where there is no memory even for a message. Allocates nothing.
+  static Error out_of_memory() { return Error(); }
+
   ErrorCode code() const { return code_; }
+  const char* what() const noexcept override {
+    return out_of_memory_ ? "not enough memory" : std::runtime_error::what();
+  }
 
  private:
+  Error() : std::runtime_error(""), code_(ErrorCode::limit), out_of_memory_(true) {}
+
   ErrorCode code_;
+  bool out_of_memory_ = false;
 };
 
 }  // namespace qvl

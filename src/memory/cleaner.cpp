@@ -1,6 +1,7 @@
 #include "memory/cleaner.h"
 
 #include <algorithm>
+#include <new>
 #include <string_view>
 #include <utility>
 
@@ -146,10 +147,20 @@ CleanupReport Cleaner::carry_out(CleanupOrder order) {
 // What the process is smaller by; what other threads took meanwhile hides some of it.
 uint64_t Cleaner::trim() {
   ++trims_;
-  const auto before = resident_memory(files_);
+  const auto before = resident_bytes();
   trim_heap();
-  const auto after = resident_memory(files_);
-  return before && after ? before->rss - std::min(before->rss, after->rss) : 0;
+  const auto after = resident_bytes();
+  return before && after ? *before - std::min(*before, *after) : 0;
+}
+
+// Reading takes some memory itself; where there is none, it is not known.
+std::optional<uint64_t> Cleaner::resident_bytes() const noexcept {
+  try {
+    const auto memory = resident_memory(files_);
+    return memory ? std::optional(memory->rss) : std::nullopt;
+  } catch (const std::bad_alloc&) {
+    return std::nullopt;
+  }
 }
 
 }  // namespace qvl

@@ -97,6 +97,7 @@ class Cleaner {
  private:
   CleanupReport carry_out(CleanupOrder order);
   uint64_t trim();
+  std::optional<uint64_t> resident_bytes() const noexcept;
 
   Ledger& ledger_;
   TensorPool& pool_;

@@ -9,8 +9,8 @@
 #include <string_view>
 #include <utility>
 
-#include "base/checked.h"
 #include "base/error.h"
+#include "memory/process_memory.h"
 
 namespace qvl {
 namespace {
@@ -126,13 +126,7 @@ std::optional<uint64_t> read_memory_limit(const SystemFiles& files) {
 }
 
 uint64_t read_memory(const SystemFiles& files) {
-  const auto value = field_of(files.read("/proc/meminfo"), "MemTotal");
-  const auto kibibytes = value && value->ends_with(" kB")
-                             ? parse_whole(std::string_view(*value).substr(0, value->size() - 3))
-                             : std::nullopt;
-  const auto bytes = kibibytes && *kibibytes > 0 ? checked_mul(static_cast<uint64_t>(*kibibytes), 1024)
-                                                 : std::optional<uint64_t>();
-  if (bytes) return *bytes;
+  if (const auto memory = machine_memory(files)) return memory->total;
   const long pages = ::sysconf(_SC_PHYS_PAGES), page_bytes = ::sysconf(_SC_PAGESIZE);
   return pages > 0 && page_bytes > 0 ? static_cast<uint64_t>(pages) * static_cast<uint64_t>(page_bytes) : 0;
 }

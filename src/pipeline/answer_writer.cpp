@@ -59,7 +59,7 @@ void AnswerWriter::end(FinishReason reason) {
   answer.usage.completion_tokens = std::ssize(answer.tokens);
 }
 
-void AnswerWriter::let_out(const std::string& text) {
+void AnswerWriter::let_out(std::string_view text) {
   answer.text += text;
   if (emit_ && !text.empty()) emit_(text);
 }

@@ -37,7 +37,7 @@ class AnswerWriter {
   Answer answer;
 
  private:
-  void let_out(const std::string& text);
+  void let_out(std::string_view text);
 
   Emit emit_;
   std::vector<int32_t> ends_;

@@ -151,7 +151,9 @@ Answer answer_to(ConversationState& state, Addition addition, const AskArgs& arg
 }  // namespace
 
 Conversation::Conversation(Model model, ConversationOptions options)
-    : state_(std::make_unique<ConversationState>(std::move(model), std::move(options))) {}
+    : state_(with_memory_for("to begin a conversation", [&] {
+        return std::make_unique<ConversationState>(std::move(model), std::move(options));
+      })) {}
 Conversation::~Conversation() = default;
 Conversation::Conversation(Conversation&&) noexcept = default;
 

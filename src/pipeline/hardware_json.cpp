@@ -1,20 +1,10 @@
 // The machine as qvl sees it, for scripts and reports.
-#include "base/json.h"
+#include "pipeline/system/json.h"
 #include "qvl/hardware.h"
 
 namespace qvl {
-namespace {
-
-template <typename Number>
-OrderedJson or_null(const std::optional<Number>& value) {
-  return value ? OrderedJson(*value) : OrderedJson(nullptr);
-}
-
-OrderedJson text_or_null(const std::string& text) {
-  return text.empty() ? OrderedJson(nullptr) : OrderedJson(text);
-}
-
-}  // namespace
+using system::or_null;
+using system::text_or_null;
 
 std::string to_json(const HardwareInfo& info) {
   OrderedJson json = {{"cpu",

@@ -62,10 +62,10 @@ void add_rates(const std::filesystem::path& folder, PlanOptions::Measure wanted,
 }  // namespace
 
 PlanInputs plan_inputs(const LoadOptions& load, const ModelFacts& model, PlanOptions::Measure measure,
-                       std::vector<std::string>& warnings) {
+                       const SystemFiles& files, std::vector<std::string>& warnings) {
   validate(load.system);
   PlanInputs inputs{.model = model,
-                    .hardware = read_hardware(SystemFiles()),
+                    .hardware = read_hardware(files),
                     .config = load.system,
                     .wishes = plan_wishes(load),
                     .memory_limit_bytes = load.memory_limit,
@@ -77,10 +77,10 @@ PlanInputs plan_inputs(const LoadOptions& load, const ModelFacts& model, PlanOpt
   return inputs;
 }
 
-Plan plan_to_load(const LoadOptions& load, const ModelFacts& model) {
+Plan plan_to_load(const LoadOptions& load, const ModelFacts& model, const SystemFiles& files) {
   if (model.linears.empty()) return {.forms = {.isa = chosen_isa(load)}};  // binding tells what is missing
   std::vector<std::string> unused;
-  const PlanInputs inputs = plan_inputs(load, model, PlanOptions::Measure::stored, unused);
+  const PlanInputs inputs = plan_inputs(load, model, PlanOptions::Measure::stored, files, unused);
   try {
     return resolve(inputs, all_passes()).plan;
   } catch (const Error& error) {

@@ -109,17 +109,20 @@ int64_t compute_logits(const LogitsRequest& request, Runtime& runtime, const Log
 }  // namespace
 
 std::vector<int32_t> TextTokenizer::tokenize(std::string_view text, ControlText control) const {
-  return with_memory_for(fmt::format("to tokenise {} bytes", text.size()), [&] {
-    return tokenizer_->encode(
-        text, control == ControlText::parsed ? ControlTokens::parse : ControlTokens::plain_text);
-  });
+  return with_memory_for([&] { return fmt::format("to tokenise {} bytes", text.size()); },
+                         [&] {
+                           return tokenizer_->encode(text, control == ControlText::parsed
+                                                               ? ControlTokens::parse
+                                                               : ControlTokens::plain_text);
+                         });
 }
 
 std::string TextTokenizer::detokenize(std::span<const int32_t> tokens) const {
-  return with_memory_for(fmt::format("to write {} tokens as text", tokens.size()), [&] {
-    for (int32_t token : tokens) (void)tokenizer_->bytes(token);  // refuses ids beyond
-    return tokenizer_->decode(tokens, Tokenizer::Special::keep);
-  });
+  return with_memory_for([&] { return fmt::format("to write {} tokens as text", tokens.size()); },
+                         [&] {
+                           for (int32_t token : tokens) (void)tokenizer_->bytes(token);  // refuses ids beyond
+                           return tokenizer_->decode(tokens, Tokenizer::Special::keep);
+                         });
 }
 
 TextTokenizer load_tokenizer(const std::filesystem::path& path) {
@@ -129,18 +132,20 @@ TextTokenizer load_tokenizer(const std::filesystem::path& path) {
 TextTokenizer Model::tokenizer() const { return TextTokenizer(runtime_->tokenizer); }
 
 PatchValues Model::pixels(const std::filesystem::path& image) const {
-  return with_memory_for(fmt::format("for the pixels of {}", image.string()), [&] {
-    const PatchedMedia media =
-        image_to_patches(read_image(image, {}, runtime_->layer.home(MemoryPart::pixels)),
-                         patch_options(runtime_->files.image_preprocessor), image.string());
-    const auto values = media.pixels.values();
-    return PatchValues{.values = {values.begin(), values.end()},
-                       .patches = static_cast<int64_t>(media.pixels.rows()),
-                       .values_per_patch = static_cast<int64_t>(media.pixels.columns()),
-                       .grid_t = media.grid.t,
-                       .grid_h = media.grid.h,
-                       .grid_w = media.grid.w};
-  });
+  return with_memory_for(
+      [&] { return fmt::format("for the pixels of {}", image.string()); },
+      [&] {
+        const PatchedMedia media =
+            image_to_patches(read_image(image, {}, runtime_->layer.home(MemoryPart::pixels)),
+                             patch_options(runtime_->files.image_preprocessor), image.string());
+        const auto values = media.pixels.values();
+        return PatchValues{.values = {values.begin(), values.end()},
+                           .patches = static_cast<int64_t>(media.pixels.rows()),
+                           .values_per_patch = static_cast<int64_t>(media.pixels.columns()),
+                           .grid_t = media.grid.t,
+                           .grid_h = media.grid.h,
+                           .grid_w = media.grid.w};
+      });
 }
 
 int64_t Model::logits(const LogitsRequest& request, const LogitsSink& sink,

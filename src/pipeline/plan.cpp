@@ -14,7 +14,7 @@ PlanReport plan_for(const LoadOptions& load, const PlanOptions& options) {
   return with_memory_for("to plan", [&] {
     const ModelFiles files = open_model_files(load.path, load.mmproj);
     std::vector<std::string> warnings = files.warnings;
-    const PlanInputs inputs = plan_inputs(load, model_facts(files), options.measure, warnings);
+    const PlanInputs inputs = plan_inputs(load, model_facts(files), options.measure, SystemFiles(), warnings);
     PlanReport report = explain(inputs, resolve(inputs, all_passes()));
     report.warnings = std::move(warnings);
     return report;

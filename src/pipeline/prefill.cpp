@@ -44,7 +44,9 @@ void reserve_cache(KvCache& cache, int64_t tokens, KvCache::Growth growth, const
   const uint64_t mebibytes =
       static_cast<uint64_t>(cache.size() + tokens) * KvCache::bytes_per_token(config, cache.form()) >> 20;
   with_memory_for(
-      fmt::format("for the keys and values of {} tokens ({} MiB)", cache.size() + tokens, mebibytes),
+      [&] {
+        return fmt::format("for the keys and values of {} tokens ({} MiB)", cache.size() + tokens, mebibytes);
+      },
       [&] { cache.reserve(tokens, growth); });
 }
 
@@ -66,10 +68,11 @@ bool prefill(const PrefillRun& run, CachedSequence& cached, detail::Runtime& run
     const SequenceStep step{
         .chunk = {.ids = part(run.wanted.ids), .positions = part(run.positions), .visual = spans},
         .cache = &cached.cache};
-    with_memory_for(fmt::format("to compute {} tokens at once", count), [&] {
-      const StageZone zone(runtime.layer.stages(), runtime.layer.tracer(), Stage::prefill);
-      runtime.network.forward({&step, 1}, runtime.pass, runtime.ops);
-    });
+    with_memory_for([&] { return fmt::format("to compute {} tokens at once", count); },
+                    [&] {
+                      const StageZone zone(runtime.layer.stages(), runtime.layer.tracer(), Stage::prefill);
+                      runtime.network.forward({&step, 1}, runtime.pass, runtime.ops);
+                    });
     extend(cached.held, run.wanted, first + count);
     on_chunk(first, runtime.pass.x);
     runtime.network.release_rows();

@@ -43,11 +43,7 @@ void check_room(const RequestSize& size, const KvCache& cache, detail::Runtime& 
 RequestScope::~RequestScope() {
   runtime_.ops.release_scratch();
   runtime_.pass.clear();
-  try {
-    runtime_.layer.after_request();
-  } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): of its report; the next request is
-                                     // another chance
-  }
+  runtime_.layer.after_request();
 }
 
 }  // namespace qvl

@@ -33,7 +33,8 @@ const Turn kPictureTurn{.text = "What is this?", .images = {kPicture}};
 class RequestMemory : public testing::Test {
  protected:
   RequestMemory()
-      : runtime_(std::make_shared<detail::Runtime>(options_for(kSource / "models/shapes"), &blocks_)),
+      : runtime_(std::make_shared<detail::Runtime>(options_for(kSource / "models/shapes"),
+                                                   detail::RuntimeSystem{.blocks = &blocks_})),
         model_(runtime_) {}
 
   Ledger& ledger() { return runtime_->layer.memory().ledger(); }

@@ -129,14 +129,15 @@ void check_parts_fit(const ModelFiles& files, const Tokenizer& tokenizer, const 
 
 namespace detail {
 
-Runtime::Runtime(const LoadOptions& options, SystemMemory* blocks)
+Runtime::Runtime(const LoadOptions& options, const RuntimeSystem& system)
     : name(path_name(options.path)),
       files(open_files(options)),
       facts(facts_of(files)),
-      plan(plan_to_load(options, facts)),
+      plan(plan_to_load(options, facts, system.files)),
       layer(planned_config(options, plan), {.memory_limit = options.memory_limit,
                                             .tracing = options.trace ? Tracing::on : Tracing::off,
-                                            .blocks = blocks,
+                                            .files = system.files,
+                                            .blocks = system.blocks,
                                             .model = options.path.filename().string(),
                                             .status_folder = run_status_folder()}),
       loaded(reserve_model(*this, layer.memory().ledger())),

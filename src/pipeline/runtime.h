@@ -27,11 +27,16 @@ void check_parts_fit(const ModelFiles& files, const Tokenizer& tokenizer, const 
 
 namespace detail {
 
+/// The machine that a checkpoint is loaded on; tests put another in its place.
+struct RuntimeSystem {
+  SystemMemory* blocks = nullptr;  ///< outlives the runtime; null: heap and pages
+  SystemFiles files = SystemFiles();
+};
+
 /// Immutable after loading but for `layer`, `ops` and `pass`, which do one computation at a time. Whatever
 /// takes memory of `layer` stands behind it.
 struct Runtime {
-  /// `blocks` outlives it; tests put their own in place of heap and pages.
-  explicit Runtime(const LoadOptions& options, SystemMemory* blocks = nullptr);
+  explicit Runtime(const LoadOptions& options, const RuntimeSystem& system = {});
 
   /// Between two steps, before a result of the first one leaves: threads may change. Throws Error{model_file}
   /// where the weights were changed under it.

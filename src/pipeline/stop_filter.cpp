@@ -1,24 +1,26 @@
 #include "pipeline/stop_filter.h"
 
 #include <algorithm>
-#include <utility>
 
 namespace qvl {
 
-std::string StopFilter::add(std::string_view text) {
-  if (stopped_) return {};
+std::string_view StopFilter::add(std::string_view text) {
+  out_.clear();
+  if (stopped_) return out_;
   held_ += text;
-  if (const auto begin = first_stop()) {
-    stopped_ = true;
-    return std::exchange(held_, {}).substr(0, *begin);
-  }
-  const size_t safe = held_.size() - held_suffix();
-  std::string out = held_.substr(0, safe);
-  held_.erase(0, safe);
-  return out;
+  const auto stop = first_stop();
+  stopped_ = stop.has_value();
+  const size_t safe = stop.value_or(held_.size() - held_suffix());
+  out_.assign(held_, 0, safe);
+  held_.erase(0, stopped_ ? held_.size() : safe);
+  return out_;
 }
 
-std::string StopFilter::finish() { return std::exchange(held_, {}); }
+std::string_view StopFilter::finish() {
+  out_.assign(held_);
+  held_.clear();
+  return out_;
+}
 
 // Where the stop string begins that is complete first, so that the result does not depend on how the text is
 // cut.

@@ -9,17 +9,17 @@
 
 namespace qvl {
 
-/// Holds back text that may be the beginning of a stop string, so that no part of one is ever let out.
-/// Thread-compatible.
+/// Holds back text that may be the beginning of a stop string, so that no part of one is ever let out. Texts
+/// are valid until the next call; their memory is kept. Thread-compatible.
 class StopFilter {
  public:
   /// None of `stops` is empty.
   explicit StopFilter(std::vector<std::string> stops) : stops_(std::move(stops)) {}
 
   /// Text that can be let out now. After a stop string was found, none.
-  std::string add(std::string_view text);
+  std::string_view add(std::string_view text);
   /// What was held back and turned out not to be a stop string.
-  std::string finish();
+  std::string_view finish();
   bool stopped() const { return stopped_; }
 
  private:
@@ -27,7 +27,7 @@ class StopFilter {
   size_t held_suffix() const;
 
   std::vector<std::string> stops_;
-  std::string held_;
+  std::string held_, out_;
   bool stopped_ = false;
 };
 

@@ -11,7 +11,8 @@ std::string run(const std::vector<std::string>& stops, const std::vector<std::st
   StopFilter filter(stops);
   std::string out;
   for (const std::string& piece : pieces) out += filter.add(piece);
-  return out + filter.finish();
+  out += filter.finish();
+  return out;
 }
 
 TEST(StopFilter, LetsTextThroughAtOnceWithoutStops) {

@@ -1,5 +1,6 @@
 #include "pipeline/system_layer.h"
 
+#include <new>
 #include <utility>
 
 #include "memory/memory_size.h"
@@ -44,9 +45,10 @@ MemoryManagerOptions memory_options(const SystemOptimizationConfig& config, cons
 
 SystemLayer::SystemLayer(const SystemOptimizationConfig& config, const SystemLayerOptions& options)
     : memory_(memory_options(config, options, warnings_), options.files),
-      threads_(thread_options(config)),
+      threads_(thread_options(config), {.files = options.files}),
       adaptation_(config, threads_, options.files, &tracer_),
       profiler_(make_profiler(config, options.files)) {
+  for (std::string& problem : threads_.status().problems) warnings_.push_back(std::move(problem));
   if (options.tracing == Tracing::on) tracer_.enable();
   if (profiler_) start_profiling(options);
 }
@@ -67,7 +69,13 @@ void SystemLayer::between_steps() {
   if (adaptation_.update(steady_ns() / 1000)) tell(memory_.during_operation(adaptation_.memory_pressure()));
 }
 
-void SystemLayer::after_request() { tell(memory_.after_operation(adaptation_.memory_pressure())); }
+void SystemLayer::after_request() noexcept {
+  try {
+    tell(memory_.after_operation(adaptation_.memory_pressure()));
+  } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): of its report; the next request is
+                                     // another chance
+  }
+}
 
 void SystemLayer::tell(const std::optional<CleanupReport>& report) {
   if (!report) return;

@@ -63,7 +63,7 @@ class SystemLayer {
   /// memory has become short. Costs a look at the clock, and half a millisecond twice a second.
   void between_steps();
   /// Called after each request, when its memory is given back.
-  void after_request();
+  void after_request() noexcept;
   /// Prompt tokens to compute at once for now.
   int64_t prefill_chunk(int64_t asked) const { return adaptation_.prefill_chunk(asked); }
   /// How busy the machine was when it was last looked at.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <new>
 #include <utility>
 
 #include "base/error.h"
@@ -84,6 +85,7 @@ Tracer::Ring* Tracer::find_own_ring() {
   }
   // Those of tracers that are gone are held here alone.
   std::erase_if(own.entries, [](const OwnRings::Entry& entry) { return entry.ring.use_count() == 1; });
+  own.entries.reserve(own.entries.size() + 1);  // a ring that was taken must be given back
   auto ring = take_ring();
   if (ring == nullptr) return nullptr;
   own.entries.push_back({.tracer = id_, .ring = std::move(ring)});
@@ -114,18 +116,28 @@ std::shared_ptr<Tracer::Ring> Tracer::take_ring() {
   return ring;
 }
 
-void Tracer::record(const TraceEvent& event) {
-  Ring* ring = own_ring();
-  if (ring == nullptr) {
+// Zones end in destructors: what cannot be recorded is counted as lost, also where memory has run out.
+void Tracer::record(const TraceEvent& event) noexcept {
+  TraceRing* const events = own_events();
+  if (events == nullptr) {
     dropped_.fetch_add(1, std::memory_order_relaxed);
     return;
   }
-  TraceRing* events = ring->events.load(std::memory_order_acquire);
-  if (events == nullptr) {
-    const std::lock_guard lock(registry_);
-    events = make_events(*ring);
-  }
   events->push(event);
+}
+
+// Null where there is no ring to be had.
+TraceRing* Tracer::own_events() noexcept {
+  try {
+    Ring* ring = own_ring();
+    if (ring == nullptr) return nullptr;
+    TraceRing* events = ring->events.load(std::memory_order_acquire);
+    if (events != nullptr) return events;
+    const std::lock_guard lock(registry_);
+    return make_events(*ring);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
 }
 
 void Tracer::zone(StaticName name, int64_t begin_ns, int64_t end_ns, std::optional<uint64_t> request) {

@@ -66,7 +66,8 @@ class Tracer {
   Ring* find_own_ring();
   std::shared_ptr<Ring> take_ring();
   TraceRing* make_events(Ring& ring);
-  void record(const TraceEvent& event);
+  void record(const TraceEvent& event) noexcept;
+  TraceRing* own_events() noexcept;
 
   const TracerOptions options_;
   const uint64_t id_;  // of this tracer among all there ever were

@@ -6,9 +6,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
-#include <memory>
-#include <new>
 #include <utility>
 
 namespace qvl {
@@ -16,16 +15,14 @@ namespace {
 
 constexpr int kMostUrgent = -20;
 
-struct FreeKernelSet {
-  void operator()(cpu_set_t* set) const { CPU_FREE(set); }
-};
-using KernelSet = std::unique_ptr<cpu_set_t, FreeKernelSet>;
 constexpr size_t kernel_set_bytes = CPU_ALLOC_SIZE(CpuSet::kMostCpus);
+// On the stack: a thread must go back to where it was also when there is no memory.
+using KernelSet = std::array<cpu_set_t, kernel_set_bytes / sizeof(cpu_set_t)>;
+static_assert(sizeof(KernelSet) == kernel_set_bytes);
 
 KernelSet empty_kernel_set() {
-  KernelSet set(CPU_ALLOC(CpuSet::kMostCpus));
-  if (set == nullptr) throw std::bad_alloc();
-  CPU_ZERO_S(kernel_set_bytes, set.get());
+  KernelSet set;
+  CPU_ZERO_S(kernel_set_bytes, set.data());
   return set;
 }
 
@@ -50,19 +47,19 @@ CpuSet this_thread_affinity() {
 }
 
 CpuSet thread_affinity(ThreadId thread) {
-  const KernelSet set = empty_kernel_set();
+  KernelSet set = empty_kernel_set();
   CpuSet out;
-  if (::sched_getaffinity(thread, kernel_set_bytes, set.get()) != 0) return out;
+  if (::sched_getaffinity(thread, kernel_set_bytes, set.data()) != 0) return out;
   for (int cpu = 0; cpu < CpuSet::kMostCpus; ++cpu) {
-    if (CPU_ISSET_S(static_cast<size_t>(cpu), kernel_set_bytes, set.get())) out.add(cpu);
+    if (CPU_ISSET_S(static_cast<size_t>(cpu), kernel_set_bytes, set.data())) out.add(cpu);
   }
   return out;
 }
 
 bool set_thread_affinity(ThreadId thread, const CpuSet& cpus) {
-  const KernelSet set = empty_kernel_set();
-  for (int cpu : cpus) CPU_SET_S(static_cast<size_t>(cpu), kernel_set_bytes, set.get());
-  return ::sched_setaffinity(thread, kernel_set_bytes, set.get()) == 0;
+  KernelSet set = empty_kernel_set();
+  for (int cpu : cpus) CPU_SET_S(static_cast<size_t>(cpu), kernel_set_bytes, set.data());
+  return ::sched_setaffinity(thread, kernel_set_bytes, set.data()) == 0;
 }
 
 OsPriority thread_priority(ThreadId thread) {

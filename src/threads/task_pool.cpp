@@ -1,6 +1,7 @@
 #include "threads/task_pool.h"
 
 #include <algorithm>
+#include <new>
 
 #include "base/error.h"
 
@@ -14,9 +15,15 @@ extern "C" const char* __tsan_default_suppressions() {
 
 namespace qvl {
 
+TaskPool::TaskPool(std::string name, std::optional<size_t> queue_limit, StartThread start)
+    : name_(std::move(name)), limit_(queue_limit), group_(name_, std::move(start)) {
+  QVL_CHECK(!limit_ || *limit_ >= 1);
+}
+
+// A pool already when its threads start: where one of them throws, the destructor ends those that run.
 TaskPool::TaskPool(TaskPoolOptions options)
-    : name_(std::move(options.name)), limit_(options.queue_limit), group_(name_, std::move(options.start)) {
-  QVL_CHECK(options.threads >= 1 && (!limit_ || *limit_ >= 1));
+    : TaskPool(std::move(options.name), options.queue_limit, std::move(options.start)) {
+  QVL_CHECK(options.threads >= 1);
   if (resize(options.threads) == 0) {
     fail(ErrorCode::environment, "{} pool: no thread could be started: {}", name_, group_.problem());
   }
@@ -24,16 +31,24 @@ TaskPool::TaskPool(TaskPoolOptions options)
 
 TaskPool::~TaskPool() { shutdown(Shutdown::cancel); }
 
-void TaskPool::cancel(TaskPtr task) const {
-  task->cancel(std::make_exception_ptr(Error(
-      ErrorCode::environment, fmt::format("{} pool: the task was cancelled, the pool is shut down", name_))));
+// Also where no memory is left for the text: whoever waits for the task must hear of its end.
+std::exception_ptr TaskPool::cancelled() const noexcept {
+  try {
+    return std::make_exception_ptr(
+        Error(ErrorCode::environment,
+              fmt::format("{} pool: the task was cancelled, the pool is shut down", name_)));
+  } catch (const std::bad_alloc&) {
+    return std::make_exception_ptr(Error::out_of_memory());
+  }
 }
+
+void TaskPool::cancel(TaskPtr task) const { task->cancel(cancelled()); }
 
 void TaskPool::enqueue(TaskPtr task, TaskPriority priority) {
   std::unique_lock lock(mutex_);
   room_.wait(lock, [this] { return closed_ || has_room(); });
-  ++counts_.submitted;
   if (!closed_) return add(std::move(task), priority);
+  ++counts_.submitted;
   ++counts_.cancelled;
   lock.unlock();
   cancel(std::move(task));
@@ -45,11 +60,11 @@ bool TaskPool::try_enqueue(TaskPtr task, TaskPriority priority) {
     ++counts_.refused;
     return false;
   }
-  ++counts_.submitted;
   if (!closed_) {
     add(std::move(task), priority);
     return true;
   }
+  ++counts_.submitted;
   ++counts_.cancelled;
   lock.unlock();
   cancel(std::move(task));
@@ -57,7 +72,8 @@ bool TaskPool::try_enqueue(TaskPtr task, TaskPriority priority) {
 }
 
 void TaskPool::add(TaskPtr task, TaskPriority priority) {
-  queues_[static_cast<size_t>(priority)].push_back(std::move(task));
+  queues_[static_cast<size_t>(priority)].push_back(std::move(task));  // may throw: counted afterwards
+  ++counts_.submitted;
   ++counts_.waiting;
   work_.notify_one();
 }
@@ -103,7 +119,14 @@ int TaskPool::resize(int threads) {
   while (!closed_ && counts_.threads < wanted_) {
     ++counts_.threads;
     lock.unlock();
-    const bool started = group_.start([this] { work(); });
+    bool started = false;
+    try {
+      started = group_.start([this] { work(); });
+    } catch (...) {
+      lock.lock();
+      wanted_ = --counts_.threads;
+      throw;
+    }
     lock.lock();
     if (started) continue;
     wanted_ = --counts_.threads;
@@ -115,7 +138,7 @@ int TaskPool::resize(int threads) {
 }
 
 void TaskPool::close(Shutdown how) {
-  std::array<std::deque<TaskPtr>, kClasses> given_up;
+  std::array<std::list<TaskPtr>, kClasses> given_up;
   {
     const std::lock_guard guard(mutex_);
     closed_ = true;

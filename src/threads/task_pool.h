@@ -5,8 +5,9 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
-#include <deque>
+#include <exception>
 #include <future>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -100,12 +101,14 @@ class TaskPool {
   using TaskPtr = std::unique_ptr<Task>;
   static constexpr size_t kClasses = 3;
 
+  TaskPool(std::string name, std::optional<size_t> queue_limit, StartThread start);
   void enqueue(TaskPtr task, TaskPriority priority);
   bool try_enqueue(TaskPtr task, TaskPriority priority);
   // These two with the lock held.
   bool has_room() const { return !limit_ || counts_.waiting < *limit_; }
   TaskPtr take();
   void add(TaskPtr task, TaskPriority priority);
+  std::exception_ptr cancelled() const noexcept;
   void cancel(TaskPtr task) const;
   void work();
 
@@ -115,8 +118,8 @@ class TaskPool {
   mutable std::mutex mutex_;  // for all up to group_mutex_
   std::condition_variable work_, room_;
   mutable std::condition_variable idle_;
-  std::array<std::deque<TaskPtr>, kClasses> queues_;
-  TaskPoolStatus counts_;  // counts_.threads: those that have not decided to end
+  std::array<std::list<TaskPtr>, kClasses> queues_;  // lists: giving all of them up allocates nothing
+  TaskPoolStatus counts_;                            // counts_.threads: those that have not decided to end
   int wanted_ = 0;
   bool closed_ = false;
 

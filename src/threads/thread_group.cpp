@@ -1,6 +1,7 @@
 #include "threads/thread_group.h"
 
 #include <algorithm>
+#include <new>
 #include <system_error>
 #include <utility>
 
@@ -68,8 +69,12 @@ bool ThreadGroup::contains_this_thread() const {
 bool ThreadGroup::place(Member& member, size_t index) const {
   const ThreadId id = wait_for_id(member.id);
   const bool placed = set_thread_affinity(id, places_[index % places_.size()]);
-  // The kernel leaves out what the process may not use; what is left is where the thread belongs.
-  member.place = placed ? thread_affinity(id) : CpuSet();
+  member.place = CpuSet();
+  try {
+    // The kernel leaves out what the process may not use; what is left is where the thread belongs.
+    if (placed) member.place = thread_affinity(id);
+  } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): it is placed, and not watched
+  }
   return placed;
 }
 

@@ -99,7 +99,7 @@ std::optional<std::string> ThreadManager::refresh_budget() {
   std::optional<std::string> change;
   if (now != budget_) change = fmt::format("CPU budget: {} -> {}", budget_.cause, now.cause);
   const bool has_all = compute_.size() == plan_.compute_threads;  // a refusal may have been for a moment
-  if (!change && !moved && has_all) return std::nullopt;
+  if (!change && !moved && has_all && applied_) return std::nullopt;
   budget_ = std::move(now);
   apply();
   return change;
@@ -112,6 +112,7 @@ void ThreadManager::adjust(const ThreadTarget& target) {
 }
 
 void ThreadManager::apply() {
+  applied_ = false;
   plan_ = plan_threads(options_, budget_, target_);
   problems_.clear();
   resize(compute_, "compute", plan_.compute_threads, problems_);
@@ -121,6 +122,7 @@ void ThreadManager::apply() {
   prioritise();
   compute_.set_awake_turns(plan_.awake_turns);
   compute_.set_duty(plan_.duty);
+  applied_ = true;
 }
 
 void ThreadManager::place() {
@@ -167,7 +169,12 @@ void ThreadManager::shutdown(Shutdown how) {
 ThreadManager::CallerGuard::CallerGuard(ThreadManager& manager) : manager_(manager) {
   QVL_CHECK(manager.caller_ == nullptr);
   manager.caller_ = std::make_unique<CallerPlacement>();
-  manager.apply();
+  try {
+    manager.apply();
+  } catch (...) {
+    manager.caller_.reset();
+    throw;
+  }
 }
 
 ThreadManager::CallerGuard::~CallerGuard() { manager_.caller_.reset(); }

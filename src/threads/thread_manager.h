@@ -104,7 +104,8 @@ class ThreadManager {
   CpuBudget budget_;
   ThreadTarget target_;
   ThreadPlan plan_;
-  bool placed_ = true;  // every thread is where it was put
+  bool placed_ = true;   // every thread is where it was put
+  bool applied_ = true;  // plan_ was carried out to its end
   std::vector<std::string> problems_;
   ThreadPool compute_;
   TaskPool io_, preprocess_;

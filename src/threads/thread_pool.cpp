@@ -52,9 +52,10 @@ Value ThreadPool::wait_for_change(const std::atomic<Value>& value, Value old) co
   return value.load(std::memory_order_acquire);
 }
 
-ThreadPool::ThreadPool(int threads, StartThread start) : group_("compute", std::move(start)) {
-  resize(threads);
-}
+ThreadPool::ThreadPool(StartThread start) : group_("compute", std::move(start)) {}
+
+// A pool already when its threads start: where one of them throws, the destructor ends those that run.
+ThreadPool::ThreadPool(int threads, StartThread start) : ThreadPool(std::move(start)) { resize(threads); }
 
 ThreadPool::~ThreadPool() { resize(1); }
 

@@ -65,6 +65,7 @@ class ThreadPool {
 
  private:
   struct Loop;
+  explicit ThreadPool(StartThread start);
   void run(size_t count, size_t grain, Body body);
   void work(int worker, uint32_t seen);
   // Enters the loop at hand; false where there is none any more.

@@ -134,9 +134,10 @@ std::optional<TokenId> Tokenizer::find_added(std::string_view content) const {
   return data_->added.find(content);
 }
 
-std::string StreamDecoder::add(TokenId id) {
+std::string_view StreamDecoder::add(TokenId id) {
+  text_.clear();
   if (tokenizer_.is_special(id) || id < 0 || static_cast<size_t>(id) >= tokenizer_.vocabulary_size())
-    return "";
+    return text_;
   pending_ += tokenizer_.bytes(id);
   size_t complete = 0;
   while (complete < pending_.size()) {
@@ -144,15 +145,16 @@ std::string StreamDecoder::add(TokenId id) {
     if (unit.kind == Utf8Unit::Kind::unfinished) break;
     complete += unit.length;
   }
-  std::string text = replace_invalid_utf8(std::string_view(pending_).substr(0, complete));
+  append_valid_utf8(text_, std::string_view(pending_).substr(0, complete));
   pending_.erase(0, complete);
-  return text;
+  return text_;
 }
 
-std::string StreamDecoder::finish() {
-  std::string text = replace_invalid_utf8(pending_);
+std::string_view StreamDecoder::finish() {
+  text_.clear();
+  append_valid_utf8(text_, pending_);
   pending_.clear();
-  return text;
+  return text_;
 }
 
 }  // namespace qvl

@@ -81,19 +81,20 @@ class Tokenizer {
 };
 
 /// Turns a stream of tokens into complete characters: bytes of an unfinished UTF-8 character wait for the
-/// next token. Thread-compatible.
+/// next token. Thread-compatible. Texts are valid until the next call; their memory is kept, so that after
+/// the longest token nothing is allocated.
 class StreamDecoder {
  public:
   explicit StreamDecoder(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
   /// Text that became complete with this token; special tokens and ids beyond the vocabulary give none. All
   /// texts together are decode(ids, Special::skip).
-  std::string add(TokenId id);
+  std::string_view add(TokenId id);
   /// What still waited, as U+FFFD.
-  std::string finish();
+  std::string_view finish();
 
  private:
   const Tokenizer& tokenizer_;
-  std::string pending_;
+  std::string pending_, text_;
 };
 
 }  // namespace qvl

@@ -72,12 +72,16 @@ std::optional<size_t> find_invalid_utf8(std::string_view text) {
 std::string replace_invalid_utf8(std::string_view bytes) {
   std::string text;
   text.reserve(bytes.size());
+  append_valid_utf8(text, bytes);
+  return text;
+}
+
+void append_valid_utf8(std::string& text, std::string_view bytes) {
   for (size_t position = 0; position < bytes.size();) {
     Utf8Unit unit = read_utf8(bytes, position);
     text += unit.kind == Utf8Unit::Kind::character ? bytes.substr(position, unit.length) : kReplacement;
     position += unit.length;
   }
-  return text;
 }
 
 }  // namespace qvl

@@ -54,5 +54,7 @@ std::optional<size_t> find_invalid_utf8(std::string_view text);
 
 /// `bytes` with every maximal subpart that is no character replaced by one U+FFFD.
 std::string replace_invalid_utf8(std::string_view bytes);
+/// The same behind `text`.
+void append_valid_utf8(std::string& text, std::string_view bytes);
 
 }  // namespace qvl

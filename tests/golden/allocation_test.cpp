@@ -1,6 +1,7 @@
 // Decoding allocates nothing: counts every allocation of the process, whichever thread makes it.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -10,6 +11,7 @@
 
 #include "model/sampler.h"
 #include "pipeline/runtime.h"
+#include "qvl/pipeline.h"
 
 namespace {
 std::atomic<int64_t> allocations{0};
@@ -111,6 +113,34 @@ TEST(Decoding, of_a_conversation_allocates_nothing) {
   int64_t looks = 0;
   for (size_t token = 4; token < seen.size(); ++token) looks += seen[token] != seen[token - 1] ? 1 : 0;
   EXPECT_LE(looks, static_cast<int64_t>(took.count() / 0.5));
+}
+
+// Allocations of one request of a pipeline from submission to result, the least of some: twice a second the
+// engine looks at the processors it may use, and the first request warms up.
+int64_t allocations_of_request(OptimizedInferencePipeline& pipeline, int64_t tokens) {
+  const InferenceRequest request{
+      .prompt = "Describe this picture.",
+      .images = {std::string(QVL_SOURCE_DIR) + "/examples/white-square-black-square.png"},
+      .generation = {.max_tokens = tokens, .temperature = 0}};
+  int64_t least = INT64_MAX;
+  for (int round = 0; round < 12; ++round) {
+    InferenceRequest copy = request;
+    const int64_t before = allocations;
+    const InferenceOutput output = pipeline.submit(std::move(copy)).result();
+    least = std::min(least, allocations - before);
+    EXPECT_EQ(output.tokens.size(), static_cast<size_t>(tokens));
+  }
+  return least;
+}
+
+// The whole engine: planning, batches, guesses, text, the channel. A longer answer takes as many allocations
+// as a short one.
+TEST(Decoding, of_a_pipeline_allocates_nothing) {
+  LoadOptions options{.path = std::string(QVL_SOURCE_DIR) + "/models/shapes", .threads = 2};
+  options.system.dynamic_resource_adjustment = false;
+  options.system.enable_profiling = false;
+  auto pipeline = apply_system_level_optimizations(load_model(options), options.system);
+  EXPECT_EQ(allocations_of_request(pipeline, 14) - allocations_of_request(pipeline, 6), 0);
 }
 
 TEST(Decoding, is_counted) {

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "memory/admission.h"
 #include "pipeline/engine/engine_options.h"
+#include "pipeline/memory_guard.h"
 #include "profiler/steady_clock.h"
 
 namespace qvl {
@@ -30,16 +31,19 @@ Engine::~Engine() { shutdown(); }
 
 InferenceStream Engine::submit(InferenceRequest request) {
   check_request(request);
-  auto channel = std::make_shared<detail::InferenceChannel>(next_id_++, bell_);
-  auto arrived = std::make_unique<EngineRequest>(std::move(request), channel, runtime_);
-  {
-    const std::lock_guard lock(mutex_);
-    if (inbox_.closing) fail(ErrorCode::usage, "pipeline: it was cleaned up, and takes no more requests");
-    inbox_.arrived.push_back(std::move(arrived));
-  }
-  record_.submitted(steady_ns());
-  bell_->ring();
-  return InferenceStream(std::move(channel));
+  return with_memory_for("to take a request", [&] {
+    auto channel = std::make_shared<detail::InferenceChannel>(next_id_++, bell_);
+    Requests arrived;
+    arrived.emplace(channel->id(), std::make_unique<EngineRequest>(std::move(request), channel, runtime_));
+    {
+      const std::lock_guard lock(mutex_);
+      if (inbox_.closing) fail(ErrorCode::usage, "pipeline: it was cleaned up, and takes no more requests");
+      inbox_.arrived.merge(arrived);
+    }
+    record_.submitted(steady_ns());
+    bell_->ring();
+    return InferenceStream(std::move(channel));
+  });
 }
 
 void Engine::shutdown() {
@@ -60,10 +64,8 @@ void Engine::run() {
   for (bool running = true; running;) {
     try {
       running = run_step();
-    } catch (const std::bad_alloc&) {
-      // Of the engine's own few bytes: nobody's fault, and everybody's loss.
-      end_all(
-          std::make_exception_ptr(Error(ErrorCode::limit, "not enough memory to go on with any request")));
+    } catch (const std::bad_alloc&) {  // of the engine's own few bytes: nobody's fault, and everybody's loss
+      end_all();
     }
   }
 }
@@ -84,14 +86,17 @@ bool Engine::run_step() {
   return true;
 }
 
-void Engine::end_all(const std::exception_ptr& error) {
+// Those that a thread of the pool has end as soon as it is done.
+void Engine::end_all() noexcept {
+  const auto error = std::make_exception_ptr(Error::out_of_memory());
   for (auto next = requests_.begin(); next != requests_.end();) {
-    const auto [id, request] = std::pair(next->first, next->second.get());
+    const auto id = next->first;
+    EngineRequest& request = *next->second;
     ++next;
-    if (preparing_.contains(id)) {
-      request->channel().cancel();
+    if (request.preparation() == EngineRequest::Preparation::under_way) {
+      request.fail_after_preparation(error);
     } else {
-      end(id, End{.error = error});
+      end(id, {.error = error});
     }
   }
 }
@@ -103,83 +108,100 @@ void Engine::publish_status() {
 
 // Whether the engine is to end. Everything that is told meanwhile is told again at the next step.
 bool Engine::take_inbox() {
-  taken_.arrived.clear();
-  taken_.prepared.clear();
+  Inbox taken;
   {
     const std::lock_guard lock(mutex_);
-    std::swap(taken_.arrived, inbox_.arrived);
-    std::swap(taken_.prepared, inbox_.prepared);
-    taken_.closing = inbox_.closing;
+    taken.arrived.swap(inbox_.arrived);
+    taken.closing = inbox_.closing;
   }
-  for (auto& request : taken_.arrived) arrive(std::move(request));
-  for (const Prepared& prepared : taken_.prepared) take_prepared(prepared);
-  if (taken_.closing) {
+  while (!taken.arrived.empty()) {
+    auto node = taken.arrived.extract(taken.arrived.begin());
+    const EngineRequest& request = *node.mapped();
+    requests_.insert(std::move(node));
+    arrive(request);
+  }
+  take_prepared();
+  if (taken.closing) {
     for (const auto& [id, request] : requests_) request->channel().cancel();
   }
-  return taken_.closing;
+  return taken.closing;
 }
 
-void Engine::arrive(std::unique_ptr<EngineRequest> request) {
-  const scheduling::RequestId id = request->id();
-  const InferenceRequest& asked = request->request();
-  const auto refusal =
-      scheduler_.arrive({.id = id,
-                         .client = asked.client,
-                         .request_class = static_cast<scheduling::RequestClass>(asked.request_class),
-                         .holds = {},
-                         .work = {.prepare_units = 1, .prompt_tokens = 1, .answer_tokens = 1}});
-  requests_.emplace(id, std::move(request));
-  if (refusal) end_with(id, Error(ErrorCode::limit, "request: " + refusal->message));
-}
-
-void Engine::take_prepared(const Prepared& prepared) {
-  preparing_.erase(prepared.id);
-  EngineRequest& request = *requests_.at(prepared.id);
-  if (request.channel().cancelled()) return;  // ended next
-  if (prepared.error) return end(prepared.id, End{.error = prepared.error});
-  const auto needs = request.needs();
-  scheduling::Amounts holds;
-  holds.compute = share_of_one(scheduler_);
-  for (const MemoryNeed& need : needs) {
-    if (need.part != MemoryPart::scratch) holds.memory += need.bytes;  // scratch is everybody's
-  }
+void Engine::arrive(const EngineRequest& request) {
+  const InferenceRequest& asked = request.request();
   try {
+    const auto refusal =
+        scheduler_.arrive({.id = request.id(),
+                           .client = asked.client,
+                           .request_class = static_cast<scheduling::RequestClass>(asked.request_class),
+                           .holds = {},
+                           .work = {.prepare_units = 1, .prompt_tokens = 1, .answer_tokens = 1}});
+    if (refusal) fail(ErrorCode::limit, "request: {}", refusal->message);
+  } catch (...) {
+    end(request.id(), {.error = std::current_exception()});
+  }
+}
+
+void Engine::take_prepared() {
+  for (auto next = requests_.begin(); next != requests_.end();) {
+    EngineRequest& request = *next->second;
+    ++next;  // the request may end
+    if (request.preparation() == EngineRequest::Preparation::done) take_prepared(request);
+  }
+}
+
+void Engine::take_prepared(EngineRequest& request) {
+  try {
+    request.take_preparation();
+    if (request.channel().cancelled()) return;  // ended next
+    const auto needs = request.needs();
+    scheduling::Amounts holds;
+    holds.compute = share_of_one(scheduler_);
+    for (const MemoryNeed& need : needs) {
+      if (need.part != MemoryPart::scratch) holds.memory += need.bytes;  // scratch is everybody's
+    }
     // With nobody else there, what does not fit now never will.
     if (scheduler_.status().granted == 0) {
       (void)qvl::admit(runtime_.layer.memory().ledger(), "request: needs", needs);
     }
-    scheduler_.prepared(prepared.id, holds, request.work());
-  } catch (const Error&) {
-    end(prepared.id, End{.error = std::current_exception()});
+    scheduler_.prepared(request.id(), holds, request.work());
+  } catch (...) {
+    end(request.id(), {.error = std::current_exception()});
   }
 }
 
 void Engine::end_cancelled() {
-  ending_.clear();
-  for (const auto& [id, request] : requests_) {
-    if (request->channel().cancelled() && !preparing_.contains(id)) ending_.push_back(id);
+  for (auto next = requests_.begin(); next != requests_.end();) {
+    EngineRequest& request = *next->second;
+    ++next;
+    if (!request.channel().cancelled()) continue;
+    if (request.preparation() != EngineRequest::Preparation::under_way) {
+      end(request.id(), {.reason = FinishReason::cancelled});
+    }
   }
-  for (scheduling::RequestId id : ending_) end(id, End{.reason = FinishReason::cancelled});
 }
 
 void Engine::start_preparing() {
   for (scheduling::RequestId id : scheduler_.to_prepare(runtime_.layer.load())) {
-    preparing_.insert(id);
     EngineRequest& request = *requests_.at(id);
-    auto submitted = runtime_.layer.threads().preprocess().try_submit([this, &request] { prepare(request); });
-    if (!submitted) prepare(request);  // the pool has enough to do
+    request.begin_preparation();
+    try {
+      prepare(request);
+    } catch (...) {
+      end(id, {.error = std::current_exception()});
+    }
   }
 }
 
+// Throws only where the pool has not got it.
 void Engine::prepare(EngineRequest& request) {
-  Prepared prepared{.id = request.id(), .error = nullptr};
-  try {
+  // The engine may be gone by the time the bell rings.
+  const auto submitted = runtime_.layer.threads().preprocess().try_submit([&request, bell = bell_] {
     request.prepare();
-  } catch (...) {
-    prepared.error = std::current_exception();
-  }
-  const std::lock_guard lock(mutex_);
-  inbox_.prepared.push_back(std::move(prepared));
+    bell->ring();
+  });
+  if (submitted) return;
+  request.prepare();  // the pool has enough to do
   bell_->ring();
 }
 
@@ -229,16 +251,24 @@ void Engine::end_with(scheduling::RequestId id, const Error& error) {
   end(id, End{.error = std::make_exception_ptr(error)});
 }
 
-void Engine::end(scheduling::RequestId id, const End& how) {
+// Whatever runs out on the way, its caller hears of the end.
+void Engine::end(scheduling::RequestId id, const End& how) noexcept {
   const auto found = requests_.find(id);
   QVL_CHECK(found != requests_.end());
   const std::unique_ptr<EngineRequest> request = std::move(found->second);
   requests_.erase(found);
   InferenceRecord::Ended ended{.end = InferenceRecord::End::failed, .now_ns = 0};
   scheduling::Ending ending = scheduling::Ending::failed;
+  std::exception_ptr error = how.error;
   std::optional<InferenceOutput> output;
-  if (!how.error) {
-    output = request->finish(how.reason);
+  if (!error) {
+    try {
+      output = request->finish(how.reason);
+    } catch (...) {
+      error = std::current_exception();
+    }
+  }
+  if (output) {
     const bool cancelled = output->finish_reason == FinishReason::cancelled;
     ended.end = cancelled ? InferenceRecord::End::cancelled : InferenceRecord::End::answered;
     ending = cancelled ? scheduling::Ending::cancelled : scheduling::Ending::finished;
@@ -252,7 +282,8 @@ void Engine::end(scheduling::RequestId id, const End& how) {
   runtime_.layer.after_request();
   ended.memory_percent = runtime_.layer.memory().report().percent_used();
   record_.ended(ended);
-  output ? request->channel().finish(std::move(*output)) : request->channel().fail(how.error);
+  if (output) return request->channel().finish(std::move(*output));
+  request->channel().fail(as_error(error, "to go on with the request"));
 }
 
 }  // namespace qvl

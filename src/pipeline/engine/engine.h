@@ -3,12 +3,11 @@
 
 #include <atomic>
 #include <cstdint>
+#include <exception>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <set>
-#include <vector>
 
 #include "pipeline/engine/engine_request.h"
 #include "pipeline/engine/engine_step.h"
@@ -28,7 +27,8 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  /// Takes a request. Throws Error{usage} for values out of range, and after shutdown.
+  /// Takes a request. Throws Error{usage} for values out of range, and after shutdown; Error{limit} where
+  /// there is no memory for it.
   InferenceStream submit(InferenceRequest request);
   /// Cancels all requests and returns when everything they held is free. May be called again.
   void shutdown();
@@ -38,15 +38,10 @@ class Engine {
   scheduling::Algorithm algorithm() const { return algorithm_; }
 
  private:
+  // Requests go from the inbox to the engine's own in their nodes, so that none is lost for want of memory.
   using Requests = std::map<scheduling::RequestId, std::unique_ptr<EngineRequest>>;
-  // What a thread of the preprocess pool has to say of a request.
-  struct Prepared {
-    scheduling::RequestId id;
-    std::exception_ptr error;
-  };
   struct Inbox {
-    std::vector<std::unique_ptr<EngineRequest>> arrived = {};
-    std::vector<Prepared> prepared = {};
+    Requests arrived = {};
     bool closing = false;
   };
 
@@ -58,10 +53,11 @@ class Engine {
 
   void run();
   bool run_step();
-  void end_all(const std::exception_ptr& error);
+  void end_all() noexcept;
   bool take_inbox();
-  void arrive(std::unique_ptr<EngineRequest> request);
-  void take_prepared(const Prepared& prepared);
+  void arrive(const EngineRequest& request);
+  void take_prepared();
+  void take_prepared(EngineRequest& request);
   void end_cancelled();
   void start_preparing();
   void prepare(EngineRequest& request);
@@ -69,7 +65,7 @@ class Engine {
   bool compute();
   void commit(const scheduling::StepPlan& plan, const scheduling::StepOutcome& outcome);
   void rest();
-  void end(scheduling::RequestId id, const End& how);
+  void end(scheduling::RequestId id, const End& how) noexcept;
   void end_with(scheduling::RequestId id, const Error& error);
   void publish_status();
 
@@ -83,12 +79,9 @@ class Engine {
   // Of the engine's thread.
   scheduling::Scheduler scheduler_;
   Requests requests_;
-  std::set<scheduling::RequestId> preparing_;  // a thread of the pool has them
   EngineStep step_;
   int64_t patience_us_ = 0;          // of those that decoded in the last step
   std::optional<ComputeTurn> turn_;  // kept from step to step while nobody else wants it
-  Inbox taken_;
-  std::vector<scheduling::RequestId> ending_;
 
   mutable std::mutex status_mutex_;
   scheduling::SchedulerStatus status_;

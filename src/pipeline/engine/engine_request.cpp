@@ -35,18 +35,41 @@ EngineRequest::EngineRequest(InferenceRequest request, std::shared_ptr<detail::I
 
 EngineRequest::~EngineRequest() { give_back(); }
 
-void EngineRequest::give_back() {
+// Makes nothing new: a request ends also where memory has run out.
+void EngineRequest::give_back() noexcept {
   if (cutting_.valid()) cutting_.wait();  // the pool may be at one of the pictures
   cutting_ = {};
   vision_run_.reset();
-  cached_ = CachedSequence(runtime_);
+  cached_.cache.truncate(0);
+  cached_.cache.shrink(0);
+  cached_.held = {};
   spans_.clear();
   prompt_ = {};
   media_.clear();
   counted_.reset();
 }
 
-void EngineRequest::prepare() {
+void EngineRequest::prepare() noexcept {
+  try {
+    read_prompt();
+  } catch (...) {
+    problem_ = std::current_exception();
+  }
+  preparation_.store(Preparation::done, std::memory_order_release);  // now it is the engine's again
+}
+
+void EngineRequest::take_preparation() {
+  preparation_.store(Preparation::taken, std::memory_order_relaxed);
+  if (doom_) std::rethrow_exception(doom_);
+  if (problem_) std::rethrow_exception(problem_);
+}
+
+void EngineRequest::fail_after_preparation(std::exception_ptr error) noexcept {
+  doom_ = std::move(error);
+  channel_->cancel();  // there is nothing left to prepare it for
+}
+
+void EngineRequest::read_prompt() {
   with_memory_for("to prepare a request", [&] {
     const Stopwatch watch;
     const Turn turn = turn_of(request_);
@@ -94,9 +117,22 @@ void EngineRequest::begin() {
                 config.text);
   sampler_.emplace(resolve_sampling(request_.generation, runtime_.files.generation), config.text.vocab_size);
   sampler_->observe_prompt(prompt_.ids);
+  reserve_answer();
   writer_->answer.usage.prompt_tokens = prompt_.size();
   writer_->answer.usage.image_tokens = prompt_.visual_tokens();
-  channel_->admitted();
+  channel_->admitted(writer_->answer.text.capacity());
+}
+
+// So that decoding allocates nothing, as long as the answer is no longer than memory is set aside for.
+void EngineRequest::reserve_answer() {
+  constexpr size_t step = 1 + LookupGauge::kGuesses;
+  constexpr size_t text_of_a_step = 256;
+  const auto ahead = static_cast<size_t>(reserved_answer(request_.generation));
+  cached_.held.ids.reserve(prompt_.ids.size() + ahead + step);
+  ahead_.reserve(step);
+  computed_.reserve(step);
+  positions_ahead_.reserve(step);
+  new_text_.reserve(text_of_a_step);
 }
 
 // Cuts a picture on the preprocess pool while the one before it is encoded.
@@ -124,23 +160,25 @@ void EngineRequest::see(uint32_t steps, BetweenPieces between) {
     QVL_CHECK(seen_ < media_.size());
     Medium& medium = *media_[seen_];
     if (!vision_run_) wait_for_patches(seen_);  // until then another thread has the picture
-    with_memory_for(fmt::format("to look at {} ({} patches)", medium.name, medium.grid.patches()), [&] {
-      const Stopwatch watch;
-      const StageZone zone(runtime_.layer.stages(), runtime_.layer.tracer(), Stage::vision, id());
-      if (!vision_run_) {
-        vision_run_ = tower->begin(medium.patches, runtime_.ops, between);
-        medium.patches = {};
-        cut_ahead(seen_ + 1);
-      }
-      tower->step(*vision_run_, runtime_.ops, between);
-      if (tower->done(*vision_run_)) {
-        medium.features = tower->finish(std::move(*vision_run_), runtime_.ops, between);
-        medium.encoded = true;
-        vision_run_.reset();
-        ++seen_;
-      }
-      timings_.vision_s += watch.seconds();
-    });
+    with_memory_for(
+        [&] { return fmt::format("to look at {} ({} patches)", medium.name, medium.grid.patches()); },
+        [&] {
+          const Stopwatch watch;
+          const StageZone zone(runtime_.layer.stages(), runtime_.layer.tracer(), Stage::vision, id());
+          if (!vision_run_) {
+            vision_run_ = tower->begin(medium.patches, runtime_.ops, between);
+            medium.patches = {};
+            cut_ahead(seen_ + 1);
+          }
+          tower->step(*vision_run_, runtime_.ops, between);
+          if (tower->done(*vision_run_)) {
+            medium.features = tower->finish(std::move(*vision_run_), runtime_.ops, between);
+            medium.encoded = true;
+            vision_run_.reset();
+            ++seen_;
+          }
+          timings_.vision_s += watch.seconds();
+        });
   }
 }
 

@@ -1,6 +1,7 @@
 // One request on its way through the engine: prepared by other threads, then computed step by step.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <exception>
 #include <future>
@@ -39,8 +40,17 @@ class EngineRequest {
   /// Seconds since it was submitted.
   double age_s() const { return since_submit_.seconds(); }
 
-  /// Reads what the prompt needs of its media, tokenises, and begins to cut the first picture. Throws Error.
-  void prepare();
+  /// How far its preparation is. Asked by the engine's thread, which has nothing else to do with a request
+  /// whose preparation is under way: that belongs to the thread that prepares.
+  enum class Preparation { waiting, under_way, done, taken };
+  Preparation preparation() const { return preparation_.load(std::memory_order_acquire); }
+  void begin_preparation() { preparation_.store(Preparation::under_way, std::memory_order_release); }
+  /// Reads what the prompt needs of its media, tokenises, and cuts the first picture; then it is done, and
+  /// take_preparation() throws what failed.
+  void prepare() noexcept;
+  void take_preparation();
+  /// From the engine's thread while the preparation is under way: take_preparation() then throws `error`.
+  void fail_after_preparation(std::exception_ptr error) noexcept;
   /// What is left to compute, and how much memory that takes; of a prepared request.
   scheduling::Work work() const;
   std::vector<MemoryNeed> needs() const;
@@ -66,13 +76,15 @@ class EngineRequest {
   /// The answer so far, ended for `reason` where it had not ended by itself.
   InferenceOutput finish(std::optional<FinishReason> reason);
   /// Frees what it holds; nothing else may be called afterwards but channel(), id() and age_s().
-  void give_back();
+  void give_back() noexcept;
   int64_t answer_tokens() const { return std::ssize(writer_->answer.tokens); }
 
  private:
   bool decoding() const { return cached_.held.size() >= prompt_.size(); }
   bool choose(std::span<float> logits);
   void tell();
+  void read_prompt();
+  void reserve_answer();
   void cut_ahead(size_t index);
   void wait_for_patches(size_t index);
 
@@ -82,6 +94,10 @@ class EngineRequest {
   const Stopwatch since_submit_;
   std::optional<RequestGauge::Request> counted_;  // until it gives back what it holds
   Timings timings_;
+
+  std::atomic<Preparation> preparation_{Preparation::waiting};
+  std::exception_ptr problem_;  // of the preparation
+  std::exception_ptr doom_;     // that came meanwhile
 
   Media media_;
   Sequence prompt_;

@@ -30,6 +30,7 @@ void EngineStep::fail(EngineRequest& request) {
 scheduling::StepOutcome EngineStep::run(const scheduling::StepPlan& plan,
                                         const scheduling::UnitCosts& costs) {
   const Place place{.ops = runtime_.ops, .pass = runtime_.pass};
+  reserve(plan);
   begin_pass();
   decoders_.decode = plan.decode;
   patience_us_ = patience_us(plan, costs);
@@ -59,6 +60,14 @@ scheduling::StepOutcome EngineStep::run(const scheduling::StepPlan& plan,
       plan.prefill ? std::min(decoders * costs.us(scheduling::StepPart::decode), took_us / 2) : took_us;
   outcome.prefill_us = plan.prefill ? took_us - outcome.decode_us : 0;
   return outcome;
+}
+
+// So that nothing of this class runs out of memory half way: what has failed can be put down.
+void EngineStep::reserve(const scheduling::StepPlan& plan) {
+  const size_t most = plan.decode.size() + 1;
+  ended_.reserve(most);
+  members_.reserve(most);
+  steps_.reserve(most);
 }
 
 void EngineStep::begin_pass() {
@@ -130,12 +139,11 @@ void EngineStep::release_scratch() {
 // One pass over all members. What fails there, memory for the rows of all together or the weights themselves,
 // ends all of them.
 void EngineStep::pass(Stage stage, const Place& place) {
-  const std::vector<EngineRequest*> together = members_;
   try {
     compute(stage, place);
     choose(place);
   } catch (...) {
-    for (EngineRequest* member : together) fail(*member);
+    for (EngineRequest* member : members_) fail(*member);
   }
 }
 
@@ -143,7 +151,7 @@ void EngineStep::compute(Stage stage, const Place& place) {
   size_t rows = 0;
   for (const SequenceStep& step : steps_) rows += step.chunk.ids.size();
   const StageZone zone(runtime_.layer.stages(), runtime_.layer.tracer(), stage, members_.front()->id());
-  with_memory_for(fmt::format("to compute {} tokens at once", rows),
+  with_memory_for([&] { return fmt::format("to compute {} tokens at once", rows); },
                   [&] { runtime_.network.forward(steps_, place.pass, place.ops); });
 }
 

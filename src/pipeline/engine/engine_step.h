@@ -46,6 +46,7 @@ class EngineStep {
     Ops& ops;
     DecoderPass& pass;
   };
+  void reserve(const scheduling::StepPlan& plan);
   void begin_pass();
   void see(const scheduling::StepPlan::Vision& vision);
   void decode_between();

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "pipeline/memory_guard.h"
+
 namespace qvl {
 
 void Bell::ring() {
@@ -25,8 +27,10 @@ std::optional<InferenceEvent> InferenceChannel::next() {
   changed_.wait(lock, [&] { return admitted_ || advanced() || ended(); });
   if (std::exchange(admitted_, false)) return InferenceEvent{.kind = Kind::admitted};
   if (advanced()) {
+    InferenceEvent event{.kind = Kind::text, .text = text_, .tokens = tokens_};
+    text_.clear();  // its memory stays for what comes next
     told_tokens_ = tokens_;
-    return InferenceEvent{.kind = Kind::text, .text = std::exchange(text_, {}), .tokens = tokens_};
+    return event;
   }
   if (std::exchange(told_finished_, true)) return std::nullopt;
   return InferenceEvent{.kind = Kind::finished};
@@ -44,8 +48,9 @@ void InferenceChannel::cancel() {
   bell_->ring();
 }
 
-void InferenceChannel::admitted() {
+void InferenceChannel::admitted(size_t text_bytes) {
   const std::lock_guard lock(mutex_);
+  text_.reserve(text_bytes);
   admitted_ = true;
   changed_.notify_all();
 }
@@ -72,8 +77,12 @@ void InferenceChannel::fail(std::exception_ptr error) {
 }  // namespace detail
 
 uint64_t InferenceStream::id() const { return channel_->id(); }
-std::optional<InferenceEvent> InferenceStream::next() { return channel_->next(); }
-InferenceOutput InferenceStream::result() { return channel_->result(); }
+std::optional<InferenceEvent> InferenceStream::next() {
+  return with_memory_for("for the next event", [&] { return channel_->next(); });
+}
+InferenceOutput InferenceStream::result() {
+  return with_memory_for("to copy the answer", [&] { return channel_->result(); });
+}
 void InferenceStream::cancel() { channel_->cancel(); }
 
 }  // namespace qvl

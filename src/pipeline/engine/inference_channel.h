@@ -45,7 +45,8 @@ class InferenceChannel {
   // The engine's side.
   bool cancelled() const { return stop_.stop_requested(); }
   std::stop_token stop_token() const { return stop_.get_token(); }
-  void admitted();
+  /// With memory set aside for `text_bytes` that nobody fetches.
+  void admitted(size_t text_bytes);
   /// `text` is new, `tokens` are all of the answer so far.
   void advance(std::string_view text, int64_t tokens);
   void finish(InferenceOutput output);

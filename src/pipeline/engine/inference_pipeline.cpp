@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "pipeline/engine/engine.h"
 #include "pipeline/engine/performance_report.h"
+#include "pipeline/memory_guard.h"
 #include "pipeline/stopwatch.h"
 #include "qvl/pipeline.h"
 
@@ -45,8 +46,10 @@ InferenceRequest in_background(InferenceRequest request) {
 }  // namespace
 
 OptimizedInferencePipeline::OptimizedInferencePipeline(Model model, const SystemOptimizationConfig& config) {
-  validate(config);
-  state_ = std::make_unique<detail::PipelineState>(std::move(model), config);
+  with_memory_for("to make a pipeline", [&] {
+    validate(config);
+    state_ = std::make_unique<detail::PipelineState>(std::move(model), config);
+  });
 }
 OptimizedInferencePipeline::~OptimizedInferencePipeline() = default;
 OptimizedInferencePipeline::OptimizedInferencePipeline(OptimizedInferencePipeline&&) noexcept = default;
@@ -84,7 +87,9 @@ InferenceStream OptimizedInferencePipeline::submit(InferenceRequest request) {
   return state_->engine().submit(std::move(request));
 }
 
-PerformanceMetrics OptimizedInferencePipeline::get_performance_metrics() const { return state_->metrics(); }
+PerformanceMetrics OptimizedInferencePipeline::get_performance_metrics() const {
+  return with_memory_for("for the metrics", [&] { return state_->metrics(); });
+}
 
 void OptimizedInferencePipeline::cleanup() {
   if (state_) state_->engine().shutdown();

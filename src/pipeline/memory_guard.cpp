@@ -1,0 +1,24 @@
+#include "pipeline/memory_guard.h"
+
+#include "base/error.h"
+
+namespace qvl {
+
+void detail::fail_for_memory(FunctionRef<std::string()> what_for, std::string_view cause) {
+  try {
+    fail(ErrorCode::limit, "not enough memory {}{}{}", what_for(), cause.empty() ? "" : ": ", cause);
+  } catch (const std::bad_alloc&) {
+    throw Error::out_of_memory();
+  }
+}
+
+std::exception_ptr as_error(const std::exception_ptr& error, std::string_view what_for) noexcept {
+  try {
+    with_memory_for(what_for, [&] { std::rethrow_exception(error); });
+  } catch (...) {
+    return std::current_exception();
+  }
+  return error;
+}
+
+}  // namespace qvl
