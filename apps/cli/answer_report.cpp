@@ -2,6 +2,7 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <string_view>
 
 #include "number_text.h"
@@ -19,6 +20,37 @@ std::string_view name_of(FinishReason reason) {
       break;
   }
   return "stop";
+}
+
+std::string_view name_of(FeatureOrigin origin) {
+  switch (origin) {
+    case FeatureOrigin::memory:
+      return "memory";
+    case FeatureOrigin::disk:
+      return "disk";
+    case FeatureOrigin::not_needed:
+      return "not_needed";
+    case FeatureOrigin::computed:
+      break;
+  }
+  return "computed";
+}
+
+Json media_json(const Answer& answer) {
+  Json media = Json::array();
+  for (const MediumReport& medium : answer.media) {
+    media.push_back({{"path", medium.path.string()}, {"features", name_of(medium.features)}});
+  }
+  return media;
+}
+
+// "1 of 2 pictures and videos looked at"; empty where all were.
+std::string kept_media(const Answer& answer) {
+  const auto computed =
+      std::count_if(answer.media.begin(), answer.media.end(),
+                    [](const MediumReport& medium) { return medium.features == FeatureOrigin::computed; });
+  if (computed == std::ssize(answer.media)) return "";
+  return " (" + std::to_string(computed) + " of " + std::to_string(answer.media.size()) + " looked at)";
 }
 
 int64_t peak_rss_bytes() {
@@ -48,6 +80,7 @@ Json answer_json(const Answer& answer, const Model& model) {
           {"usage",
            {{"prompt_tokens", usage.prompt_tokens},
             {"image_tokens", usage.image_tokens},
+            {"cached_tokens", usage.cached_tokens},
             {"completion_tokens", usage.completion_tokens}}},
           {"timings",
            {{"load_s", timings.load_s},
@@ -56,6 +89,7 @@ Json answer_json(const Answer& answer, const Model& model) {
             {"prefill_s", timings.prefill_s},
             {"decode_s", timings.decode_s},
             {"time_to_first_token_s", timings.time_to_first_token_s}}},
+          {"media", media_json(answer)},
           {"memory", memory_report(model)},
           {"threads", model.threads()},
           {"warnings", model.warnings()}};
@@ -65,7 +99,8 @@ std::string timings_line(const Answer& answer) {
   const Timings& t = answer.timings;
   const auto tokens = answer.usage.completion_tokens;
   std::string line = "load " + fixed(t.load_s, 2) + " s, preprocess " + fixed(t.preprocess_s, 2) +
-                     " s, vision " + fixed(t.vision_s, 2) + " s, prefill " + fixed(t.prefill_s, 2) + " s (" +
+                     " s, vision " + fixed(t.vision_s, 2) + " s" + kept_media(answer) + ", prefill " +
+                     fixed(t.prefill_s, 2) + " s (" +
                      std::to_string(answer.usage.prompt_tokens - answer.usage.cached_tokens) +
                      " tokens), decode " + fixed(t.decode_s, 2) + " s (" + std::to_string(tokens) + " tokens";
   if (t.decode_s > 0 && tokens > 0)

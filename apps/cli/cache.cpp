@@ -1,4 +1,4 @@
-// qvl cache: the packed weights that are kept, and removing them.
+// qvl cache: the packed weights and results of requests that are kept, and removing them.
 #include "qvl/cache.h"
 
 #include <chrono>
@@ -20,7 +20,7 @@ struct CacheArgs {
 };
 
 uint64_t total_bytes(const CacheContents& contents) {
-  uint64_t total = 0;
+  uint64_t total = contents.results.bytes;
   for (const PackedFile& file : contents.files) total += file.bytes;
   return total;
 }
@@ -38,6 +38,8 @@ std::string utc(std::chrono::system_clock::time_point time) {
          two_digits(clock.minutes().count()) + ":" + two_digits(clock.seconds().count()) + "Z";
 }
 
+Json results_json(const KeptResults& results) { return {{"files", results.files}, {"bytes", results.bytes}}; }
+
 Json files_json(const CacheContents& contents) {
   Json files = Json::array();
   for (const PackedFile& file : contents.files) {
@@ -52,14 +54,17 @@ Json files_json(const CacheContents& contents) {
 std::string megabytes(uint64_t bytes) { return fixed(static_cast<double>(bytes) / 1e6, 1) + " MB"; }
 
 std::string in_folder(const CacheContents& contents) {
-  return counted(std::ssize(contents.files), "packed file") + ", " + megabytes(total_bytes(contents)) +
-         ", in " + contents.folder.string();
+  const auto results = static_cast<int64_t>(contents.results.files);
+  return counted(std::ssize(contents.files), "packed file") +
+         (results > 0 ? " and " + counted(results, "file") + " of earlier requests" : "") + ", " +
+         megabytes(total_bytes(contents)) + ", in " + contents.folder.string();
 }
 
 int list(const CacheContents& contents, const CacheArgs& args) {
   if (args.json) {
     print(to_line({{"folder", contents.folder.string()},
                    {"files", files_json(contents)},
+                   {"results", results_json(contents.results)},
                    {"total_bytes", total_bytes(contents)}}));
     return 0;
   }
@@ -67,6 +72,10 @@ int list(const CacheContents& contents, const CacheArgs& args) {
   for (const PackedFile& file : contents.files) {
     text += file.name + "  " + megabytes(file.bytes) + ", last used " + utc(file.last_used) + ", of " +
             file.checkpoint.value_or("an unknown checkpoint") + "\n";
+  }
+  if (contents.results.files > 0) {
+    text += "features  " + megabytes(contents.results.bytes) +
+            ", features of pictures and beginnings of prompts\n";
   }
   print(text + in_folder(contents) + "\n");
   return 0;
@@ -76,6 +85,7 @@ int clear(const CacheRemoval& removal, const CacheArgs& args) {
   if (args.json) {
     print(to_line({{"folder", removal.removed.folder.string()},
                    {"removed", files_json(removal.removed)},
+                   {"removed_results", results_json(removal.removed.results)},
                    {"freed_bytes", total_bytes(removal.removed)},
                    {"warnings", removal.problems}}));
   } else {
@@ -96,12 +106,13 @@ int cache(const CacheArgs& args) {
 
 void add_cache(CLI::App& app, Action& action) {
   auto args = std::make_shared<CacheArgs>();
-  CLI::App& command =
-      *app.add_subcommand("cache", "Lists the packed weights that are kept between starts, or removes them.");
+  CLI::App& command = *app.add_subcommand(
+      "cache",
+      "Lists the packed weights and the results of requests that are kept between starts, or "
+      "removes them.");
   add_name(command, "--cache-dir,--cache", args->folder, "FOLDER", "another folder than the user's");
-  command.add_flag(
-      "--clear", args->clear,
-      "remove the packed files and nothing else; a process that uses one keeps it until it ends");
+  command.add_flag("--clear", args->clear,
+                   "remove these files and nothing else; a process that uses one keeps it until it ends");
   command.add_flag("--json", args->json, "print one JSON object");
   add_example(command, "qvl cache --clear");
   command.callback([args, &action] { action = [args] { return cache(*args); }; });

@@ -1,4 +1,5 @@
-// The folder that keeps packed weights between starts: what is in it, and emptying it.
+// The folder that keeps packed weights, features of pictures and prompts between starts: what is in it, and
+// emptying it.
 #pragma once
 
 #include <chrono>
@@ -17,12 +18,18 @@ struct PackedFile {
   std::chrono::system_clock::time_point last_used = {};
 };
 
+/// Features of pictures, and keys and values of prompts: many files, of interest as a whole.
+struct KeptResults {
+  uint64_t files = 0, bytes = 0;
+};
+
 struct CacheContents {
   std::filesystem::path folder = {};
   std::vector<PackedFile> files = {};  ///< in the order of their names
+  KeptResults results = {};            ///< in the folder "features" below
 };
 
-/// The packed files in `folder`, unset: in the one that LoadOptions::cache_folder stands for then. A folder
+/// What of ours is in `folder`, unset: in the one that LoadOptions::cache_folder stands for then. A folder
 /// that is not there has none. Throws Error{environment} where it cannot be read, or the user has none.
 CacheContents read_cache(const std::optional<std::filesystem::path>& folder);
 

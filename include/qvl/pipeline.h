@@ -82,6 +82,17 @@ struct StageMetrics {
   double mean_ms = 0, p50_ms = 0, p90_ms = 0, p99_ms = 0, max_ms = 0;
 };
 
+/// What a model's caches spared its requests since it was loaded, and what they hold now.
+struct CacheMetrics {
+  uint64_t feature_memory_hits = 0;   ///< pictures and videos whose features were in memory
+  uint64_t feature_disk_hits = 0;     ///< and in the cache folder
+  uint64_t feature_misses = 0;        ///< and computed
+  uint64_t feature_bytes = 0;         ///< of features in memory
+  uint64_t prefix_reused_tokens = 0;  ///< of prompts, whose keys and values were kept
+  uint64_t prefix_disk_tokens = 0;    ///< read from the cache folder into memory
+  uint64_t prefix_bytes = 0;          ///< of keys and values in memory
+};
+
 /// What a pipeline did since it was made. Times in seconds; all are 0 where nothing was finished.
 struct PerformanceMetrics {
   double avg_inference_time = 0, min_inference_time = 0, max_inference_time = 0;  ///< from submit to the end
@@ -94,12 +105,13 @@ struct PerformanceMetrics {
   /// Of this process on all GPUs, in units of 2^20 bytes, over the samples kept; 0 without a GPU.
   double avg_gpu_memory_allocated_mb = 0;
   std::vector<StageMetrics> stages = {};
+  CacheMetrics caches = {};
   /// One JSON object: system_summary (the latest sample of the machine, averages over those kept, what they
   /// cost), hardware_info, memory_efficiency, resource_status, operation_count, uptime (seconds) and config.
   std::string system_optimization_report = {};
 };
 
-/// One JSON object with the names above; the report inside it as an object.
+/// One JSON object with the names above, stages by their names, the report inside it as an object.
 std::string to_json(const PerformanceMetrics& metrics);
 
 /// Runs requests. Movable, thread-safe. One thread of its own computes, in steps that all requests share;

@@ -110,11 +110,11 @@ enum class FinishReason { stop, length, cancelled };
 struct Usage {
   int64_t prompt_tokens = 0;      ///< all of the prompt, media included
   int64_t image_tokens = 0;       ///< of these, tokens of pictures and videos
-  int64_t cached_tokens = 0;      ///< of these, kept from earlier turns
+  int64_t cached_tokens = 0;      ///< of these, kept from earlier turns or requests
   int64_t completion_tokens = 0;  ///< as many as Answer::tokens
 };
 
-/// Seconds.
+/// Seconds; 0 for what was not done.
 struct Timings {
   double load_s = 0;
   double preprocess_s = 0;
@@ -124,6 +124,18 @@ struct Timings {
   double time_to_first_token_s = 0;  ///< from the call to the first token, load excluded
 };
 
+/// Where what a picture or video looks like to the text decoder came from.
+enum class FeatureOrigin {
+  computed,
+  memory,      ///< kept of an earlier request
+  disk,        ///< kept in the cache folder, perhaps by an earlier start
+  not_needed,  ///< keys and values of all its tokens were kept
+};
+struct MediumReport {
+  std::filesystem::path path = {};
+  FeatureOrigin features = FeatureOrigin::computed;
+};
+
 struct Answer {
   std::string text = {};
   std::vector<int32_t>
@@ -131,6 +143,7 @@ struct Answer {
   FinishReason finish_reason = FinishReason::stop;
   Usage usage = {};
   Timings timings = {};
+  std::vector<MediumReport> media = {};  ///< those of the turn: pictures, then videos
 };
 
 /// Who listens while an answer is made; both may be empty. Called on the calling thread.

@@ -1,6 +1,7 @@
 #include "model/kv_cache.h"
 
 #include <algorithm>
+#include <cstring>
 #include <new>
 
 #include "base/error.h"
@@ -113,6 +114,35 @@ void KvCache::move_to(int64_t capacity, Tensor& tensor) {
 void KvCache::commit(int64_t tokens) {
   QVL_CHECK(tokens >= 0 && size_ + tokens <= capacity_);
   size_ += tokens;
+}
+
+// In float32 a block is consecutive rows; else each head has its own blocks, one after another.
+uint64_t KvCache::piece_offset(const Tensor& tensor, uint64_t piece, int64_t index) const {
+  const uint64_t piece_floats = tensor_block_bytes() / block_pieces() / sizeof(float);
+  return (form_ == KvForm::f32 ? 0 : piece * tensor.columns()) + static_cast<uint64_t>(index) * piece_floats;
+}
+
+void KvCache::read_block(int64_t index, std::span<std::byte> out) const {
+  QVL_CHECK(index >= 0 && (index + 1) * kBlockKeys <= size_ && out.size() == block_bytes());
+  const uint64_t piece_bytes = tensor_block_bytes() / block_pieces();
+  for (const Tensor& tensor : tensors_) {
+    for (uint64_t piece = 0; piece < block_pieces(); ++piece) {
+      std::memcpy(out.data(), tensor.data() + piece_offset(tensor, piece, index), piece_bytes);
+      out = out.subspan(piece_bytes);
+    }
+  }
+}
+
+void KvCache::append_block(std::span<const std::byte> block) {
+  QVL_CHECK(size_ % kBlockKeys == 0 && has_room(kBlockKeys) && block.size() == block_bytes());
+  const uint64_t piece_bytes = tensor_block_bytes() / block_pieces();
+  for (Tensor& tensor : tensors_) {
+    for (uint64_t piece = 0; piece < block_pieces(); ++piece) {
+      std::memcpy(tensor.data() + piece_offset(tensor, piece, size_ / kBlockKeys), block.data(), piece_bytes);
+      block = block.subspan(piece_bytes);
+    }
+  }
+  size_ += kBlockKeys;
 }
 
 float* KvCache::keys(int64_t layer) { return tensors_[static_cast<size_t>(layer)].data(); }

@@ -1,7 +1,9 @@
 // Keys and values of the tokens computed so far.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "files/model_config.h"
@@ -43,11 +45,22 @@ class KvCache {
   float* values(int64_t layer);    ///< as keys
   KvBlocks blocks(int64_t layer);  ///< of all kv heads, where the form is not f32
 
+  /// Bytes of kBlockKeys tokens of all layers: what read_block and append_block move.
+  uint64_t block_bytes() const { return tensors_.size() * tensor_block_bytes(); }
+  /// Copies the tokens from `index` * kBlockKeys on, a whole block that is held, as they are stored.
+  void read_block(int64_t index, std::span<std::byte> out) const;
+  /// Holds one block more, as read_block gave it of a cache of the same form. Only behind whole blocks, where
+  /// there is room.
+  void append_block(std::span<const std::byte> block);
+
   static uint64_t bytes_per_token(const TextConfig& config, KvForm form);
 
  private:
-  // Bytes of one tensor for a block of tokens.
+  // Bytes of one tensor for a block of tokens, and how many pieces of the tensor they lie in.
   uint64_t tensor_block_bytes() const;
+  uint64_t block_pieces() const { return form_ == KvForm::f32 ? 1 : static_cast<uint64_t>(heads_); }
+  // Where piece `piece` of block `index` begins, in floats from the start of a tensor.
+  uint64_t piece_offset(const Tensor& tensor, uint64_t piece, int64_t index) const;
   uint64_t held_bytes() const;
   uint64_t growth_to(int64_t capacity) const;
   int64_t filled_capacity(int64_t tokens) const;

@@ -78,5 +78,49 @@ TEST(KvCache, of_8_bits_takes_52_percent_of_16_bits) {
   EXPECT_EQ(KvCache::bytes_per_token(config, KvForm::i8), 28u * 8 * 2 * (128 + 4 + 4));
 }
 
+// Fills all memory of `cache` with bytes that differ everywhere, and holds `tokens`.
+void fill(KvCache& cache, int64_t layers, int64_t tokens) {
+  cache.reserve(tokens);
+  for (int64_t layer = 0; layer < layers; ++layer) {
+    if (cache.form() == KvForm::f32) {
+      for (int64_t i = 0; i < cache.capacity() * 8; ++i) {
+        cache.keys(layer)[i] = static_cast<float>(1000 * layer + i);
+        cache.values(layer)[i] = static_cast<float>(1000 * layer + i) + 0.5f;
+      }
+      continue;
+    }
+    const KvBlocks blocks = cache.blocks(layer);
+    for (int64_t i = 0; i < 2 * blocks.head_stride; ++i)
+      blocks.data[i] = static_cast<std::byte>(7 * layer + i % 251);
+  }
+  cache.commit(tokens);
+}
+
+TEST(KvCache, takes_whole_blocks_of_another_one_bit_by_bit) {
+  TextConfig config = small_config();
+  config.num_key_value_heads = 2;
+  for (KvForm form : {KvForm::f32, KvForm::i16, KvForm::i8}) {
+    SCOPED_TRACE(static_cast<int>(form));
+    KvCache from(config, form), to(config, form);
+    fill(from, 2, 3 * kBlockKeys + 5);
+    to.reserve(10 * kBlockKeys);  // heads lie further apart here
+    std::vector<std::byte> block(from.block_bytes()), again(from.block_bytes());
+    for (int64_t index : {2, 0}) {
+      from.read_block(index, block);
+      to.append_block(block);
+      to.read_block(to.size() / kBlockKeys - 1, again);
+      EXPECT_EQ(block, again) << index;
+    }
+    EXPECT_EQ(to.size(), 2 * kBlockKeys);
+    if (form == KvForm::f32) {
+      EXPECT_EQ(to.values(1)[kBlockKeys * 8 - 1], 1000 + 3 * kBlockKeys * 8 - 1 + 0.5f);
+      EXPECT_EQ(to.keys(1)[kBlockKeys * 8], 1000);
+    } else {
+      EXPECT_EQ(to.blocks(1).block(1, 0)[3], from.blocks(1).block(1, 2)[3]);
+      EXPECT_EQ(to.blocks(0).block(1, 1)[3], from.blocks(0).block(1, 0)[3]);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace qvl

@@ -1,6 +1,7 @@
 #include "model/qwen3_vl.h"
 
 #include "base/error.h"
+#include "ops/pack_cache.h"
 
 namespace qvl {
 
@@ -38,6 +39,20 @@ Qwen3Vl::Qwen3Vl(const ModelConfig& config, const TensorSource& source, const Mo
                                            : fmt::format("{} tensors are not used, among them {}",
                                                          unused.size(), unused.front()));
   }
+}
+
+std::string Qwen3Vl::hash_unpacked(ThreadPool& pool, const std::stop_token& stop) const {
+  ContentHash hash;
+  for (const std::string& name : source_.names()) {
+    const TensorView* tensor = source_.find(name);
+    if (tensor == nullptr || packer_.packs(tensor->bytes)) continue;
+    const std::string described =
+        fmt::format("{} {} {}", name, info(tensor->dtype).name, to_string(tensor->shape));
+    hash.add(std::as_bytes(std::span(described)), pool, stop);
+    hash.add(tensor->bytes, pool, stop);
+    source_.release(tensor->bytes);
+  }
+  return hash.text();
 }
 
 void Qwen3Vl::release_rows() const {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,10 @@ class Qwen3Vl {
 
   /// Packs the weights that are not computed as stored; to be called once before anything is computed.
   PackReport pack(ThreadPool& pool, const PackOptions& options) { return packer_.pack(pool, options); }
+
+  /// A hash of all tensors that pack() left as they are: with PackReport::contents the whole checkpoint.
+  /// Reads them. Where `stop` ended it, the hash means nothing.
+  std::string hash_unpacked(ThreadPool& pool, const std::stop_token& stop) const;
 
   KvCache make_cache(MemoryHome memory = {}) const { return KvCache(config_.text, forms_.kv, memory); }
   const ModelForms& forms() const { return forms_; }

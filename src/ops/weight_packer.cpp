@@ -329,17 +329,24 @@ std::string WeightPacker::run_jobs(ThreadPool& pool, const PackOptions& options)
   return hash.text();
 }
 
-// Whether the cache file is of these sources. Only where the system cannot tell that they are as they were
-// are they read.
-bool WeightPacker::use_cache_file(ThreadPool& pool, const PackOptions& options) {
+bool WeightPacker::packs(std::span<const std::byte> bytes) const {
+  return std::any_of(jobs_.begin(), jobs_.end(), [&](const Job& job) {
+    return std::any_of(job.parts.begin(), job.parts.end(),
+                       [&](const TensorView& part) { return part.bytes.data() == bytes.data(); });
+  });
+}
+
+// The hash of the sources where the cache file is of them. Only where the system cannot tell that they are as
+// they were are they read.
+std::optional<std::string> WeightPacker::use_cache_file(ThreadPool& pool, const PackOptions& options) {
   std::error_code error;
-  if (!std::filesystem::exists(options.cache_file, error)) return false;
+  if (!std::filesystem::exists(options.cache_file, error)) return std::nullopt;
   const auto recorded = recorded_contents(options.cache_file, options.source_state);
   const std::string contents = recorded ? *recorded : hash_sources(pool, options);
   if (!map_packed_file(options.cache_file, layout() + contents, used_, range_, pool, options.stop))
-    return false;
+    return std::nullopt;
   if (!recorded) record_contents(options.cache_file, options.source_state, contents);
-  return true;
+  return contents;
 }
 
 PackReport WeightPacker::pack(ThreadPool& pool, const PackOptions& options) {
@@ -347,16 +354,17 @@ PackReport WeightPacker::pack(ThreadPool& pool, const PackOptions& options) {
   PackReport report{.bytes = used_};
   if (used_ == 0) return report;
   if (!options.cache_file.empty() && used_ >= kLeastCached) {
-    if (use_cache_file(pool, options)) {
+    if (auto contents = use_cache_file(pool, options)) {
+      report.contents = std::move(*contents);
       report.cache = CacheOutcome::used;
       return report;
     }
     check_not_stopped(options);
     PackedFileWriter writer(options.cache_file, used_, range_);
     if (writer.problem().empty()) {
-      const std::string contents = run_jobs(pool, options);
-      const bool kept = writer.commit(layout() + contents, range_, pool, options.stop);
-      if (kept) record_contents(options.cache_file, options.source_state, contents);
+      report.contents = run_jobs(pool, options);
+      const bool kept = writer.commit(layout() + report.contents, range_, pool, options.stop);
+      if (kept) record_contents(options.cache_file, options.source_state, report.contents);
       report.cache = kept ? CacheOutcome::written : CacheOutcome::failed;
       report.problem = writer.problem();
       range_.make_read_only(used_);
@@ -368,7 +376,7 @@ PackReport WeightPacker::pack(ThreadPool& pool, const PackOptions& options) {
   if (!range_.back_with_memory(used_)) {
     fail(ErrorCode::limit, "not enough memory for the packed weights ({} MiB)", used_ >> 20);
   }
-  run_jobs(pool, options);
+  report.contents = run_jobs(pool, options);
   range_.make_read_only(used_);
   return report;
 }

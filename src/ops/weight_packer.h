@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -29,7 +30,8 @@ enum class CacheOutcome {
 struct PackReport {
   CacheOutcome cache = CacheOutcome::none;
   std::string problem = {};
-  uint64_t bytes = 0;  ///< packed weights
+  uint64_t bytes = 0;         ///< packed weights
+  std::string contents = {};  ///< hash of what was packed, as ContentHash::text(); empty where nothing was
 };
 
 struct PackOptions {
@@ -68,6 +70,8 @@ class WeightPacker {
   PackReport pack(ThreadPool& pool, const PackOptions& options);
   /// All packed weights.
   std::span<const std::byte> packed() const { return {range_.data(), used_}; }
+  /// Whether `bytes` are the source of a packed weight, and so in PackReport::contents.
+  bool packs(std::span<const std::byte> bytes) const;
   /// Throws Error{model_file} "PATH: changed while in use: ..." where the cache file behind the weights
   /// shrank or was changed by others.
   void check_undamaged() const { range_.check_undamaged(cache_file_); }
@@ -85,7 +89,7 @@ class WeightPacker {
   std::byte* place(Job job);
   std::string layout() const;
   std::string hash_sources(ThreadPool& pool, const PackOptions& options) const;
-  bool use_cache_file(ThreadPool& pool, const PackOptions& options);
+  std::optional<std::string> use_cache_file(ThreadPool& pool, const PackOptions& options);
   float* input_scale_of(const Job& job) const;
   uint64_t staging_bytes(int threads) const;
   std::string run_jobs(ThreadPool& pool, const PackOptions& options) const;

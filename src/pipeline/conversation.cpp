@@ -19,33 +19,17 @@ namespace detail {
 /// Messages and media of the turns so far, and the keys and values computed for them.
 struct ConversationState {
   ConversationState(Model loaded, ConversationOptions chosen)
-      : model(std::move(loaded)),
-        options(std::move(chosen)),
-        cached(model.runtime()),
-        reclaimer(model.runtime().layer.memory().ledger().reclaimers().add(
-            ReclaimStage::caches, [this](uint64_t wanted) { return forget_unneeded(wanted); })) {
+      : model(std::move(loaded)), options(std::move(chosen)), cached(model.runtime()) {
     check_utf8("system", options.system);
     for (const std::string& tool : options.tools_json) check_utf8("tools", tool);
     if (!options.system.empty()) messages.push_back(text_message(Role::system, options.system));
-  }
-
-  // The oldest first. What the request under way needs stays; all else can be computed again.
-  uint64_t forget_unneeded(uint64_t wanted) noexcept {
-    uint64_t bytes = 0;
-    for (auto medium = media.begin(); medium != media.end() && bytes < wanted; ++medium) {
-      if (std::find(needed.begin(), needed.end(), *medium) == needed.end())
-        bytes += forget_features(**medium);
-    }
-    return bytes;
   }
 
   Model model;
   ConversationOptions options;
   std::vector<ChatMessage> messages;
   Media media;
-  Media needed;           // by the request under way
   CachedSequence cached;  // a prefix of the rendered messages, and perhaps more
-  Reclaimers::Registration reclaimer;
 };
 
 }  // namespace detail
@@ -84,14 +68,13 @@ Sequence render_prompt(const ConversationState& state, const std::vector<ChatMes
 }
 
 // A request of a conversation. Where it fails, the memory for keys and values is as large as before it, and
-// however it ends, features may be forgotten again.
+// however it ends, features are left to those that keep them for later requests.
 class Asking {
  public:
-  Asking(ConversationState& state, Media needed) : state_(state), capacity_(state.cached.cache.capacity()) {
-    state_.needed = std::move(needed);
-  }
+  Asking(ConversationState& state, const Media& media)
+      : state_(state), media_(media), capacity_(state.cached.cache.capacity()) {}
   ~Asking() {
-    state_.needed.clear();
+    for (const auto& medium : media_) medium->features.reset();
     if (done_) return;
     const int64_t left = std::min({capacity_, state_.cached.cache.size(), state_.cached.held.size()});
     state_.cached.held.truncate(left);
@@ -105,6 +88,7 @@ class Asking {
 
  private:
   ConversationState& state_;
+  const Media media_;
   int64_t capacity_;
   bool done_ = false;
 };
@@ -123,23 +107,33 @@ Answer answer_to(ConversationState& state, Addition addition, const AskArgs& arg
   Timings before{.load_s = runtime.load_seconds, .preprocess_s = args.since_call.seconds()};
   const ComputeTurn turn(runtime.computing, runtime.layer.threads());
   const RequestScope scope(runtime);  // ends before the turn
+  const PrefixKeys keys = runtime.caches->prefixes.keys_of(prompt);
+  runtime.caches->prefixes.fetch(keys, state.cached.cache.block_bytes());
   const int64_t kept = kept_tokens(state.cached, prompt);
-  Asking asking(state, media_from(prompt, media, kept));
-  check_room({.media = state.needed,
+  Asking asking(state, media);
+  check_room({.media = media_from(prompt, media, kept),
               .prompt = prompt,
               .kept = kept,
               .answer_tokens = reserved_answer(args.options),
               .chunk = args.options.prefill_chunk},
              state.cached.cache, runtime);
   counted.begin();
-  if (!encode_media(state.needed, runtime, args.listeners, before)) return cancelled();
-  const GenerateRequest request{
-      .prompt = prompt, .options = args.options, .listeners = args.listeners, .since_call = args.since_call};
+  restore_prefix({.wanted = prompt, .keys = keys, .answer_tokens = reserved_answer(args.options)},
+                 state.cached, runtime);
+  const Media needed = media_from(prompt, media, state.cached.held.size());
+  if (!encode_media(needed, runtime, args.listeners, before)) return cancelled();
+  const GenerateRequest request{.prompt = prompt,
+                                .keys = keys,
+                                .options = args.options,
+                                .listeners = args.listeners,
+                                .since_call = args.since_call};
   Answer answer = generate(request, state.cached, runtime);
   asking.done();
+  runtime.warn_of_disk();
   answer.timings.load_s = before.load_s;
   answer.timings.preprocess_s = before.preprocess_s;
   answer.timings.vision_s = before.vision_s;
+  answer.media = reports_of(addition.media);
   if (answer.finish_reason == FinishReason::cancelled && answer.tokens.empty()) return answer;
 
   messages.push_back(assistant_message(answer.text));

@@ -10,6 +10,7 @@ namespace qvl {
 
 struct GenerateRequest {
   const Sequence& prompt;
+  const PrefixKeys& keys;            ///< of its blocks, which are kept for later requests
   const GenerationOptions& options;  ///< checked
   const Listeners& listeners;
   const Stopwatch& since_call;

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "media/media_file.h"
 #include "pipeline/memory_guard.h"
 #include "pipeline/runtime.h"
 
@@ -17,6 +18,17 @@ void check_vision(const std::filesystem::path& path, const detail::Runtime& runt
   }
 }
 
+// Its pixels; the bytes of the file are gone then.
+Image read_same_image(const Medium& medium, detail::Runtime& runtime) {
+  const ImageLimits limits;
+  const MemoryHome home = runtime.layer.home(MemoryPart::pixels);
+  const MediaFile file(medium.path, limits.max_file_bytes, home);
+  if (runtime.caches->image_key(file.bytes()) != medium.key) {
+    fail(ErrorCode::media, "{}: became another picture while it was read", medium.name);
+  }
+  return decode_image(file.bytes(), medium.path.string(), limits, home);
+}
+
 }  // namespace
 
 Medium read_image_medium(const std::filesystem::path& path, detail::Runtime& runtime) {
@@ -26,8 +38,11 @@ Medium read_image_medium(const std::filesystem::path& path, detail::Runtime& run
       [&] {
         Medium medium{.kind = Medium::Kind::image, .path = path, .name = path_name(path)};
         const PatchOptions options = patch_options(runtime.files.image_preprocessor);
+        const ImageLimits limits;
+        const MediaFile file(path, limits.max_file_bytes, runtime.layer.home(MemoryPart::pixels));
+        medium.key = runtime.caches->image_key(file.bytes());
         // A picture that lies on its side takes as many tokens: cut_patches turns the grid with it.
-        const ImageHeader header = read_image_header(path, {}, runtime.layer.home(MemoryPart::pixels));
+        const ImageHeader header = image_header(file.bytes(), path.string(), limits);
         const Size size = smart_resize(header.size, options, medium.name);
         medium.cutting_bytes = pixel_bytes(header, size, options);
         medium.grid = {.t = 1, .h = size.height / options.patch_size, .w = size.width / options.patch_size};
@@ -41,11 +56,14 @@ Medium read_video_medium(const std::filesystem::path& path, detail::Runtime& run
       [&] { return fmt::format("to read the video {}", path_name(path)); },
       [&] {
         const PreprocessorConfig& config = runtime.files.video_preprocessor;
-        PatchedVideo video = read_video(path, {.patches = patch_options(config),
-                                               .sampling = video_sampling(config),
-                                               .memory = runtime.layer.home(MemoryPart::pixels)});
+        const VideoOptions options{.patches = patch_options(config),
+                                   .sampling = video_sampling(config),
+                                   .memory = runtime.layer.home(MemoryPart::pixels)};
+        const MediaFile file(path, options.limits.max_file_bytes, options.memory);
+        PatchedVideo video = decode_video(file.bytes(), path.string(), options);
         Medium medium{
             .kind = Medium::Kind::video, .path = path, .name = path_name(path), .grid = video.patches.grid};
+        medium.key = runtime.caches->video_key(file.bytes());
         QVL_CHECK(std::ssize(video.timestamps) == medium.grid.t);
         for (double seconds : video.timestamps) medium.step_times.push_back(timestamp_text(seconds));
         medium.patches = std::move(video.patches);
@@ -53,11 +71,27 @@ Medium read_video_medium(const std::filesystem::path& path, detail::Runtime& run
       });
 }
 
+void find_features(Medium& medium, detail::Runtime& runtime) {
+  if (medium.features) return;
+  auto [features, origin] = runtime.caches->features.find(
+      medium.key, medium.tokens(runtime.files.config.vision.spatial_merge_size));
+  if (features) take_features(medium, std::move(features), origin);
+}
+
+void take_features(Medium& medium, SharedFeatures features, FeatureOrigin origin) {
+  medium.grid = features->grid;
+  medium.features = std::move(features);
+  medium.origin = origin;
+  medium.patches = {};
+}
+
+// The same bytes as when it was read first: their hash is compared, so what is cut is what the key stands
+// for.
 void cut_patches(Medium& medium, detail::Runtime& runtime) {
-  if (medium.patches.pixels.rows() > 0) return;
+  if (medium.features || medium.patches.pixels.rows() > 0) return;
   if (medium.kind == Medium::Kind::video) {
     Medium again = read_video_medium(medium.path, runtime);
-    if (again.grid != medium.grid || again.step_times != medium.step_times) {
+    if (again.key != medium.key) {
       fail(ErrorCode::media, "{}: became another video since it was asked about", medium.name);
     }
     medium.patches = std::move(again.patches);
@@ -65,16 +99,9 @@ void cut_patches(Medium& medium, detail::Runtime& runtime) {
   }
   with_memory_for([&] { return fmt::format("for the patches of {}", medium.name); },
                   [&] {
-                    PatchedMedia patches =
-                        image_to_patches(read_image(medium.path, {}, runtime.layer.home(MemoryPart::pixels)),
-                                         patch_options(runtime.files.image_preprocessor), medium.name);
-                    const PatchGrid& found = patches.grid;
-                    const PatchGrid turned{.t = found.t, .h = found.w, .w = found.h};
-                    if (found != medium.grid && turned != medium.grid) {
-                      fail(ErrorCode::media, "{}: became another picture while it was read", medium.name);
-                    }
-                    medium.grid = found;
-                    medium.patches = std::move(patches);
+                    const PatchOptions options = patch_options(runtime.files.image_preprocessor);
+                    medium.patches = image_to_patches(read_same_image(medium, runtime), options, medium.name);
+                    medium.grid = medium.patches.grid;
                   });
 }
 
@@ -89,22 +116,19 @@ bool encode_medium(Medium& medium, detail::Runtime& runtime, const std::function
         };
         VisionFeatures features = runtime.network.encode(medium.patches, runtime.ops, between_blocks);
         if (features.merged.rows() == 0) return false;
-        medium.features = std::move(features);
-        medium.patches = {};
-        medium.encoded = true;
+        auto computed = std::make_shared<MediumFeatures>();
+        computed->grid = medium.grid;
+        computed->features = std::move(features);
+        runtime.caches->features.keep(medium.key, computed);
+        take_features(medium, std::move(computed), FeatureOrigin::computed);
         return true;
       });
 }
 
-uint64_t forget_features(Medium& medium) noexcept {
-  if (!medium.encoded) return 0;
-  uint64_t bytes = MemoryHome::taken_bytes(medium.features.merged.values().size_bytes());
-  for (const Tensor& level : medium.features.deepstack) {
-    bytes += MemoryHome::taken_bytes(level.values().size_bytes());
-  }
-  medium.features = {};
-  medium.encoded = false;
-  return bytes;
+std::vector<MediumReport> reports_of(const std::vector<std::shared_ptr<Medium>>& media) {
+  std::vector<MediumReport> reports;
+  for (const auto& medium : media) reports.push_back({.path = medium->path, .features = medium->origin});
+  return reports;
 }
 
 }  // namespace qvl

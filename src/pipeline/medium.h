@@ -4,12 +4,16 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "media/image.h"
 #include "media/video.h"
 #include "model/qwen3_vl.h"
+#include "pipeline/cache/content_key.h"
+#include "pipeline/cache/feature_cache.h"
+#include "qvl/qvl.h"
 
 namespace qvl {
 
@@ -26,10 +30,13 @@ struct Medium {
   PatchGrid grid = {};
   std::vector<std::string> step_times = {};  ///< "<0.2 seconds>" per temporal step of a video
 
-  uint64_t cutting_bytes = 0;  ///< of a picture: the most that decoding and cutting it hold
-  PatchedMedia patches = {};   ///< until they are encoded
-  VisionFeatures features = {};
-  bool encoded = false;
+  ContentKey key = {};           ///< of its bytes and all else that its features depend on
+  uint64_t cutting_bytes = 0;    ///< of a picture: the most that decoding and cutting it hold
+  PatchedMedia patches = {};     ///< until they are encoded
+  SharedFeatures features = {};  ///< null until they are known
+  FeatureOrigin origin = FeatureOrigin::not_needed;  ///< of features, the last time they were needed
+
+  int64_t tokens(int64_t merge) const { return grid.t * grid.tokens_per_step(merge); }
 };
 
 /// Reads the header of a picture.
@@ -37,16 +44,21 @@ Medium read_image_medium(const std::filesystem::path& path, detail::Runtime& run
 /// Decodes a video: no header tells for certain how many frames it has.
 Medium read_video_medium(const std::filesystem::path& path, detail::Runtime& runtime);
 
+/// Takes features that are kept of an earlier request: then nothing needs to be cut or computed.
+void find_features(Medium& medium, detail::Runtime& runtime);
+/// Puts `features` in place, computed or found, and drops patches.
+void take_features(Medium& medium, SharedFeatures features, FeatureOrigin origin);
+
 /// Decodes, resizes and cuts a picture, of which nothing but the header has been looked at, or a video whose
-/// features were forgotten; else it has its patches already. Throws Error{media} where the file is another
-/// one by now.
+/// patches are gone; else it has its patches already. Throws Error{media} where the file is another one by
+/// now.
 void cut_patches(Medium& medium, detail::Runtime& runtime);
 
-/// Computes the features of cut patches and drops those. `progress` may stop the work by returning false:
-/// then the medium stays as it was, and the result is false.
+/// Computes the features of cut patches, keeps them for later requests, and drops the patches. `progress` may
+/// stop the work by returning false: then the medium stays as it was, and the result is false.
 bool encode_medium(Medium& medium, detail::Runtime& runtime, const std::function<bool(double)>& progress);
 
-/// Drops its features, to be computed again where they are needed. Bytes given back.
-uint64_t forget_features(Medium& medium) noexcept;
+/// What became of each of `media` in a request.
+std::vector<MediumReport> reports_of(const std::vector<std::shared_ptr<Medium>>& media);
 
 }  // namespace qvl

@@ -15,6 +15,8 @@
 #include "memory/file_descriptor.h"
 #include "ops/pack_cache.h"
 #include "ops/source_record.h"
+#include "pipeline/cache/disk_cache.h"
+#include "pipeline/cache/model_caches.h"
 #include "pipeline/load_plan.h"
 #include "qvl/cache.h"
 
@@ -73,6 +75,29 @@ std::filesystem::path existing_cache_folder(const std::optional<std::filesystem:
   return folder;
 }
 
+KeptResults remove_results(const std::filesystem::path& folder, std::vector<std::string>& problems) {
+  KeptResults removed;
+  for (const StoredFile& file : stored_files(kept_features_folder(folder))) {
+    std::error_code error;
+    if (std::filesystem::remove(file.path, error)) {
+      ++removed.files;
+      removed.bytes += file.bytes;
+    } else if (error) {
+      problems.push_back(fmt::format("{}: cannot remove: {}", path_name(file.path), error.message()));
+    }
+  }
+  return removed;
+}
+
+KeptResults results_in(const std::filesystem::path& folder) {
+  KeptResults results;
+  for (const StoredFile& file : stored_files(kept_features_folder(folder))) {
+    ++results.files;
+    results.bytes += file.bytes;
+  }
+  return results;
+}
+
 }  // namespace
 
 std::string packed_file_name(std::string_view checkpoint, uint64_t hash, const ModelForms& forms) {
@@ -104,6 +129,7 @@ CacheContents read_cache(const std::optional<std::filesystem::path>& folder) {
   }
   std::sort(contents.files.begin(), contents.files.end(),
             [](const PackedFile& a, const PackedFile& b) { return a.name < b.name; });
+  contents.results = results_in(contents.folder);
   return contents;
 }
 
@@ -119,6 +145,7 @@ CacheRemoval clear_cache(const std::optional<std::filesystem::path>& folder) {
       removal.problems.push_back(fmt::format("{}: cannot remove: {}", path_name(path), std::strerror(errno)));
     }
   }
+  removal.removed.results = remove_results(found.folder, removal.problems);
   return removal;
 }
 

@@ -6,18 +6,6 @@
 #include "pipeline/memory_guard.h"
 
 namespace qvl {
-namespace {
-
-// Adds the tokens of `wanted` up to `size`, with the blocks that begin among them.
-void extend(Sequence& held, const Sequence& wanted, int64_t size) {
-  const int64_t before = held.size();
-  held.ids.insert(held.ids.end(), wanted.ids.begin() + before, wanted.ids.begin() + size);
-  for (const VisualBlock& block : wanted.blocks) {
-    if (block.position >= before && block.position < size) held.blocks.push_back(block);
-  }
-}
-
-}  // namespace
 
 int64_t kept_tokens(const CachedSequence& cached, const Sequence& wanted) {
   return std::min(common_prefix(cached.held, wanted), wanted.size() - 1);
@@ -50,6 +38,20 @@ void reserve_cache(KvCache& cache, int64_t tokens, KvCache::Growth growth, const
       [&] { cache.reserve(tokens, growth); });
 }
 
+int64_t take_kept_blocks(const Sequence& wanted, const PrefixKeys& keys, CachedSequence& cached,
+                         detail::Runtime& runtime) {
+  const int64_t gained = runtime.caches->prefixes.extend(keys, cached.cache);
+  if (gained > 0) cached.held.extend(wanted, cached.cache.size());
+  return gained;
+}
+
+void restore_prefix(const PrefixRestore& prompt, CachedSequence& cached, detail::Runtime& runtime) {
+  const int64_t common = keep_common_prefix(cached, prompt.wanted);
+  reserve_cache(cached.cache, prompt.wanted.size() - common + prompt.answer_tokens, KvCache::Growth::needed,
+                runtime.files.config.text);
+  (void)take_kept_blocks(prompt.wanted, prompt.keys, cached, runtime);
+}
+
 bool prefill(const PrefillRun& run, CachedSequence& cached, detail::Runtime& runtime,
              const ChunkListener& on_chunk) {
   const int64_t size = run.wanted.size();
@@ -73,7 +75,7 @@ bool prefill(const PrefillRun& run, CachedSequence& cached, detail::Runtime& run
                       const StageZone zone(runtime.layer.stages(), runtime.layer.tracer(), Stage::prefill);
                       runtime.network.forward({&step, 1}, runtime.pass, runtime.ops);
                     });
-    extend(cached.held, run.wanted, first + count);
+    cached.held.extend(run.wanted, first + count);
     on_chunk(first, runtime.pass.x);
     runtime.network.release_rows();
     runtime.after_step();

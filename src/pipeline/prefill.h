@@ -8,6 +8,7 @@
 
 #include "model/kv_cache.h"
 #include "model/positions.h"
+#include "pipeline/cache/prefix_cache.h"
 #include "pipeline/runtime.h"
 #include "pipeline/sequence.h"
 #include "qvl/qvl.h"
@@ -35,6 +36,21 @@ void check_fits_context(const Sequence& sequence, int64_t answer_tokens, const T
 
 /// Makes room for `tokens` more. Throws Error{limit} where memory does not suffice.
 void reserve_cache(KvCache& cache, int64_t tokens, KvCache::Growth growth, const TextConfig& config);
+
+/// Takes blocks of `wanted`, of which `cached` holds a beginning and has room for all, from those kept of
+/// earlier requests. Tokens it holds more than before.
+int64_t take_kept_blocks(const Sequence& wanted, const PrefixKeys& keys, CachedSequence& cached,
+                         detail::Runtime& runtime);
+
+/// A prompt that is about to be computed.
+struct PrefixRestore {
+  const Sequence& wanted;
+  const PrefixKeys& keys;     ///< of its blocks
+  int64_t answer_tokens = 0;  ///< for which room is made as well
+};
+/// Keeps the beginning that `cached` and the prompt have in common, as keep_common_prefix(), makes room for
+/// all of it, and takes kept blocks behind that. Throws as reserve_cache().
+void restore_prefix(const PrefixRestore& prompt, CachedSequence& cached, detail::Runtime& runtime);
 
 struct PrefillRun {
   const Sequence& wanted;  ///< its media are encoded; begins with what the cache holds

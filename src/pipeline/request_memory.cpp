@@ -23,7 +23,7 @@ MediumWork work_of(const Medium& medium, const VisionConfig& config) {
 std::vector<MemoryNeed> needs_of(const RequestSize& size, const KvCache& cache, detail::Runtime& runtime) {
   std::vector<MediumWork> media;
   for (const auto& medium : size.media) {
-    if (!medium->encoded) media.push_back(work_of(*medium, runtime.files.config.vision));
+    if (!medium->features) media.push_back(work_of(*medium, runtime.files.config.vision));
   }
   const int64_t computed = size.prompt.size() - size.kept;
   const int64_t keys = size.prompt.size() + size.answer_tokens;

@@ -85,6 +85,29 @@ Qwen3Vl bind_network(const ModelFiles& files, const ModelForms& forms, const Loa
   }
 }
 
+// Files are for later starts, which must know that the weights are the same. Without them nobody asks.
+std::unique_ptr<ModelCaches> make_caches(detail::Runtime& runtime, const LoadOptions& options) {
+  const bool on_disk = runtime.plan.disk_feature_cache_bytes > 0;
+  const auto folder = on_disk ? kept_features_folder(cache_folder(options)) : "";
+  std::string weights;
+  if (on_disk) {
+    weights = weights_identity({.network = runtime.network,
+                                .packed_contents = runtime.packed.contents,
+                                .state = runtime.files.tensors->fingerprint(),
+                                .folder = folder,
+                                .stop = options.stop},
+                               runtime.layer.compute());
+    check_not_stopped(options);
+  }
+  return std::make_unique<ModelCaches>(CacheSetup{.files = runtime.files,
+                                                  .plan = runtime.plan,
+                                                  .forms = runtime.network.forms(),
+                                                  .folder = folder,
+                                                  .weights = std::move(weights),
+                                                  .memory = runtime.layer.memory(),
+                                                  .io = runtime.layer.threads().io()});
+}
+
 }  // namespace
 
 PatchOptions patch_options(const PreprocessorConfig& config) {
@@ -155,8 +178,16 @@ Runtime::Runtime(const LoadOptions& options, const RuntimeSystem& system)
   if (packed.cache == CacheOutcome::failed)
     warnings.push_back("packed weights are not kept: " + packed.problem);
   files.tensors->check_unchanged();
+  caches = make_caches(*this, options);
+  warn_of_disk();
   warnings.insert(warnings.end(), network.warnings().begin(), network.warnings().end());
   if (options.progress) options.progress({.stage = "load", .fraction = 1});
+}
+
+void Runtime::warn_of_disk() {
+  const std::string problem = caches->disk.problem();
+  if (problem.empty() || std::find(warnings.begin(), warnings.end(), problem) != warnings.end()) return;
+  warnings.push_back(problem);
 }
 
 }  // namespace detail

@@ -12,6 +12,7 @@
 #include "ops/ops.h"
 #include "optimizer/model_facts.h"
 #include "optimizer/plan.h"
+#include "pipeline/cache/model_caches.h"
 #include "pipeline/compute_turn.h"
 #include "pipeline/system_layer.h"
 #include "qvl/qvl.h"
@@ -45,6 +46,10 @@ struct Runtime {
     layer.between_steps();
   }
 
+  /// Puts among the warnings, once, that nothing is kept on disk any more. Called by the thread of a
+  /// conversation.
+  void warn_of_disk();
+
   std::string name;  // the path that was loaded, for messages
   ModelFiles files;  // outlives `network`, which borrows its tensors
   ModelFacts facts;
@@ -56,6 +61,7 @@ struct Runtime {
   Ops ops;
   DecoderPass pass;
   PackReport packed;
+  std::unique_ptr<ModelCaches> caches;  ///< never null once it is loaded
   std::vector<std::string> warnings;
   double load_seconds = 0;
   ComputeQueue computing;  ///< an engine gives way between two steps, a conversation after its answer

@@ -62,6 +62,14 @@ void Sequence::truncate(int64_t size) {
   std::erase_if(blocks, [&](const VisualBlock& block) { return block.position >= size; });
 }
 
+void Sequence::extend(const Sequence& other, int64_t size) {
+  const int64_t before = this->size();
+  ids.insert(ids.end(), other.ids.begin() + before, other.ids.begin() + size);
+  for (const VisualBlock& block : other.blocks) {
+    if (block.position >= before && block.position < size) blocks.push_back(block);
+  }
+}
+
 Sequence place_media(std::vector<int32_t> ids, const Media& media, const ModelConfig& config) {
   Sequence sequence{.ids = std::move(ids)};
   if (media.empty()) return sequence;
@@ -125,10 +133,10 @@ std::vector<VisualSpan> visual_spans(const Sequence& sequence, int64_t first) {
   spans.reserve(sequence.blocks.size());
   for (const VisualBlock& block : sequence.blocks) {
     if (block.position + block.count <= first) continue;
-    QVL_CHECK(block.medium->encoded);
+    QVL_CHECK(block.medium->features != nullptr);
     spans.push_back({.position = block.position,
                      .count = block.count,
-                     .features = &block.medium->features,
+                     .features = &block.medium->features->features,
                      .first_row = block.first_row});
   }
   return spans;

@@ -32,6 +32,8 @@ struct Sequence {
   int64_t visual_tokens() const;
   /// Forgets what comes from `size` on; a block cut by it stays with the tokens before.
   void truncate(int64_t size);
+  /// Adds the tokens of `other`, which begins with this one, up to `size`, with the blocks that begin there.
+  void extend(const Sequence& other, int64_t size);
 };
 
 /// Finds the placeholder tokens of `media` among `ids`: pictures and videos each in their order, all of their

@@ -86,12 +86,13 @@ Media read_media(const Turn& turn, detail::Runtime& runtime, const Listeners& li
 bool encode_media(const Media& media, detail::Runtime& runtime, const Listeners& listeners,
                   Timings& timings) {
   double patches = 0, done = 0;
+  for (const auto& medium : media) find_features(*medium, runtime);
   for (const auto& medium : media) {
-    if (!medium->encoded) patches += static_cast<double>(medium->grid.patches());
+    if (!medium->features) patches += static_cast<double>(medium->grid.patches());
   }
   // One decoded picture at a time: it is cut, encoded and gone before the next one is decoded.
   for (const auto& medium : media) {
-    if (medium->encoded) continue;
+    if (medium->features) continue;
     const auto share = static_cast<double>(medium->grid.patches());
     const auto progress = [&](double fraction) {
       report(listeners, "vision", (done + fraction * share) / patches);

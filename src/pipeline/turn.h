@@ -27,8 +27,8 @@ void check_media_count(size_t count);
 /// where the media before it leave no room. Ends early where `listeners.stop` asks for it.
 Media read_media(const Turn& turn, detail::Runtime& runtime, const Listeners& listeners);
 
-/// Cuts and encodes media that have no features yet, adding to `timings`. False where `listeners.stop` ended
-/// the work.
+/// Finds features that are kept, cuts and encodes the media that have none then, adding to `timings`. False
+/// where `listeners.stop` ended the work.
 bool encode_media(const Media& media, detail::Runtime& runtime, const Listeners& listeners, Timings& timings);
 
 }  // namespace qvl

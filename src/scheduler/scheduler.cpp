@@ -239,6 +239,14 @@ const std::vector<RequestId>& Scheduler::forget_completed() {
   return completed_;
 }
 
+void Scheduler::lower(RequestId id, uint32_t vision_steps, uint32_t prompt_tokens) {
+  Job* job = find(granted_, id);
+  if (job == nullptr || !job->wants_compute()) return;
+  QVL_CHECK(prompt_tokens >= 1);
+  job->left.vision_steps = std::min(job->left.vision_steps, vision_steps);
+  job->left.prompt_tokens = std::min(job->left.prompt_tokens, prompt_tokens);
+}
+
 bool Scheduler::end(RequestId id, Ending ending) {
   const auto has_id = [id](const Job& job) { return job.request.id == id; };
   if (std::erase_if(waiting_, has_id) + std::erase_if(granted_, has_id) == 0) return false;

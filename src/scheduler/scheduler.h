@@ -121,6 +121,11 @@ class Scheduler {
   /// until it is called again. Requests of the plan that have ended meanwhile are passed over.
   const std::vector<RequestId>& commit(const StepPlan& plan, const StepOutcome& outcome);
 
+  /// Of a granted request so much is left at most: somebody else has computed the rest meanwhile. Its last
+  /// prompt token stays: `prompt_tokens` >= 1 until its prompt is computed. Without effect where it is not
+  /// granted.
+  void lower(RequestId id, uint32_t vision_steps, uint32_t prompt_tokens);
+
   /// A request is over before its last answer token; what it holds is released. False where it is not known.
   bool end(RequestId id, Ending ending);
 

@@ -95,6 +95,30 @@ TEST(Scheduler, a_request_without_an_answer_is_complete_with_its_prompt) {
   EXPECT_THAT(step(scheduler), ElementsAre(2));
 }
 
+TEST(Scheduler, plans_no_work_that_others_have_done_meanwhile) {
+  Scheduler scheduler(small_machine());
+  Request seeing = text(7, 100, 2);
+  seeing.work.vision_steps = 8;
+  ASSERT_FALSE(scheduler.arrive(seeing));
+  scheduler.lower(7, 0, 1);  // not granted: nothing is left out
+  EXPECT_EQ(admit_and_plan(scheduler).vision->steps, 3u);
+  scheduler.lower(7, 2, 70);
+  EXPECT_EQ(scheduler.next(kQuiet).vision->steps, 2u);
+  scheduler.lower(7, 5, 90);  // more than there was is no more work
+  EXPECT_EQ(scheduler.next(kQuiet).vision->steps, 2u);
+  scheduler.lower(7, 0, 70);
+  const StepPlan& plan = scheduler.next(kQuiet);
+  EXPECT_FALSE(plan.vision);
+  EXPECT_EQ(plan.prefill->from, 30u);
+  EXPECT_EQ(plan.prefill->count, 64u);
+  scheduler.commit(plan, {});
+  scheduler.lower(7, 0, 1);
+  EXPECT_EQ(scheduler.next(kQuiet).prefill->count, 1u);
+  step(scheduler);
+  scheduler.lower(7, 0, 1);  // its prompt is computed
+  EXPECT_THAT(scheduler.next(kQuiet).decode, ElementsAre(7));
+}
+
 TEST(Scheduler, arrivals_are_refused_with_a_reason) {
   SchedulerOptions options = small_machine();
   options.max_waiting = 2;

@@ -56,18 +56,39 @@ class Cache(ProgramTest):
     def test_lists_what_is_kept(self):
         args = ["cache", "--cache-dir", self.folder]
         self.assertEqual(json.loads(self.good(*args, "--json")),
-                         {"folder": str(self.folder), "files": [self.file], "total_bytes": self.bytes})
+                         {"folder": str(self.folder), "files": [self.file], "results": {"files": 0, "bytes": 0},
+                          "total_bytes": self.bytes})
         self.assertEqual(self.good(*args).decode(),
                          f"{self.file['name']}  0.0 MB, last used 2023-11-14T22:13:20Z, of 2b\n"
                          f"1 packed file, 0.0 MB, in {self.folder}\n")
 
     def test_removes_packed_files_and_nothing_else(self):
         self.assertEqual(json.loads(self.good("cache", "--cache-dir", self.folder, "--clear", "--json")),
-                         {"folder": str(self.folder), "removed": [self.file], "freed_bytes": self.bytes, "warnings": []})
+                         {"folder": str(self.folder), "removed": [self.file], "removed_results": {"files": 0, "bytes": 0},
+                          "freed_bytes": self.bytes, "warnings": []})
         self.assertEqual([path.name for path in self.folder.iterdir()], ["machine.json"])
         self.assertEqual(self.good("cache", "--cache-dir", self.folder, "--clear").decode(),
                          f"removed 0 packed files, 0.0 MB, in {self.folder}"
                          "; a process that uses one keeps it, and its space, until it ends\n")
+
+    def test_results_of_requests_are_counted_and_removed_with_them(self):
+        results = self.folder / "features"
+        results.mkdir()
+        for name in ("0" * 32 + ".features", "f" * 32 + ".prefix", "notes.features", "0" * 31 + "g.features"):
+            (results / name).write_bytes(bytes(500_000))
+        (results / ("a" * 32 + ".prefix")).symlink_to(results / "notes.features")
+        args = ["cache", "--cache-dir", self.folder]
+        found = json.loads(self.good(*args, "--json"))
+        self.assertEqual((found["results"], found["total_bytes"]),
+                         ({"files": 2, "bytes": 1_000_000}, self.bytes + 1_000_000))
+        self.assertEqual(self.good(*args).decode().splitlines()[1:],
+                         ["features  1.0 MB, features of pictures and beginnings of prompts",
+                          f"1 packed file and 2 files of earlier requests, 1.0 MB, in {self.folder}"])
+        removed = json.loads(self.good(*args, "--clear", "--json"))
+        self.assertEqual((removed["removed_results"], removed["freed_bytes"]),
+                         ({"files": 2, "bytes": 1_000_000}, self.bytes + 1_000_000))
+        self.assertEqual({path.name for path in results.iterdir()},
+                         {"notes.features", "0" * 31 + "g.features", "a" * 32 + ".prefix"})
 
     def test_the_folder_is_the_users_unless_told_otherwise(self):
         home = self.folder / "qvl"

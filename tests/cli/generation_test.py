@@ -12,7 +12,10 @@ class Answers(ProgramTest):
     def test_the_json_object(self):
         answer = self.run_json("--image", IMAGE, "--video", VIDEO, *GREEDY, "What is it?")
         self.assertLessEqual({"text", "tokens", "finish_reason", "usage", "timings"}, set(answer))
-        self.assertEqual(set(answer["usage"]), {"prompt_tokens", "image_tokens", "completion_tokens"})
+        self.assertEqual(set(answer["usage"]), {"prompt_tokens", "image_tokens", "cached_tokens",
+                                                "completion_tokens"})
+        self.assertEqual(answer["media"], [{"path": str(IMAGE), "features": "computed"},
+                                           {"path": str(VIDEO), "features": "computed"}])
         self.assertEqual(set(answer["timings"]), {"load_s", "preprocess_s", "vision_s", "prefill_s", "decode_s",
                                                   "time_to_first_token_s"})
         self.assertTrue(all(seconds > 0 for seconds in answer["timings"].values()))

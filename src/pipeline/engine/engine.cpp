@@ -34,7 +34,8 @@ InferenceStream Engine::submit(InferenceRequest request) {
   return with_memory_for("to take a request", [&] {
     auto channel = std::make_shared<detail::InferenceChannel>(next_id_++, bell_);
     Requests arrived;
-    arrived.emplace(channel->id(), std::make_unique<EngineRequest>(std::move(request), channel, runtime_));
+    arrived.emplace(channel->id(),
+                    std::make_unique<EngineRequest>(std::move(request), channel, runtime_, tasks_));
     {
       const std::lock_guard lock(mutex_);
       if (inbox_.closing) fail(ErrorCode::usage, "pipeline: it was cleaned up, and takes no more requests");
@@ -219,8 +220,19 @@ void Engine::admit() {
   }
 }
 
+// What one request has computed others need not compute again.
+void Engine::take_kept() {
+  for (const auto& [id, request] : requests_) {
+    if (!request->computes_prompt()) continue;
+    request->take_kept();
+    const EngineRequest::Left left = request->left();
+    scheduler_.lower(id, left.vision_steps, left.prompt_tokens);
+  }
+}
+
 // False where there is nothing to compute.
 bool Engine::compute() {
+  take_kept();
   scheduler_.set_prefill_chunk(static_cast<uint32_t>(runtime_.layer.prefill_chunk(kMostPromptTokens)));
   scheduler_.set_max_stall(patience_us_);
   const scheduling::StepPlan& plan = scheduler_.next(runtime_.layer.load());

@@ -62,6 +62,7 @@ class Engine {
   void start_preparing();
   void prepare(EngineRequest& request);
   void admit();
+  void take_kept();
   bool compute();
   void commit(const scheduling::StepPlan& plan, const scheduling::StepOutcome& outcome);
   void rest();
@@ -77,6 +78,7 @@ class Engine {
   std::atomic<uint64_t> next_id_{1};
 
   // Of the engine's thread.
+  VisionTasks tasks_;  // outlives the requests
   scheduling::Scheduler scheduler_;
   Requests requests_;
   EngineStep step_;

@@ -24,7 +24,7 @@ scheduling::SchedulerOptions engine_options(detail::Runtime& runtime,
       config.resource_scheduling_enabled ? scheduling::Scheduling::enabled : scheduling::Scheduling::disabled;
   options.algorithm = algorithm_of(config.scheduling_algorithm);
   options.capacities.compute = 1000 * static_cast<uint64_t>(runtime.layer.compute().size());
-  options.capacities.memory = runtime.layer.memory().ledger().free_bytes();
+  options.capacities.memory = runtime.layer.memory().ledger().free_bytes() + runtime.caches->bytes();
   options.reservation_permille = static_cast<int>(std::lround(config.resource_reservation_ratio * 1000));
   options.max_preparing = static_cast<uint32_t>(config.num_preprocess_threads);
   options.max_decode_batch = kDecodeBatch;

@@ -28,8 +28,12 @@ void check_request(const InferenceRequest& request) {
 }
 
 EngineRequest::EngineRequest(InferenceRequest request, std::shared_ptr<detail::InferenceChannel> channel,
-                             detail::Runtime& runtime)
-    : request_(std::move(request)), channel_(std::move(channel)), runtime_(runtime), cached_(runtime) {
+                             detail::Runtime& runtime, VisionTasks& tasks)
+    : request_(std::move(request)),
+      channel_(std::move(channel)),
+      runtime_(runtime),
+      tasks_(tasks),
+      cached_(runtime) {
   counted_.emplace(runtime.layer.requests());
 }
 
@@ -39,7 +43,7 @@ EngineRequest::~EngineRequest() { give_back(); }
 void EngineRequest::give_back() noexcept {
   if (cutting_.valid()) cutting_.wait();  // the pool may be at one of the pictures
   cutting_ = {};
-  vision_run_.reset();
+  task_.reset();
   cached_.cache.truncate(0);
   cached_.cache.shrink(0);
   cached_.held = {};
@@ -85,19 +89,35 @@ void EngineRequest::read_prompt() {
         {.media = media_, .merge = config.vision.spatial_merge_size, .video_prompt = request_.video_prompt});
     prompt_ = place_media(encode_pieces(expanded, *runtime_.tokenizer), media_, config);
     check_fits_context(prompt_, 1, config.text);
-    positions_ = positions_of(prompt_, config.vision.spatial_merge_size, counter_);
+    find_kept();
     writer_.emplace(request_.generation, prompt_.size(), runtime_,
                     [this](std::string_view text) { new_text_ += text; });
-    if (!media_.empty()) cut_patches(*media_.front(), runtime_);
-    cut_ = std::min<size_t>(1, media_.size());
     timings_.preprocess_s = watch.seconds();
   });
 }
 
+// What earlier requests have left, and where that is not all, the first picture's patches. Keys and values
+// are only taken when there is room for them: until then they may go, so that no picture is left out for them
+// yet.
+void EngineRequest::find_kept() {
+  PrefixCache& prefixes = runtime_.caches->prefixes;
+  keys_ = prefixes.keys_of(prompt_);
+  prefixes.fetch(keys_, cached_.cache.block_bytes());
+  const Media needed = media_from(prompt_, media_, prefixes.kept_tokens(keys_));
+  for (const auto& medium : needed) find_features(*medium, runtime_);
+  for (size_t i = 0; i < media_.size(); ++i) {
+    if (media_[i]->features || std::find(needed.begin(), needed.end(), media_[i]) == needed.end()) continue;
+    cut_patches(*media_[i], runtime_);
+    cut_ = i + 1;
+    return;
+  }
+}
+
 scheduling::Work EngineRequest::work() const {
-  const auto blocks = static_cast<size_t>(runtime_.files.config.vision.depth);
+  const auto unseen = static_cast<int64_t>(std::count_if(
+      media_.begin(), media_.end(), [](const auto& medium) { return medium->features == nullptr; }));
   return {.prepare_units = 1,
-          .vision_steps = static_cast<uint32_t>(media_.size() * blocks),
+          .vision_steps = static_cast<uint32_t>(unseen * runtime_.files.config.vision.depth),
           .prompt_tokens = static_cast<uint32_t>(prompt_.size()),
           .answer_tokens = static_cast<uint32_t>(writer_->room())};
 }
@@ -135,6 +155,46 @@ void EngineRequest::reserve_answer() {
   new_text_.reserve(text_of_a_step);
 }
 
+// Whether its features are still to be computed: they are not known, and not all of its tokens are held.
+bool EngineRequest::is_to_see(const Medium& medium) const {
+  if (medium.features) return false;
+  return std::any_of(prompt_.blocks.begin(), prompt_.blocks.end(), [&](const VisualBlock& block) {
+    return block.medium.get() == &medium && block.position + block.count > cached_.held.size();
+  });
+}
+
+// The place of the first medium from `from` on that is to be seen; behind the last one where there is none.
+size_t EngineRequest::next_to_see(size_t from) const {
+  while (from < media_.size() && !is_to_see(*media_[from])) ++from;
+  return from;
+}
+
+EngineRequest::Left EngineRequest::left() const {
+  int64_t blocks = task_ ? -task_->run.next_block : 0;
+  for (const auto& medium : media_) {
+    if (is_to_see(*medium)) blocks += runtime_.files.config.vision.depth;
+  }
+  return {.vision_steps = static_cast<uint32_t>(blocks),
+          .prompt_tokens = static_cast<uint32_t>(prompt_.size() - cached_.held.size())};
+}
+
+void EngineRequest::take_kept() {
+  writer_->answer.usage.cached_tokens += take_kept_blocks(prompt_, keys_, cached_, runtime_);
+  const size_t index = next_to_see(0);
+  const bool goes_on = task_ && !task_->lost && index < media_.size() && media_[index].get() == seeing_;
+  if (!goes_on) task_.reset();
+  // A picture that another thread is cutting is left to it until it is to be seen.
+  if (index < media_.size() && !cutting_.valid()) take_features_kept(*media_[index]);
+}
+
+// What the task it has joined, or anybody else, has made of it meanwhile.
+void EngineRequest::take_features_kept(Medium& medium) {
+  SharedFeatures kept = task_ ? task_->features : runtime_.caches->features.find_in_memory(medium.key);
+  if (!kept) return;
+  take_features(medium, std::move(kept), FeatureOrigin::memory);
+  task_.reset();
+}
+
 // Cuts a picture on the preprocess pool while the one before it is encoded.
 void EngineRequest::cut_ahead(size_t index) {
   if (index >= media_.size() || index < cut_) return;
@@ -148,34 +208,63 @@ void EngineRequest::cut_ahead(size_t index) {
   }
 }
 
-void EngineRequest::wait_for_patches(size_t index) {
+// Joins whoever is at the same picture, or begins. Nothing where its features turned up meanwhile.
+void EngineRequest::begin_to_see(size_t index, BetweenPieces between) {
+  Medium& medium = *media_[index];
+  if (cutting_.valid()) cutting_.get();  // until then another thread has the picture, or the one behind it
+  take_features_kept(medium);
+  if (medium.features) return;
+  const bool shared = runtime_.caches->features.enabled();
+  seeing_ = &medium;
+  if (shared) task_ = tasks_.find(medium.key);
+  if (task_) {
+    medium.patches = {};
+    return take_features_kept(medium);
+  }
   cut_ahead(index);
   if (cutting_.valid()) cutting_.get();
+  cut_patches(medium, runtime_);  // where it had joined somebody who failed, its patches are gone
+  auto task = std::make_shared<VisionTask>();
+  task->run = runtime_.network.vision()->begin(medium.patches, runtime_.ops, between);
+  if (shared) tasks_.add(medium.key, task);
+  task_ = std::move(task);
+  medium.patches = {};
+  cut_ahead(next_to_see(index + 1));
+}
+
+void EngineRequest::see_block(Medium& medium, BetweenPieces between) {
+  const VisionTower& tower = *runtime_.network.vision();
+  const StageZone zone(runtime_.layer.stages(), runtime_.layer.tracer(), Stage::vision, id());
+  auto computed = std::make_shared<MediumFeatures>();
+  task_->lost = true;  // until the block is done: others may hold the task
+  tower.step(task_->run, runtime_.ops, between);
+  const bool done = tower.done(task_->run);
+  if (done) {
+    computed->grid = task_->run.grid;
+    computed->features = tower.finish(std::move(task_->run), runtime_.ops, between);
+    task_->features = computed;
+  }
+  task_->lost = false;
+  if (!done) return;
+  runtime_.caches->features.keep(medium.key, computed);
+  take_features(medium, std::move(computed), FeatureOrigin::computed);
+  task_.reset();
 }
 
 void EngineRequest::see(uint32_t steps, BetweenPieces between) {
-  const VisionTower* tower = runtime_.network.vision();
-  QVL_CHECK(tower != nullptr);
-  for (; steps > 0; --steps) {
-    QVL_CHECK(seen_ < media_.size());
-    Medium& medium = *media_[seen_];
-    if (!vision_run_) wait_for_patches(seen_);  // until then another thread has the picture
+  QVL_CHECK(runtime_.network.vision() != nullptr);
+  while (steps > 0) {
+    const size_t index = next_to_see(0);
+    if (index == media_.size()) return;
+    Medium& medium = *media_[index];
     with_memory_for(
         [&] { return fmt::format("to look at {} ({} patches)", medium.name, medium.grid.patches()); },
         [&] {
           const Stopwatch watch;
-          const StageZone zone(runtime_.layer.stages(), runtime_.layer.tracer(), Stage::vision, id());
-          if (!vision_run_) {
-            vision_run_ = tower->begin(medium.patches, runtime_.ops, between);
-            medium.patches = {};
-            cut_ahead(seen_ + 1);
-          }
-          tower->step(*vision_run_, runtime_.ops, between);
-          if (tower->done(*vision_run_)) {
-            medium.features = tower->finish(std::move(*vision_run_), runtime_.ops, between);
-            medium.encoded = true;
-            vision_run_.reset();
-            ++seen_;
+          if (!task_) begin_to_see(index, between);
+          if (task_) {
+            see_block(medium, between);
+            --steps;
           }
           timings_.vision_s += watch.seconds();
         });
@@ -184,8 +273,11 @@ void EngineRequest::see(uint32_t steps, BetweenPieces between) {
 
 SequenceStep EngineRequest::prompt_step(int64_t count) {
   const int64_t first = cached_.held.size();
-  QVL_CHECK(seen_ == media_.size() && first + count <= prompt_.size());
-  if (spans_.empty() && !prompt_.blocks.empty()) spans_ = visual_spans(prompt_, 0);
+  QVL_CHECK(next_to_see(0) == media_.size() && first + count <= prompt_.size());
+  if (positions_.empty()) {
+    positions_ = positions_of(prompt_, runtime_.files.config.vision.spatial_merge_size, counter_);
+    spans_ = visual_spans(prompt_, first);
+  }
   computing_ = count;
   if (!since_prefill_) since_prefill_.emplace();
   const auto part = [&](const auto& values) {
@@ -224,6 +316,7 @@ bool EngineRequest::take(std::span<float> logits) {
   if (!decoding()) {
     const auto first = prompt_.ids.begin() + cached_.held.size();
     held.insert(held.end(), first, first + computing_);
+    runtime_.caches->prefixes.keep(keys_, cached_.cache);
     return logits.empty() || choose(logits);
   }
   computed_ = ahead_;
@@ -277,6 +370,7 @@ InferenceOutput EngineRequest::finish(std::optional<FinishReason> reason) {
   if (since_first_) timings_.decode_s = since_first_->seconds();
   Answer answer = std::move(writer_->answer);
   answer.timings = timings_;
+  answer.media = reports_of(media_);
   return answer;
 }
 

@@ -13,6 +13,7 @@
 #include "model/sampler.h"
 #include "pipeline/answer_writer.h"
 #include "pipeline/engine/inference_channel.h"
+#include "pipeline/engine/vision_tasks.h"
 #include "pipeline/prefill.h"
 #include "pipeline/runtime.h"
 #include "pipeline/stopwatch.h"
@@ -28,8 +29,9 @@ constexpr int64_t kMostPromptTokens = 512;
 class EngineRequest {
  public:
   /// The request is checked already: check_request().
+  /// `tasks` are of the engine's thread.
   EngineRequest(InferenceRequest request, std::shared_ptr<detail::InferenceChannel> channel,
-                detail::Runtime& runtime);
+                detail::Runtime& runtime, VisionTasks& tasks);
   ~EngineRequest();
   EngineRequest(const EngineRequest&) = delete;
   EngineRequest& operator=(const EngineRequest&) = delete;
@@ -45,19 +47,30 @@ class EngineRequest {
   enum class Preparation { waiting, under_way, done, taken };
   Preparation preparation() const { return preparation_.load(std::memory_order_acquire); }
   void begin_preparation() { preparation_.store(Preparation::under_way, std::memory_order_release); }
-  /// Reads what the prompt needs of its media, tokenises, and cuts the first picture; then it is done, and
-  /// take_preparation() throws what failed.
+  /// Reads what the prompt needs of its media, tokenises, and begins to cut the first picture; then it is
+  /// done, and take_preparation() throws what failed.
   void prepare() noexcept;
   void take_preparation();
   /// From the engine's thread while the preparation is under way: take_preparation() then throws `error`.
   void fail_after_preparation(std::exception_ptr error) noexcept;
-  /// What is left to compute, and how much memory that takes; of a prepared request.
+  /// What is to compute at most, and how much memory that takes; of a prepared request.
   scheduling::Work work() const;
   std::vector<MemoryNeed> needs() const;
 
   /// It was admitted: keys and values are reserved. Throws Error{limit} where memory does not suffice.
   void begin();
-  /// Computes `steps` blocks of the vision tower. Throws Error, and what `between` throws.
+  /// Whether begin() was called, and its prompt is not computed yet.
+  bool computes_prompt() const { return sampler_.has_value() && !decoding(); }
+  /// Takes what others have computed of its pictures and its prompt since it was looked at last, between two
+  /// steps.
+  void take_kept();
+  /// Blocks of the tower and tokens of the prompt that are left to compute.
+  struct Left {
+    uint32_t vision_steps, prompt_tokens;
+  };
+  Left left() const;
+
+  /// Computes at most `steps` blocks of the vision tower. Throws Error, and what `between` throws.
   void see(uint32_t steps, BetweenPieces between);
 
   /// The next `count` tokens of the prompt as a step of a pass. Borrowed until taken().
@@ -85,8 +98,13 @@ class EngineRequest {
   void tell();
   void read_prompt();
   void reserve_answer();
+  void find_kept();
+  bool is_to_see(const Medium& medium) const;
+  size_t next_to_see(size_t from) const;
+  void take_features_kept(Medium& medium);
   void cut_ahead(size_t index);
-  void wait_for_patches(size_t index);
+  void begin_to_see(size_t index, BetweenPieces between);
+  void see_block(Medium& medium, BetweenPieces between);
 
   const InferenceRequest request_;
   const std::shared_ptr<detail::InferenceChannel> channel_;
@@ -101,14 +119,16 @@ class EngineRequest {
 
   Media media_;
   Sequence prompt_;
-  std::vector<Position> positions_;
+  PrefixKeys keys_;
+  std::vector<Position> positions_;  // from the first step of the prompt on: until then grids may be turned
   std::vector<VisualSpan> spans_;
   PositionCounter counter_;  // stands behind the tokens that are computed
 
-  size_t seen_ = 0;  // media that are encoded
-  std::optional<VisionRun> vision_run_;
-  std::future<void> cutting_;  // of media_[cut_ - 1], where it is valid
-  size_t cut_ = 0;             // media that were handed to the preprocess pool
+  VisionTasks& tasks_;
+  std::shared_ptr<VisionTask> task_;  // of the first medium that is to be seen, once it has begun
+  const Medium* seeing_ = nullptr;    // that one
+  std::future<void> cutting_;         // of media_[cut_ - 1], where it is valid
+  size_t cut_ = 0;                    // media that were handed to the preprocess pool
 
   CachedSequence cached_;
   std::optional<Sampler> sampler_;

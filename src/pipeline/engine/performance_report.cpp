@@ -60,6 +60,28 @@ OrderedJson stages_json(const std::vector<StageMetrics>& stages) {
   return json;
 }
 
+CacheMetrics cache_metrics(const ModelCaches& caches) {
+  const FeatureCacheStats features = caches.features.stats();
+  const PrefixCacheStats prefixes = caches.prefixes.stats();
+  return {.feature_memory_hits = features.memory_hits,
+          .feature_disk_hits = features.disk_hits,
+          .feature_misses = features.misses,
+          .feature_bytes = features.bytes,
+          .prefix_reused_tokens = prefixes.reused_tokens,
+          .prefix_disk_tokens = prefixes.disk_tokens,
+          .prefix_bytes = prefixes.bytes};
+}
+
+OrderedJson caches_json(const CacheMetrics& caches) {
+  return {{"feature_memory_hits", caches.feature_memory_hits},
+          {"feature_disk_hits", caches.feature_disk_hits},
+          {"feature_misses", caches.feature_misses},
+          {"feature_bytes", caches.feature_bytes},
+          {"prefix_reused_tokens", caches.prefix_reused_tokens},
+          {"prefix_disk_tokens", caches.prefix_disk_tokens},
+          {"prefix_bytes", caches.prefix_bytes}};
+}
+
 OrderedJson cost_json(const ProfilerCost& cost) {
   return {{"samples", cost.samples},
           {"failed", cost.failed},
@@ -89,6 +111,7 @@ PerformanceMetrics performance_metrics(const Engine& engine, detail::Runtime& ru
                                        const SystemOptimizationConfig& config, double uptime_s) {
   PerformanceMetrics metrics = engine.record().metrics();
   metrics.stages = stages_of(runtime.layer.stages());
+  metrics.caches = cache_metrics(*runtime.caches);
   const SampleAverages averages = averages_of(runtime.layer.profiler());
   constexpr double kMib = 1 << 20;
   metrics.avg_gpu_memory_allocated_mb = averages.gpu_memory_own_bytes.value_or(0) / kMib;
@@ -115,7 +138,8 @@ std::string to_json(const PerformanceMetrics& metrics) {
                       {"tokens_per_second", metrics.tokens_per_second},
                       {"avg_memory_percent", metrics.avg_memory_percent},
                       {"avg_gpu_memory_allocated_mb", metrics.avg_gpu_memory_allocated_mb},
-                      {"stages", stages_json(metrics.stages)}};
+                      {"stages", stages_json(metrics.stages)},
+                      {"caches", caches_json(metrics.caches)}};
   json["system_optimization_report"] = OrderedJson::parse(metrics.system_optimization_report);
   return json.dump();
 }

@@ -1,0 +1,28 @@
+// What tells results apart that are kept: a hash of everything they were computed from.
+#pragma once
+
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace qvl {
+
+/// 128 bits of XXH3: equal keys mean equal contents. Not made against somebody who looks for collisions: who
+/// may write the cache folder may write anything into it.
+struct ContentKey {
+  uint64_t high = 0, low = 0;
+  auto operator<=>(const ContentKey&) const = default;
+  /// 32 hexadecimal digits.
+  std::string text() const;
+};
+
+ContentKey key_of(std::span<const std::byte> bytes);
+ContentKey key_of(std::string_view text);
+
+/// A checksum of contents that are to be found undamaged again.
+uint64_t checksum_of(std::span<const std::byte> bytes);
+
+}  // namespace qvl

@@ -1,0 +1,94 @@
+#include "pipeline/cache/model_caches.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <system_error>
+
+#include "ops/source_record.h"
+
+namespace qvl {
+namespace {
+
+// Counts changes of the code after which the same input gives other numbers.
+constexpr int kComputation = 1;
+
+std::string preprocessing(const PreprocessorConfig& config) {
+  return fmt::format("{} {} {} {} {} {} {} fps {} {} {}", config.patch_size, config.temporal_patch_size,
+                     config.merge_size, config.min_pixels, config.max_pixels,
+                     fmt::join(config.image_mean, " "), fmt::join(config.image_std, " "), config.fps,
+                     config.min_frames, config.max_frames);
+}
+
+// Results differ by weights, their form and the instruction set, not by the number of threads.
+std::string vision_context(const CacheSetup& setup) {
+  return fmt::format("{} weights {} vision {} isa {}", kComputation, setup.weights,
+                     name_of(setup.forms.vision), name_of(setup.forms.isa));
+}
+
+std::string decoder_context(const CacheSetup& setup) {
+  return fmt::format("{} text {} kv {}", vision_context(setup), name_of(setup.forms.text),
+                     static_cast<int>(setup.forms.kv));
+}
+
+DiskCacheOptions disk_options(const CacheSetup& setup) {
+  return {.folder = setup.folder, .budget_bytes = setup.plan.disk_feature_cache_bytes};
+}
+
+}  // namespace
+
+ModelCaches::ModelCaches(const CacheSetup& setup)
+    : disk(disk_options(setup), setup.io),
+      features(setup.files.config.vision, setup.plan.feature_cache_bytes,
+               {.pool = &setup.memory.pool(), .part = MemoryPart::caches}, disk),
+      prefixes(decoder_context(setup), setup.plan.prefix_cache_bytes,
+               {.pool = &setup.memory.pool(), .part = MemoryPart::caches}, disk),
+      image_context_(vision_context(setup) + " image " + preprocessing(setup.files.image_preprocessor)),
+      video_context_(vision_context(setup) + " video " + preprocessing(setup.files.video_preprocessor)),
+      reclaimer_(setup.memory.ledger().reclaimers().add(
+          ReclaimStage::caches, [this](uint64_t wanted) { return reclaim(wanted); })) {}
+
+// Prefixes first: what they save is computed in half a second a piece, a picture takes longer. What is being
+// written to the disk is in use until then.
+uint64_t ModelCaches::reclaim(uint64_t wanted) noexcept {
+  uint64_t freed = 0;
+  const auto ask_both = [&] {
+    if (freed < wanted) freed += prefixes.reclaim(wanted - freed);
+    if (freed < wanted) freed += features.reclaim(wanted - freed);
+  };
+  ask_both();
+  if (freed >= wanted) return freed;
+  disk.wait();
+  ask_both();
+  return freed;
+}
+
+ContentKey ModelCaches::image_key(std::span<const std::byte> file) const {
+  return key_of(image_context_ + " of " + key_of(file).text());
+}
+
+ContentKey ModelCaches::video_key(std::span<const std::byte> file) const {
+  return key_of(video_context_ + " of " + key_of(file).text());
+}
+
+std::filesystem::path kept_features_folder(const std::filesystem::path& cache_folder) {
+  return cache_folder.empty() ? cache_folder : cache_folder / "features";
+}
+
+std::string weights_identity(const WeightsToTell& weights, ThreadPool& pool) {
+  const auto record = weights.folder / key_of(weights.state + weights.packed_contents).text();
+  if (!weights.folder.empty()) {
+    if (const auto known = recorded_contents(record, weights.state)) return *known;
+  }
+  const std::string found =
+      key_of(weights.packed_contents + weights.network.hash_unpacked(pool, weights.stop)).text();
+  if (!weights.folder.empty() && !weights.stop.stop_requested()) {
+    std::error_code refused;  // then there is no record, and no file of features either
+    std::filesystem::create_directories(weights.folder, refused);
+    record_contents(record, weights.state, found);
+  }
+  return found;
+}
+
+}  // namespace qvl

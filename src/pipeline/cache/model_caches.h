@@ -1,0 +1,66 @@
+// What one loaded checkpoint keeps of requests for later ones, and what tells whether it is the same again.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "files/model_files.h"
+#include "memory/memory_manager.h"
+#include "model/qwen3_vl.h"
+#include "optimizer/plan.h"
+#include "pipeline/cache/disk_cache.h"
+#include "pipeline/cache/feature_cache.h"
+#include "pipeline/cache/prefix_cache.h"
+#include "threads/task_pool.h"
+
+namespace qvl {
+
+/// What the caches of a checkpoint are made from. Borrowed for the call but for memory and pool.
+struct CacheSetup {
+  const ModelFiles& files;
+  const Plan& plan;
+  const ModelForms& forms;       ///< as they were bound
+  std::filesystem::path folder;  ///< for files; empty: none
+  std::string weights;           ///< tells weights apart: weights_identity()
+  MemoryManager& memory;
+  TaskPool& io;
+};
+
+/// Thread-safe.
+class ModelCaches {
+ public:
+  explicit ModelCaches(const CacheSetup& setup);
+
+  /// Of the bytes of a picture's or a video's file: everything its features depend on.
+  ContentKey image_key(std::span<const std::byte> file) const;
+  ContentKey video_key(std::span<const std::byte> file) const;
+
+  /// Of memory, which they give back when it is needed.
+  uint64_t bytes() const { return features.stats().bytes + prefixes.stats().bytes; }
+
+  DiskCache disk;
+  FeatureCache features;
+  PrefixCache prefixes;
+
+ private:
+  uint64_t reclaim(uint64_t wanted) noexcept;
+
+  const std::string image_context_, video_context_;
+  Reclaimers::Registration reclaimer_;
+};
+
+/// Where the files of a cache folder lie that are no packed weights. Empty for an empty one.
+std::filesystem::path kept_features_folder(const std::filesystem::path& cache_folder);
+
+/// A hash of all weights: of those packed as `packed_contents` has it, of the others as they are read, or as
+/// they were read when the checkpoint's files were in the same `state`: a record in `folder` says so.
+struct WeightsToTell {
+  const Qwen3Vl& network;
+  std::string packed_contents;
+  std::string state;             ///< TensorSource::fingerprint()
+  std::filesystem::path folder;  ///< empty: no record
+  std::stop_token stop;
+};
+std::string weights_identity(const WeightsToTell& weights, ThreadPool& pool);
+
+}  // namespace qvl
