@@ -93,6 +93,41 @@ class Asking {
   bool done_ = false;
 };
 
+struct Needed {
+  const Sequence& prompt;
+  const PrefixKeys& keys;
+  const Media& media;
+};
+
+// Features that are kept need no room any more.
+void find_features(const Needed& needed, ConversationState& state) {
+  Runtime& runtime = state.model.runtime();
+  const int64_t kept =
+      std::max(kept_tokens(state.cached, needed.prompt), runtime.caches->prefixes.kept_tokens(needed.keys));
+  for (const auto& medium : media_from(needed.prompt, needed.media, kept)) find_features(*medium, runtime);
+}
+
+// Takes what earlier requests have left of the prompt, and sees to the features of all media behind that.
+// Pictures first, then room for keys and values: together they would take more than was asked for. False
+// where it was stopped.
+bool make_ready(const Needed& needed, ConversationState& state, const AskArgs& args, Timings& timings) {
+  Runtime& runtime = state.model.runtime();
+  CachedSequence& cached = state.cached;
+  const int64_t kept =
+      std::max(kept_tokens(cached, needed.prompt), runtime.caches->prefixes.kept_tokens(needed.keys));
+  if (!encode_media(media_from(needed.prompt, needed.media, kept), runtime, args.listeners, timings))
+    return false;
+  const int64_t capacity = cached.cache.capacity();
+  restore_prefix(
+      {.wanted = needed.prompt, .keys = needed.keys, .answer_tokens = reserved_answer(args.options)}, cached,
+      runtime);
+  if (cached.held.size() >= kept) return true;
+  // Blocks had to go for that room, and pictures they would have spared are to be seen after all.
+  cached.cache.shrink(capacity);
+  const Media unseen = media_from(needed.prompt, needed.media, cached.held.size());
+  return encode_media(unseen, runtime, args.listeners, timings);
+}
+
 // All changes to the turns are made on copies and swapped in at the end, where nothing can fail any more.
 Answer answer_to(ConversationState& state, Addition addition, const AskArgs& args) {
   Runtime& runtime = state.model.runtime();
@@ -111,6 +146,7 @@ Answer answer_to(ConversationState& state, Addition addition, const AskArgs& arg
   runtime.caches->prefixes.fetch(keys, state.cached.cache.block_bytes());
   const int64_t kept = kept_tokens(state.cached, prompt);
   Asking asking(state, media);
+  find_features({.prompt = prompt, .keys = keys, .media = media}, state);
   check_room({.media = media_from(prompt, media, kept),
               .prompt = prompt,
               .kept = kept,
@@ -118,10 +154,7 @@ Answer answer_to(ConversationState& state, Addition addition, const AskArgs& arg
               .chunk = args.options.prefill_chunk},
              state.cached.cache, runtime);
   counted.begin();
-  restore_prefix({.wanted = prompt, .keys = keys, .answer_tokens = reserved_answer(args.options)},
-                 state.cached, runtime);
-  const Media needed = media_from(prompt, media, state.cached.held.size());
-  if (!encode_media(needed, runtime, args.listeners, before)) return cancelled();
+  if (!make_ready({.prompt = prompt, .keys = keys, .media = media}, state, args, before)) return cancelled();
   const GenerateRequest request{.prompt = prompt,
                                 .keys = keys,
                                 .options = args.options,

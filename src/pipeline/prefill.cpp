@@ -47,6 +47,7 @@ int64_t take_kept_blocks(const Sequence& wanted, const PrefixKeys& keys, CachedS
 
 void restore_prefix(const PrefixRestore& prompt, CachedSequence& cached, detail::Runtime& runtime) {
   const int64_t common = keep_common_prefix(cached, prompt.wanted);
+  if (runtime.caches->prefixes.kept_tokens(prompt.keys) <= common) return;
   reserve_cache(cached.cache, prompt.wanted.size() - common + prompt.answer_tokens, KvCache::Growth::needed,
                 runtime.files.config.text);
   (void)take_kept_blocks(prompt.wanted, prompt.keys, cached, runtime);

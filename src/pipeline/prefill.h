@@ -48,8 +48,9 @@ struct PrefixRestore {
   const PrefixKeys& keys;     ///< of its blocks
   int64_t answer_tokens = 0;  ///< for which room is made as well
 };
-/// Keeps the beginning that `cached` and the prompt have in common, as keep_common_prefix(), makes room for
-/// all of it, and takes kept blocks behind that. Throws as reserve_cache().
+/// Keeps the beginning that `cached` and the prompt have in common, as keep_common_prefix(). Where earlier
+/// requests have left blocks behind that, makes room for all of the prompt and takes them. Throws as
+/// reserve_cache().
 void restore_prefix(const PrefixRestore& prompt, CachedSequence& cached, detail::Runtime& runtime);
 
 struct PrefillRun {

@@ -39,6 +39,8 @@ class RequestMemory : public testing::Test {
 
   Ledger& ledger() { return runtime_->layer.memory().ledger(); }
   uint64_t held() { return ledger().report().held_bytes; }
+  // No features of earlier requests.
+  void forget() { runtime_->layer.memory().clean_up(uint64_t{1} << 40); }
   void leave_free(uint64_t bytes) { ledger().set_cap(held() + bytes); }
   std::string answer(Conversation& conversation, const Turn& turn) {
     return conversation.ask(turn, {.max_tokens = 8, .temperature = 0}, {}).text;
@@ -60,6 +62,7 @@ class RequestMemory : public testing::Test {
     while (low < high) {
       const uint64_t middle = low + (high - low) / 2;
       Conversation conversation(model_);
+      forget();
       leave_free(middle);
       refusal(conversation, turn).empty() ? high = middle : low = middle + 1;
     }
@@ -84,6 +87,7 @@ TEST_F(RequestMemory, of_a_question_is_exactly_what_is_predicted) {
 TEST_F(RequestMemory, of_a_picture_is_exactly_what_is_predicted) {
   const uint64_t least = least_free(kPictureTurn);
   Conversation conversation(model_);
+  forget();
   leave_free(least);
   const uint64_t before = held();
   EXPECT_EQ(refusal(conversation, kPictureTurn), "");
@@ -102,6 +106,7 @@ TEST_F(RequestMemory, of_a_picture_is_exactly_what_is_predicted) {
 TEST_F(RequestMemory, that_does_not_fit_is_refused_with_each_part_before_anything_is_taken) {
   const uint64_t least = least_free(kPictureTurn);
   Conversation conversation(model_);
+  forget();
   leave_free(least - 1);
   const uint64_t before = held(), blocks = blocks_.bytes();
   EXPECT_THAT(
@@ -184,13 +189,16 @@ TEST_P(RequestFaults, end_the_request_in_one_line_and_leave_the_conversation_as_
 
 INSTANTIATE_TEST_SUITE_P(each, RequestFaults, testing::Values(Lasting::until_refused, Lasting::for_ever));
 
-TEST_F(RequestMemory, is_all_given_back_when_the_conversation_ends) {
+TEST_F(RequestMemory, is_all_given_back_when_the_conversation_ends_but_for_what_is_kept_for_others) {
   const uint64_t before = held();
   {
     Conversation conversation(model_);
     answer(conversation, kPictureTurn);
     EXPECT_GT(held(), before);
   }
+  EXPECT_EQ(held(), before + ledger().report().of(MemoryPart::caches).held_bytes);
+  EXPECT_EQ(ledger().report().of(MemoryPart::caches).held_bytes, runtime_->caches->bytes());
+  forget();
   EXPECT_EQ(held(), before);
 }
 
