@@ -6,23 +6,23 @@
 #include "base/error.h"
 #include "memory/admission.h"
 #include "pipeline/engine/engine_options.h"
+#include "pipeline/engine/engine_request.h"
 #include "profiler/steady_clock.h"
 
 namespace qvl {
 
-Engine::Engine(detail::Runtime& runtime, const SystemOptimizationConfig& config)
-    : runtime_(runtime),
-      algorithm_(engine_options(runtime, config).algorithm),
-      scheduler_(engine_options(runtime, config)),
-      step_(
-          runtime,
+Engine::Engine(EngineModel& model, const SystemOptimizationConfig& config)
+    : model_(model),
+      algorithm_(engine_options(model.layer(), config).algorithm),
+      scheduler_(engine_options(model.layer(), config)),
+      step_(model.steps(
           [this](scheduling::RequestId id) {
             const auto found = requests_.find(id);
             return found == requests_.end() ? nullptr : found->second.get();
           },
           [this](const scheduling::StepPlan& plan, const scheduling::StepOutcome& outcome) {
             commit(plan, outcome);
-          }) {
+          })) {
   thread_.submit([this] { run(); });
 }
 
@@ -31,7 +31,7 @@ Engine::~Engine() { shutdown(); }
 InferenceStream Engine::submit(InferenceRequest request) {
   check_request(request);
   auto channel = std::make_shared<detail::InferenceChannel>(next_id_++, bell_);
-  auto arrived = std::make_unique<EngineRequest>(std::move(request), channel, runtime_);
+  auto arrived = model_.request(std::move(request), channel);
   {
     const std::lock_guard lock(mutex_);
     if (inbox_.closing) fail(ErrorCode::usage, "pipeline: it was cleaned up, and takes no more requests");
@@ -47,6 +47,7 @@ void Engine::shutdown() {
     const std::lock_guard lock(mutex_);
     inbox_.closing = true;
   }
+  model_.close();
   bell_->ring();
   thread_.shutdown(Shutdown::drain);
 }
@@ -119,7 +120,7 @@ bool Engine::take_inbox() {
   return taken_.closing;
 }
 
-void Engine::arrive(std::unique_ptr<EngineRequest> request) {
+void Engine::arrive(std::unique_ptr<ScheduledRequest> request) {
   const scheduling::RequestId id = request->id();
   const InferenceRequest& asked = request->request();
   const auto refusal =
@@ -134,7 +135,7 @@ void Engine::arrive(std::unique_ptr<EngineRequest> request) {
 
 void Engine::take_prepared(const Prepared& prepared) {
   preparing_.erase(prepared.id);
-  EngineRequest& request = *requests_.at(prepared.id);
+  ScheduledRequest& request = *requests_.at(prepared.id);
   if (request.channel().cancelled()) return;  // ended next
   if (prepared.error) return end(prepared.id, End{.error = prepared.error});
   const auto needs = request.needs();
@@ -146,7 +147,7 @@ void Engine::take_prepared(const Prepared& prepared) {
   try {
     // With nobody else there, what does not fit now never will.
     if (scheduler_.status().granted == 0) {
-      (void)qvl::admit(runtime_.layer.memory().ledger(), "request: needs", needs);
+      (void)qvl::admit(model_.layer().memory().ledger(), "request: needs", needs);
     }
     scheduler_.prepared(prepared.id, holds, request.work());
   } catch (const Error&) {
@@ -163,15 +164,15 @@ void Engine::end_cancelled() {
 }
 
 void Engine::start_preparing() {
-  for (scheduling::RequestId id : scheduler_.to_prepare(runtime_.layer.load())) {
+  for (scheduling::RequestId id : scheduler_.to_prepare(model_.layer().load())) {
     preparing_.insert(id);
-    EngineRequest& request = *requests_.at(id);
-    auto submitted = runtime_.layer.threads().preprocess().try_submit([this, &request] { prepare(request); });
+    ScheduledRequest& request = *requests_.at(id);
+    auto submitted = model_.layer().threads().preprocess().try_submit([this, &request] { prepare(request); });
     if (!submitted) prepare(request);  // the pool has enough to do
   }
 }
 
-void Engine::prepare(EngineRequest& request) {
+void Engine::prepare(ScheduledRequest& request) {
   Prepared prepared{.id = request.id(), .error = nullptr};
   try {
     request.prepare();
@@ -184,7 +185,7 @@ void Engine::prepare(EngineRequest& request) {
 }
 
 void Engine::admit() {
-  const scheduling::Admission& admission = scheduler_.admit(runtime_.layer.load());
+  const scheduling::Admission& admission = scheduler_.admit(model_.layer().load());
   for (const auto& impossible : admission.impossible) {
     end_with(impossible.id, Error(ErrorCode::limit, "request: " + impossible.refusal.message()));
   }
@@ -199,29 +200,29 @@ void Engine::admit() {
 
 // False where there is nothing to compute.
 bool Engine::compute() {
-  scheduler_.set_prefill_chunk(static_cast<uint32_t>(runtime_.layer.prefill_chunk(kMostPromptTokens)));
+  scheduler_.set_prefill_chunk(static_cast<uint32_t>(model_.layer().prefill_chunk(kMostPromptTokens)));
   scheduler_.set_max_stall(patience_us_);
-  const scheduling::StepPlan& plan = scheduler_.next(runtime_.layer.load());
-  patience_us_ = step_.patience_us(plan, scheduler_.costs());
+  const scheduling::StepPlan& plan = scheduler_.next(model_.layer().load());
+  patience_us_ = step_->patience_us(plan, scheduler_.costs());
   if (plan.empty()) {
     rest();
     return false;
   }
-  if (!turn_) turn_.emplace(runtime_.computing, runtime_.layer.threads());
-  commit(plan, step_.run(plan, scheduler_.costs()));
-  if (runtime_.computing.wanted()) turn_.reset();
+  if (!turn_) turn_.emplace(model_.computing(), model_.layer().threads());
+  commit(plan, step_->run(plan, scheduler_.costs()));
+  if (model_.computing().wanted()) turn_.reset();
   return true;
 }
 
 void Engine::commit(const scheduling::StepPlan& plan, const scheduling::StepOutcome& outcome) {
   scheduler_.commit(plan, outcome);
-  for (const StepEnd& ended : step_.ended()) end(ended.id, End{.error = ended.error});
+  for (const StepEnd& ended : step_->ended()) end(ended.id, End{.error = ended.error});
 }
 
 // Nothing is to be computed for now: memory and processors are for others.
 void Engine::rest() {
   if (!turn_) return;
-  step_.release_scratch();
+  step_->release_scratch();
   turn_.reset();
 }
 
@@ -232,7 +233,7 @@ void Engine::end_with(scheduling::RequestId id, const Error& error) {
 void Engine::end(scheduling::RequestId id, const End& how) {
   const auto found = requests_.find(id);
   QVL_CHECK(found != requests_.end());
-  const std::unique_ptr<EngineRequest> request = std::move(found->second);
+  const std::unique_ptr<ScheduledRequest> request = std::move(found->second);
   requests_.erase(found);
   InferenceRecord::Ended ended{.end = InferenceRecord::End::failed, .now_ns = 0};
   scheduling::Ending ending = scheduling::Ending::failed;
@@ -249,8 +250,8 @@ void Engine::end(scheduling::RequestId id, const End& how) {
   request->give_back();
   ended.seconds = request->age_s();
   ended.now_ns = steady_ns();
-  runtime_.layer.after_request();
-  ended.memory_percent = runtime_.layer.memory().report().percent_used();
+  model_.layer().after_request();
+  ended.memory_percent = model_.layer().memory().report().percent_used();
   record_.ended(ended);
   output ? request->channel().finish(std::move(*output)) : request->channel().fail(how.error);
 }

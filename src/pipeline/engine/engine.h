@@ -10,8 +10,7 @@
 #include <set>
 #include <vector>
 
-#include "pipeline/engine/engine_request.h"
-#include "pipeline/engine/engine_step.h"
+#include "pipeline/engine/engine_model.h"
 #include "pipeline/engine/inference_channel.h"
 #include "pipeline/engine/inference_record.h"
 #include "scheduler/scheduler.h"
@@ -19,11 +18,11 @@
 
 namespace qvl {
 
-/// Serves requests on a thread of its own until it is shut down. Thread-safe. The runtime outlives it.
+/// Serves requests on a thread of its own until it is shut down. Thread-safe. The model outlives it.
 class Engine {
  public:
   /// Throws Error{environment} where the thread does not start.
-  Engine(detail::Runtime& runtime, const SystemOptimizationConfig& config);
+  Engine(EngineModel& model, const SystemOptimizationConfig& config);
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
@@ -38,14 +37,14 @@ class Engine {
   scheduling::Algorithm algorithm() const { return algorithm_; }
 
  private:
-  using Requests = std::map<scheduling::RequestId, std::unique_ptr<EngineRequest>>;
+  using Requests = std::map<scheduling::RequestId, std::unique_ptr<ScheduledRequest>>;
   // What a thread of the preprocess pool has to say of a request.
   struct Prepared {
     scheduling::RequestId id;
     std::exception_ptr error;
   };
   struct Inbox {
-    std::vector<std::unique_ptr<EngineRequest>> arrived = {};
+    std::vector<std::unique_ptr<ScheduledRequest>> arrived = {};
     std::vector<Prepared> prepared = {};
     bool closing = false;
   };
@@ -60,11 +59,11 @@ class Engine {
   bool run_step();
   void end_all(const std::exception_ptr& error);
   bool take_inbox();
-  void arrive(std::unique_ptr<EngineRequest> request);
+  void arrive(std::unique_ptr<ScheduledRequest> request);
   void take_prepared(const Prepared& prepared);
   void end_cancelled();
   void start_preparing();
-  void prepare(EngineRequest& request);
+  void prepare(ScheduledRequest& request);
   void admit();
   bool compute();
   void commit(const scheduling::StepPlan& plan, const scheduling::StepOutcome& outcome);
@@ -73,7 +72,7 @@ class Engine {
   void end_with(scheduling::RequestId id, const Error& error);
   void publish_status();
 
-  detail::Runtime& runtime_;
+  EngineModel& model_;
   const scheduling::Algorithm algorithm_;
   const std::shared_ptr<Bell> bell_ = std::make_shared<Bell>();
   std::mutex mutex_;  // for inbox_
@@ -84,7 +83,7 @@ class Engine {
   scheduling::Scheduler scheduler_;
   Requests requests_;
   std::set<scheduling::RequestId> preparing_;  // a thread of the pool has them
-  EngineStep step_;
+  std::unique_ptr<StepRunner> step_;
   int64_t patience_us_ = 0;          // of those that decoded in the last step
   std::optional<ComputeTurn> turn_;  // kept from step to step while nobody else wants it
   Inbox taken_;

@@ -29,9 +29,9 @@ void check_request(const InferenceRequest& request) {
 
 EngineRequest::EngineRequest(InferenceRequest request, std::shared_ptr<detail::InferenceChannel> channel,
                              detail::Runtime& runtime)
-    : request_(std::move(request)), channel_(std::move(channel)), runtime_(runtime), cached_(runtime) {
-  counted_.emplace(runtime.layer.requests());
-}
+    : ScheduledRequest(std::move(request), std::move(channel), runtime.layer.requests()),
+      runtime_(runtime),
+      cached_(runtime) {}
 
 EngineRequest::~EngineRequest() { give_back(); }
 

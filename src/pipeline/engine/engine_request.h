@@ -11,7 +11,7 @@
 
 #include "model/sampler.h"
 #include "pipeline/answer_writer.h"
-#include "pipeline/engine/inference_channel.h"
+#include "pipeline/engine/engine_model.h"
 #include "pipeline/prefill.h"
 #include "pipeline/runtime.h"
 #include "pipeline/stopwatch.h"
@@ -22,31 +22,21 @@ namespace qvl {
 /// Most tokens of a prompt in a step, where the machine has nothing else to do.
 constexpr int64_t kMostPromptTokens = 512;
 
-/// Thread-compatible: `prepare` runs on a thread of the preprocess pool before the engine's thread calls
-/// anything else.
-class EngineRequest {
+/// A request to a checkpoint.
+class EngineRequest final : public ScheduledRequest {
  public:
   /// The request is checked already: check_request().
   EngineRequest(InferenceRequest request, std::shared_ptr<detail::InferenceChannel> channel,
                 detail::Runtime& runtime);
-  ~EngineRequest();
-  EngineRequest(const EngineRequest&) = delete;
-  EngineRequest& operator=(const EngineRequest&) = delete;
-
-  scheduling::RequestId id() const { return channel_->id(); }
-  const InferenceRequest& request() const { return request_; }
-  detail::InferenceChannel& channel() { return *channel_; }
-  /// Seconds since it was submitted.
-  double age_s() const { return since_submit_.seconds(); }
+  ~EngineRequest() override;
 
   /// Reads what the prompt needs of its media, tokenises, and begins to cut the first picture. Throws Error.
-  void prepare();
-  /// What is left to compute, and how much memory that takes; of a prepared request.
-  scheduling::Work work() const;
-  std::vector<MemoryNeed> needs() const;
+  void prepare() override;
+  scheduling::Work work() const override;
+  std::vector<MemoryNeed> needs() const override;
 
-  /// It was admitted: keys and values are reserved. Throws Error{limit} where memory does not suffice.
-  void begin();
+  /// Keys and values are reserved.
+  void begin() override;
   /// Computes `steps` blocks of the vision tower. Throws Error, and what `between` throws.
   void see(uint32_t steps, BetweenPieces between);
 
@@ -63,10 +53,8 @@ class EngineRequest {
   /// vocabulary]. False where the answer ended. Throws Error{model_file} for broken logits.
   bool take(std::span<float> logits);
 
-  /// The answer so far, ended for `reason` where it had not ended by itself.
-  InferenceOutput finish(std::optional<FinishReason> reason);
-  /// Frees what it holds; nothing else may be called afterwards but channel(), id() and age_s().
-  void give_back();
+  InferenceOutput finish(std::optional<FinishReason> reason) override;
+  void give_back() override;
   int64_t answer_tokens() const { return std::ssize(writer_->answer.tokens); }
 
  private:
@@ -76,11 +64,7 @@ class EngineRequest {
   void cut_ahead(size_t index);
   void wait_for_patches(size_t index);
 
-  const InferenceRequest request_;
-  const std::shared_ptr<detail::InferenceChannel> channel_;
   detail::Runtime& runtime_;
-  const Stopwatch since_submit_;
-  std::optional<RequestGauge::Request> counted_;  // until it gives back what it holds
   Timings timings_;
 
   Media media_;

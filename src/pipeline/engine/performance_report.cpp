@@ -85,16 +85,16 @@ SampleAverages averages_of(const SystemProfiler* profiler) {
 
 }  // namespace
 
-PerformanceMetrics performance_metrics(const Engine& engine, detail::Runtime& runtime,
+PerformanceMetrics performance_metrics(const Engine& engine, SystemLayer& layer,
                                        const SystemOptimizationConfig& config, double uptime_s) {
   PerformanceMetrics metrics = engine.record().metrics();
-  metrics.stages = stages_of(runtime.layer.stages());
-  const SampleAverages averages = averages_of(runtime.layer.profiler());
+  metrics.stages = stages_of(layer.stages());
+  const SampleAverages averages = averages_of(layer.profiler());
   constexpr double kMib = 1 << 20;
   metrics.avg_gpu_memory_allocated_mb = averages.gpu_memory_own_bytes.value_or(0) / kMib;
-  const OrderedJson report = {{"system_summary", summary_json(runtime.layer.profiler(), averages)},
+  const OrderedJson report = {{"system_summary", summary_json(layer.profiler(), averages)},
                               {"hardware_info", OrderedJson::parse(to_json(read_hardware_info()))},
-                              {"memory_efficiency", to_json(runtime.layer.memory().report())},
+                              {"memory_efficiency", to_json(layer.memory().report())},
                               {"resource_status", resource_json(engine, config)},
                               {"operation_count", metrics.total_inferences},
                               {"uptime", uptime_s},
