@@ -132,16 +132,14 @@ void Batch::serve(OptimizedInferencePipeline& pipeline, TextLine first) {
   // Ends the wait for an answer.
   const std::stop_callback stop(interrupt_token(), [&] { pipeline.cleanup(); });
   bool more = submit(pipeline, first);
-  while (!interrupted()) {
-    // Whoever writes the lines may wait for an answer first.
-    if (more && pending_.size() < kWindow && (pending_.empty() || lines_.ready())) {
+  while (more || !pending_.empty()) {
+    // Whoever writes the lines may wait for an answer first. After an interrupt those that are done are kept.
+    if (more && !interrupted() && pending_.size() < kWindow && (pending_.empty() || lines_.ready())) {
       const auto line = lines_.next();
       more = line && submit(pipeline, *line);
     } else if (pending_.empty() || !take_oldest()) {
-      break;
+      return;
     }
-  }
-  while (interrupted() && !pending_.empty() && take_oldest()) {
   }
 }
 
