@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "qvl/inference_model.h"
 #include "qvl/qvl.h"
 #include "qvl/system_config.h"
 
@@ -120,6 +121,9 @@ class OptimizedInferencePipeline {
  public:
   /// Throws Error{usage} for a configuration out of its range.
   OptimizedInferencePipeline(Model model, const SystemOptimizationConfig& config);
+  /// Over a model of one's own, whose threads, memory limit and profiling are those of `config`. Throws
+  /// Error{limit} where the model does not fit.
+  OptimizedInferencePipeline(std::shared_ptr<InferenceModel> model, const SystemOptimizationConfig& config);
   ~OptimizedInferencePipeline();  ///< cleanup()
   OptimizedInferencePipeline(OptimizedInferencePipeline&&) noexcept;
   OptimizedInferencePipeline& operator=(OptimizedInferencePipeline&&) noexcept;
@@ -143,6 +147,8 @@ class OptimizedInferencePipeline {
 
 /// A pipeline over `model`, which is not changed, under `config`.
 OptimizedInferencePipeline apply_system_level_optimizations(Model model,
+                                                            const SystemOptimizationConfig& config);
+OptimizedInferencePipeline apply_system_level_optimizations(std::shared_ptr<InferenceModel> model,
                                                             const SystemOptimizationConfig& config);
 
 }  // namespace qvl

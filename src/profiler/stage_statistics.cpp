@@ -7,8 +7,8 @@
 namespace qvl {
 namespace {
 
-constexpr StaticName kNames[kStages] = {"queue",  "read",    "decode_picture", "resize",  "tokenise",
-                                        "vision", "prefill", "decode",         "sampling"};
+constexpr StaticName kNames[kStages] = {"queue",  "read",    "decode_picture", "resize",   "tokenise",
+                                        "vision", "prefill", "decode",         "sampling", "step"};
 
 // Below 16 a bucket for each number; from there on the leading bit and the four after it.
 constexpr int kSubBits = 4;

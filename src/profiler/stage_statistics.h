@@ -12,9 +12,10 @@
 
 namespace qvl {
 
-/// The stages of a request, in the order in which it passes them. `queue` is the wait before it is admitted.
-enum class Stage { queue, read, decode_picture, resize, tokenise, vision, prefill, decode, sampling };
-constexpr size_t kStages = 9;
+/// The stages of a request, in the order in which it passes them. `queue` is the wait before it is admitted;
+/// a `step` is one of a model that is not ours.
+enum class Stage { queue, read, decode_picture, resize, tokenise, vision, prefill, decode, sampling, step };
+constexpr size_t kStages = 10;
 
 /// As traces and JSON call it.
 StaticName stage_name(Stage stage);

@@ -112,7 +112,7 @@ TEST(StageStatistics, have_a_histogram_for_each_stage) {
   std::vector<std::string> names;
   for (const auto& entry : json.items()) names.push_back(entry.key());
   EXPECT_EQ(names, (std::vector<std::string>{"queue", "read", "decode_picture", "resize", "tokenise",
-                                             "vision", "prefill", "decode", "sampling"}));
+                                             "vision", "prefill", "decode", "sampling", "step"}));
   EXPECT_EQ(json["queue"].dump(), R"({"count":0})");
   EXPECT_EQ(json["vision"]["count"], 2);
   EXPECT_DOUBLE_EQ(json["vision"]["min_ms"], 2);

@@ -6,24 +6,24 @@
 #include "base/error.h"
 #include "memory/admission.h"
 #include "pipeline/engine/engine_options.h"
+#include "pipeline/engine/engine_request.h"
 #include "pipeline/memory_guard.h"
 #include "profiler/steady_clock.h"
 
 namespace qvl {
 
-Engine::Engine(detail::Runtime& runtime, const SystemOptimizationConfig& config)
-    : runtime_(runtime),
-      algorithm_(engine_options(runtime, config).algorithm),
-      scheduler_(engine_options(runtime, config)),
-      step_(
-          runtime,
+Engine::Engine(EngineModel& model, const SystemOptimizationConfig& config)
+    : model_(model),
+      algorithm_(engine_options(model, config).algorithm),
+      scheduler_(engine_options(model, config)),
+      step_(model.steps(
           [this](scheduling::RequestId id) {
             const auto found = requests_.find(id);
             return found == requests_.end() ? nullptr : found->second.get();
           },
           [this](const scheduling::StepPlan& plan, const scheduling::StepOutcome& outcome) {
             commit(plan, outcome);
-          }) {
+          })) {
   thread_.submit([this] { run(); });
 }
 
@@ -34,8 +34,7 @@ InferenceStream Engine::submit(InferenceRequest request) {
   return with_memory_for("to take a request", [&] {
     auto channel = std::make_shared<detail::InferenceChannel>(next_id_++, bell_);
     Requests arrived;
-    arrived.emplace(channel->id(),
-                    std::make_unique<EngineRequest>(std::move(request), channel, runtime_, tasks_));
+    arrived.emplace(channel->id(), model_.request(std::move(request), channel));
     {
       const std::lock_guard lock(mutex_);
       if (inbox_.closing) fail(ErrorCode::usage, "pipeline: it was cleaned up, and takes no more requests");
@@ -52,6 +51,7 @@ void Engine::shutdown() {
     const std::lock_guard lock(mutex_);
     inbox_.closing = true;
   }
+  model_.close();
   bell_->ring();
   thread_.shutdown(Shutdown::drain);
 }
@@ -92,9 +92,9 @@ void Engine::end_all() noexcept {
   const auto error = std::make_exception_ptr(Error::out_of_memory());
   for (auto next = requests_.begin(); next != requests_.end();) {
     const auto id = next->first;
-    EngineRequest& request = *next->second;
+    ScheduledRequest& request = *next->second;
     ++next;
-    if (request.preparation() == EngineRequest::Preparation::under_way) {
+    if (request.preparation() == ScheduledRequest::Preparation::under_way) {
       request.fail_after_preparation(error);
     } else {
       end(id, {.error = error});
@@ -117,7 +117,7 @@ bool Engine::take_inbox() {
   }
   while (!taken.arrived.empty()) {
     auto node = taken.arrived.extract(taken.arrived.begin());
-    const EngineRequest& request = *node.mapped();
+    const ScheduledRequest& request = *node.mapped();
     requests_.insert(std::move(node));
     arrive(request);
   }
@@ -128,7 +128,7 @@ bool Engine::take_inbox() {
   return taken.closing;
 }
 
-void Engine::arrive(const EngineRequest& request) {
+void Engine::arrive(const ScheduledRequest& request) {
   const InferenceRequest& asked = request.request();
   try {
     const auto refusal =
@@ -145,13 +145,13 @@ void Engine::arrive(const EngineRequest& request) {
 
 void Engine::take_prepared() {
   for (auto next = requests_.begin(); next != requests_.end();) {
-    EngineRequest& request = *next->second;
+    ScheduledRequest& request = *next->second;
     ++next;  // the request may end
-    if (request.preparation() == EngineRequest::Preparation::done) take_prepared(request);
+    if (request.preparation() == ScheduledRequest::Preparation::done) take_prepared(request);
   }
 }
 
-void Engine::take_prepared(EngineRequest& request) {
+void Engine::take_prepared(ScheduledRequest& request) {
   try {
     request.take_preparation();
     if (request.channel().cancelled()) return;  // ended next
@@ -163,7 +163,7 @@ void Engine::take_prepared(EngineRequest& request) {
     }
     // With nobody else there, what does not fit now never will.
     if (scheduler_.status().granted == 0) {
-      (void)qvl::admit(runtime_.layer.memory().ledger(), "request: needs", needs);
+      (void)qvl::admit(model_.layer().memory().ledger(), "request: needs", needs);
     }
     scheduler_.prepared(request.id(), holds, request.work());
   } catch (...) {
@@ -173,18 +173,18 @@ void Engine::take_prepared(EngineRequest& request) {
 
 void Engine::end_cancelled() {
   for (auto next = requests_.begin(); next != requests_.end();) {
-    EngineRequest& request = *next->second;
+    ScheduledRequest& request = *next->second;
     ++next;
     if (!request.channel().cancelled()) continue;
-    if (request.preparation() != EngineRequest::Preparation::under_way) {
+    if (request.preparation() != ScheduledRequest::Preparation::under_way) {
       end(request.id(), {.reason = FinishReason::cancelled});
     }
   }
 }
 
 void Engine::start_preparing() {
-  for (scheduling::RequestId id : scheduler_.to_prepare(runtime_.layer.load())) {
-    EngineRequest& request = *requests_.at(id);
+  for (scheduling::RequestId id : scheduler_.to_prepare(model_.layer().load())) {
+    ScheduledRequest& request = *requests_.at(id);
     request.begin_preparation();
     try {
       prepare(request);
@@ -195,9 +195,9 @@ void Engine::start_preparing() {
 }
 
 // Throws only where the pool has not got it.
-void Engine::prepare(EngineRequest& request) {
+void Engine::prepare(ScheduledRequest& request) {
   // The engine may be gone by the time the bell rings.
-  const auto submitted = runtime_.layer.threads().preprocess().try_submit([&request, bell = bell_] {
+  const auto submitted = model_.layer().threads().preprocess().try_submit([&request, bell = bell_] {
     request.prepare();
     bell->ring();
   });
@@ -207,7 +207,7 @@ void Engine::prepare(EngineRequest& request) {
 }
 
 void Engine::admit() {
-  const scheduling::Admission& admission = scheduler_.admit(runtime_.layer.load());
+  const scheduling::Admission& admission = scheduler_.admit(model_.layer().load());
   for (const auto& impossible : admission.impossible) {
     end_with(impossible.id, Error(ErrorCode::limit, "request: " + impossible.refusal.message()));
   }
@@ -223,39 +223,37 @@ void Engine::admit() {
 // What one request has computed others need not compute again.
 void Engine::take_kept() {
   for (const auto& [id, request] : requests_) {
-    if (!request->computes_prompt()) continue;
-    request->take_kept();
-    const EngineRequest::Left left = request->left();
-    scheduler_.lower(id, left.vision_steps, left.prompt_tokens);
+    const auto left = request->take_kept();
+    if (left) scheduler_.lower(id, left->vision_steps, left->prompt_tokens);
   }
 }
 
 // False where there is nothing to compute.
 bool Engine::compute() {
   take_kept();
-  scheduler_.set_prefill_chunk(static_cast<uint32_t>(runtime_.layer.prefill_chunk(kMostPromptTokens)));
+  scheduler_.set_prefill_chunk(static_cast<uint32_t>(model_.layer().prefill_chunk(kMostPromptTokens)));
   scheduler_.set_max_stall(patience_us_);
-  const scheduling::StepPlan& plan = scheduler_.next(runtime_.layer.load());
-  patience_us_ = step_.patience_us(plan, scheduler_.costs());
+  const scheduling::StepPlan& plan = scheduler_.next(model_.layer().load());
+  patience_us_ = step_->patience_us(plan, scheduler_.costs());
   if (plan.empty()) {
     rest();
     return false;
   }
-  if (!turn_) turn_.emplace(runtime_.computing, runtime_.layer.threads());
-  commit(plan, step_.run(plan, scheduler_.costs()));
-  if (runtime_.computing.wanted()) turn_.reset();
+  if (!turn_) turn_.emplace(model_.computing(), model_.layer().threads());
+  commit(plan, step_->run(plan, scheduler_.costs()));
+  if (model_.computing().wanted()) turn_.reset();
   return true;
 }
 
 void Engine::commit(const scheduling::StepPlan& plan, const scheduling::StepOutcome& outcome) {
   scheduler_.commit(plan, outcome);
-  for (const StepEnd& ended : step_.ended()) end(ended.id, End{.error = ended.error});
+  for (const StepEnd& ended : step_->ended()) end(ended.id, End{.error = ended.error});
 }
 
 // Nothing is to be computed for now: memory and processors are for others.
 void Engine::rest() {
   if (!turn_) return;
-  step_.release_scratch();
+  step_->release_scratch();
   turn_.reset();
 }
 
@@ -267,7 +265,7 @@ void Engine::end_with(scheduling::RequestId id, const Error& error) {
 void Engine::end(scheduling::RequestId id, const End& how) noexcept {
   const auto found = requests_.find(id);
   QVL_CHECK(found != requests_.end());
-  const std::unique_ptr<EngineRequest> request = std::move(found->second);
+  const std::unique_ptr<ScheduledRequest> request = std::move(found->second);
   requests_.erase(found);
   InferenceRecord::Ended ended{.end = InferenceRecord::End::failed, .now_ns = 0};
   scheduling::Ending ending = scheduling::Ending::failed;
@@ -291,8 +289,8 @@ void Engine::end(scheduling::RequestId id, const End& how) noexcept {
   request->give_back();
   ended.seconds = request->age_s();
   ended.now_ns = steady_ns();
-  runtime_.layer.after_request();
-  ended.memory_percent = runtime_.layer.memory().report().percent_used();
+  model_.layer().after_request();
+  ended.memory_percent = model_.layer().memory().report().percent_used();
   record_.ended(ended);
   if (output) return request->channel().finish(std::move(*output));
   request->channel().fail(as_error(error, "to go on with the request"));

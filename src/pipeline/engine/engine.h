@@ -9,8 +9,7 @@
 #include <mutex>
 #include <optional>
 
-#include "pipeline/engine/engine_request.h"
-#include "pipeline/engine/engine_step.h"
+#include "pipeline/engine/engine_model.h"
 #include "pipeline/engine/inference_channel.h"
 #include "pipeline/engine/inference_record.h"
 #include "scheduler/scheduler.h"
@@ -18,11 +17,11 @@
 
 namespace qvl {
 
-/// Serves requests on a thread of its own until it is shut down. Thread-safe. The runtime outlives it.
+/// Serves requests on a thread of its own until it is shut down. Thread-safe. The model outlives it.
 class Engine {
  public:
   /// Throws Error{environment} where the thread does not start.
-  Engine(detail::Runtime& runtime, const SystemOptimizationConfig& config);
+  Engine(EngineModel& model, const SystemOptimizationConfig& config);
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
@@ -39,7 +38,7 @@ class Engine {
 
  private:
   // Requests go from the inbox to the engine's own in their nodes, so that none is lost for want of memory.
-  using Requests = std::map<scheduling::RequestId, std::unique_ptr<EngineRequest>>;
+  using Requests = std::map<scheduling::RequestId, std::unique_ptr<ScheduledRequest>>;
   struct Inbox {
     Requests arrived = {};
     bool closing = false;
@@ -55,12 +54,12 @@ class Engine {
   bool run_step();
   void end_all() noexcept;
   bool take_inbox();
-  void arrive(const EngineRequest& request);
+  void arrive(const ScheduledRequest& request);
   void take_prepared();
-  void take_prepared(EngineRequest& request);
+  void take_prepared(ScheduledRequest& request);
   void end_cancelled();
   void start_preparing();
-  void prepare(EngineRequest& request);
+  void prepare(ScheduledRequest& request);
   void admit();
   void take_kept();
   bool compute();
@@ -70,7 +69,7 @@ class Engine {
   void end_with(scheduling::RequestId id, const Error& error);
   void publish_status();
 
-  detail::Runtime& runtime_;
+  EngineModel& model_;
   const scheduling::Algorithm algorithm_;
   const std::shared_ptr<Bell> bell_ = std::make_shared<Bell>();
   std::mutex mutex_;  // for inbox_
@@ -78,10 +77,9 @@ class Engine {
   std::atomic<uint64_t> next_id_{1};
 
   // Of the engine's thread.
-  VisionTasks tasks_;  // outlives the requests
   scheduling::Scheduler scheduler_;
   Requests requests_;
-  EngineStep step_;
+  std::unique_ptr<StepRunner> step_;
   int64_t patience_us_ = 0;          // of those that decoded in the last step
   std::optional<ComputeTurn> turn_;  // kept from step to step while nobody else wants it
 

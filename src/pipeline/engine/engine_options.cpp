@@ -17,14 +17,13 @@ constexpr uint64_t kTogether = 2 * kDecodeBatch;
 
 }  // namespace
 
-scheduling::SchedulerOptions engine_options(detail::Runtime& runtime,
-                                            const SystemOptimizationConfig& config) {
+scheduling::SchedulerOptions engine_options(EngineModel& model, const SystemOptimizationConfig& config) {
   scheduling::SchedulerOptions options;
   options.scheduling =
       config.resource_scheduling_enabled ? scheduling::Scheduling::enabled : scheduling::Scheduling::disabled;
   options.algorithm = algorithm_of(config.scheduling_algorithm);
-  options.capacities.compute = 1000 * static_cast<uint64_t>(runtime.layer.compute().size());
-  options.capacities.memory = runtime.layer.memory().ledger().free_bytes() + runtime.caches->bytes();
+  options.capacities.compute = 1000 * static_cast<uint64_t>(model.layer().compute().size());
+  options.capacities.memory = model.layer().memory().ledger().free_bytes() + model.cached_bytes();
   options.reservation_permille = static_cast<int>(std::lround(config.resource_reservation_ratio * 1000));
   options.max_preparing = static_cast<uint32_t>(config.num_preprocess_threads);
   options.max_decode_batch = kDecodeBatch;

@@ -29,13 +29,10 @@ void check_request(const InferenceRequest& request) {
 
 EngineRequest::EngineRequest(InferenceRequest request, std::shared_ptr<detail::InferenceChannel> channel,
                              detail::Runtime& runtime, VisionTasks& tasks)
-    : request_(std::move(request)),
-      channel_(std::move(channel)),
+    : ScheduledRequest(std::move(request), std::move(channel), runtime.layer.requests()),
       runtime_(runtime),
       tasks_(tasks),
-      cached_(runtime) {
-  counted_.emplace(runtime.layer.requests());
-}
+      cached_(runtime) {}
 
 EngineRequest::~EngineRequest() { give_back(); }
 
@@ -53,27 +50,7 @@ void EngineRequest::give_back() noexcept {
   counted_.reset();
 }
 
-void EngineRequest::prepare() noexcept {
-  try {
-    read_prompt();
-  } catch (...) {
-    problem_ = std::current_exception();
-  }
-  preparation_.store(Preparation::done, std::memory_order_release);  // now it is the engine's again
-}
-
-void EngineRequest::take_preparation() {
-  preparation_.store(Preparation::taken, std::memory_order_relaxed);
-  if (doom_) std::rethrow_exception(doom_);
-  if (problem_) std::rethrow_exception(problem_);
-}
-
-void EngineRequest::fail_after_preparation(std::exception_ptr error) noexcept {
-  doom_ = std::move(error);
-  channel_->cancel();  // there is nothing left to prepare it for
-}
-
-void EngineRequest::read_prompt() {
+void EngineRequest::read() {
   with_memory_for("to prepare a request", [&] {
     const Stopwatch watch;
     const Turn turn = turn_of(request_);
@@ -169,7 +146,7 @@ size_t EngineRequest::next_to_see(size_t from) const {
   return from;
 }
 
-EngineRequest::Left EngineRequest::left() const {
+ScheduledRequest::Left EngineRequest::left() const {
   int64_t blocks = task_ ? -task_->run.next_block : 0;
   for (const auto& medium : media_) {
     if (is_to_see(*medium)) blocks += runtime_.files.config.vision.depth;
@@ -178,13 +155,15 @@ EngineRequest::Left EngineRequest::left() const {
           .prompt_tokens = static_cast<uint32_t>(prompt_.size() - cached_.held.size())};
 }
 
-void EngineRequest::take_kept() {
+std::optional<ScheduledRequest::Left> EngineRequest::take_kept() {
+  if (!sampler_ || decoding()) return std::nullopt;
   writer_->answer.usage.cached_tokens += take_kept_blocks(prompt_, keys_, cached_, runtime_);
   const size_t index = next_to_see(0);
   const bool goes_on = task_ && !task_->lost && index < media_.size() && media_[index].get() == seeing_;
   if (!goes_on) task_.reset();
   // A picture that another thread is cutting is left to it until it is to be seen.
   if (index < media_.size() && !cutting_.valid()) take_features_kept(*media_[index]);
+  return left();
 }
 
 // What the task it has joined, or anybody else, has made of it meanwhile.

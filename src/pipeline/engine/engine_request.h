@@ -1,7 +1,6 @@
 // One request on its way through the engine: prepared by other threads, then computed step by step.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <exception>
 #include <future>
@@ -12,7 +11,7 @@
 
 #include "model/sampler.h"
 #include "pipeline/answer_writer.h"
-#include "pipeline/engine/inference_channel.h"
+#include "pipeline/engine/engine_model.h"
 #include "pipeline/engine/vision_tasks.h"
 #include "pipeline/prefill.h"
 #include "pipeline/runtime.h"
@@ -24,52 +23,21 @@ namespace qvl {
 /// Most tokens of a prompt in a step, where the machine has nothing else to do.
 constexpr int64_t kMostPromptTokens = 512;
 
-/// Thread-compatible: `prepare` runs on a thread of the preprocess pool before the engine's thread calls
-/// anything else.
-class EngineRequest {
+/// A request to a checkpoint.
+class EngineRequest final : public ScheduledRequest {
  public:
   /// The request is checked already: check_request().
   /// `tasks` are of the engine's thread.
   EngineRequest(InferenceRequest request, std::shared_ptr<detail::InferenceChannel> channel,
                 detail::Runtime& runtime, VisionTasks& tasks);
-  ~EngineRequest();
-  EngineRequest(const EngineRequest&) = delete;
-  EngineRequest& operator=(const EngineRequest&) = delete;
+  ~EngineRequest() override;
 
-  scheduling::RequestId id() const { return channel_->id(); }
-  const InferenceRequest& request() const { return request_; }
-  detail::InferenceChannel& channel() { return *channel_; }
-  /// Seconds since it was submitted.
-  double age_s() const { return since_submit_.seconds(); }
+  scheduling::Work work() const override;
+  std::vector<MemoryNeed> needs() const override;
 
-  /// How far its preparation is. Asked by the engine's thread, which has nothing else to do with a request
-  /// whose preparation is under way: that belongs to the thread that prepares.
-  enum class Preparation { waiting, under_way, done, taken };
-  Preparation preparation() const { return preparation_.load(std::memory_order_acquire); }
-  void begin_preparation() { preparation_.store(Preparation::under_way, std::memory_order_release); }
-  /// Reads what the prompt needs of its media, tokenises, and begins to cut the first picture; then it is
-  /// done, and take_preparation() throws what failed.
-  void prepare() noexcept;
-  void take_preparation();
-  /// From the engine's thread while the preparation is under way: take_preparation() then throws `error`.
-  void fail_after_preparation(std::exception_ptr error) noexcept;
-  /// What is to compute at most, and how much memory that takes; of a prepared request.
-  scheduling::Work work() const;
-  std::vector<MemoryNeed> needs() const;
-
-  /// It was admitted: keys and values are reserved. Throws Error{limit} where memory does not suffice.
-  void begin();
-  /// Whether begin() was called, and its prompt is not computed yet.
-  bool computes_prompt() const { return sampler_.has_value() && !decoding(); }
-  /// Takes what others have computed of its pictures and its prompt since it was looked at last, between two
-  /// steps.
-  void take_kept();
-  /// Blocks of the tower and tokens of the prompt that are left to compute.
-  struct Left {
-    uint32_t vision_steps, prompt_tokens;
-  };
-  Left left() const;
-
+  /// Keys and values are reserved.
+  void begin() override;
+  std::optional<Left> take_kept() override;
   /// Computes at most `steps` blocks of the vision tower. Throws Error, and what `between` throws.
   void see(uint32_t steps, BetweenPieces between);
 
@@ -86,17 +54,16 @@ class EngineRequest {
   /// vocabulary]. False where the answer ended. Throws Error{model_file} for broken logits.
   bool take(std::span<float> logits);
 
-  /// The answer so far, ended for `reason` where it had not ended by itself.
-  InferenceOutput finish(std::optional<FinishReason> reason);
-  /// Frees what it holds; nothing else may be called afterwards but channel(), id() and age_s().
-  void give_back() noexcept;
+  InferenceOutput finish(std::optional<FinishReason> reason) override;
+  void give_back() noexcept override;
   int64_t answer_tokens() const { return std::ssize(writer_->answer.tokens); }
 
  private:
   bool decoding() const { return cached_.held.size() >= prompt_.size(); }
   bool choose(std::span<float> logits);
   void tell();
-  void read_prompt();
+  void read() override;
+  Left left() const;
   void reserve_answer();
   void find_kept();
   bool is_to_see(const Medium& medium) const;
@@ -106,16 +73,8 @@ class EngineRequest {
   void begin_to_see(size_t index, BetweenPieces between);
   void see_block(Medium& medium, BetweenPieces between);
 
-  const InferenceRequest request_;
-  const std::shared_ptr<detail::InferenceChannel> channel_;
   detail::Runtime& runtime_;
-  const Stopwatch since_submit_;
-  std::optional<RequestGauge::Request> counted_;  // until it gives back what it holds
   Timings timings_;
-
-  std::atomic<Preparation> preparation_{Preparation::waiting};
-  std::exception_ptr problem_;  // of the preparation
-  std::exception_ptr doom_;     // that came meanwhile
 
   Media media_;
   Sequence prompt_;

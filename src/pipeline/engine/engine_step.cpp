@@ -23,6 +23,11 @@ EngineStep::EngineStep(detail::Runtime& runtime, Find find, Between between)
       pass_between_(runtime.layer.home(MemoryPart::scratch)),
       logits_(runtime.layer.home(MemoryPart::scratch)) {}
 
+// All requests of an engine are of its model.
+EngineRequest* EngineStep::find(scheduling::RequestId id) const {
+  return static_cast<EngineRequest*>(find_(id));
+}
+
 void EngineStep::fail(EngineRequest& request) {
   ended_.push_back({.id = request.id(), .error = std::current_exception()});
 }
@@ -77,7 +82,7 @@ void EngineStep::begin_pass() {
 }
 
 void EngineStep::see(const scheduling::StepPlan::Vision& vision) {
-  EngineRequest& request = *find_(vision.id);
+  EngineRequest& request = *find(vision.id);
   try {
     const auto between = [&] { decode_between(); };
     request.see(vision.steps, between);
@@ -100,12 +105,12 @@ void EngineStep::decode_between() {
     between_(decoders_, {.decode_us = decoded_us_ - begin_us});
   }
   begin_pass();
-  std::erase_if(decoders_.decode, [this](scheduling::RequestId id) { return find_(id) == nullptr; });
+  std::erase_if(decoders_.decode, [this](scheduling::RequestId id) { return find(id) == nullptr; });
 }
 
 int64_t EngineStep::patience_us(const scheduling::StepPlan& plan, const scheduling::UnitCosts& costs) const {
   const bool hurried = std::any_of(plan.decode.begin(), plan.decode.end(), [this](scheduling::RequestId id) {
-    const EngineRequest* request = find_(id);
+    const EngineRequest* request = find(id);
     return request != nullptr && request->request().request_class != RequestClass::background;
   });
   const auto decoders = static_cast<int64_t>(plan.decode.size());
@@ -113,13 +118,13 @@ int64_t EngineStep::patience_us(const scheduling::StepPlan& plan, const scheduli
 }
 
 void EngineStep::add_prompt(const scheduling::StepPlan::Prefill& prefill) {
-  EngineRequest& request = *find_(prefill.id);
+  EngineRequest& request = *find(prefill.id);
   steps_.push_back(request.prompt_step(prefill.count));
   members_.push_back(&request);
 }
 
 void EngineStep::add_decoder(scheduling::RequestId id, size_t guesses) {
-  EngineRequest* request = find_(id);
+  EngineRequest* request = find(id);
   if (request == nullptr) return;  // it got its last token between pieces
   try {
     steps_.push_back(request->decode_step(guesses));

@@ -1,44 +1,29 @@
 // Computes one step of the engine: what the scheduler has planned, for the requests it names.
 #pragma once
 
-#include <exception>
-#include <functional>
 #include <vector>
 
+#include "pipeline/engine/engine_model.h"
 #include "pipeline/engine/engine_request.h"
 #include "pipeline/engine/prompt_lookup.h"
 #include "scheduler/scheduler.h"
 
 namespace qvl {
 
-/// A request that a step brought to its end.
-struct StepEnd {
-  scheduling::RequestId id;
-  std::exception_ptr error;  ///< null: its answer is complete
-};
-
-/// Thread-compatible: the engine's thread alone. Borrows the runtime.
-class EngineStep {
+/// Steps of requests to a checkpoint. Borrows the runtime.
+class EngineStep final : public StepRunner {
  public:
   static constexpr int64_t kBackgroundPatience_us = 1'000'000;
-  /// Null where the request has ended.
-  using Find = std::function<EngineRequest*(scheduling::RequestId)>;
-  /// Told of a step that was put between the pieces of another one; ended() has those that are over.
-  using Between = std::function<void(const scheduling::StepPlan&, const scheduling::StepOutcome&)>;
 
   EngineStep(detail::Runtime& runtime, Find find, Between between);
 
-  /// Computes `plan`. What fails ends the request it failed for; where that cannot be told, all that were
-  /// computed together. ended() then has those that are over. Decoders do not wait for blocks of the vision
-  /// tower: their tokens are computed between its pieces as well, whenever those took half as long again as
-  /// the tokens do.
-  scheduling::StepOutcome run(const scheduling::StepPlan& plan, const scheduling::UnitCosts& costs);
-  const std::vector<StepEnd>& ended() const { return ended_; }
-  /// How long the decoders of `plan` may be made to wait for others: half as long again as their tokens take,
-  /// or a second where all of them are background work.
-  int64_t patience_us(const scheduling::StepPlan& plan, const scheduling::UnitCosts& costs) const;
-  /// Gives the memory that steps share back to the pool.
-  void release_scratch();
+  /// Decoders do not wait for blocks of the vision tower: their tokens are computed between its pieces as
+  /// well, whenever those took half as long again as the tokens do.
+  scheduling::StepOutcome run(const scheduling::StepPlan& plan, const scheduling::UnitCosts& costs) override;
+  const std::vector<StepEnd>& ended() const override { return ended_; }
+  /// Half as long again as their tokens take, or a second where all of them are background work.
+  int64_t patience_us(const scheduling::StepPlan& plan, const scheduling::UnitCosts& costs) const override;
+  void release_scratch() override;
 
  private:
   // Where a pass is computed: that of a step and the one between its pieces must not share scratch.
@@ -47,6 +32,7 @@ class EngineStep {
     DecoderPass& pass;
   };
   void reserve(const scheduling::StepPlan& plan);
+  EngineRequest* find(scheduling::RequestId id) const;
   void begin_pass();
   void see(const scheduling::StepPlan::Vision& vision);
   void decode_between();

@@ -4,7 +4,9 @@
 #include <utility>
 
 #include "base/error.h"
+#include "pipeline/engine/checkpoint_model.h"
 #include "pipeline/engine/engine.h"
+#include "pipeline/engine/opaque_model.h"
 #include "pipeline/engine/performance_report.h"
 #include "pipeline/memory_guard.h"
 #include "pipeline/stopwatch.h"
@@ -15,16 +17,16 @@ namespace detail {
 
 class PipelineState {
  public:
-  PipelineState(Model model, const SystemOptimizationConfig& config)
-      : model_(std::move(model)), config_(config), engine_(model_.runtime(), config) {}
+  PipelineState(std::unique_ptr<EngineModel> model, const SystemOptimizationConfig& config)
+      : model_(std::move(model)), config_(config), engine_(*model_, config) {}
 
   Engine& engine() { return engine_; }
   PerformanceMetrics metrics() const {
-    return performance_metrics(engine_, model_.runtime(), config_, age_.seconds());
+    return performance_metrics(engine_, *model_, config_, age_.seconds());
   }
 
  private:
-  Model model_;  // outlives the engine
+  std::unique_ptr<EngineModel> model_;  // outlives the engine
   SystemOptimizationConfig config_;
   Stopwatch age_;
   Engine engine_;
@@ -48,7 +50,14 @@ InferenceRequest in_background(InferenceRequest request) {
 OptimizedInferencePipeline::OptimizedInferencePipeline(Model model, const SystemOptimizationConfig& config) {
   with_memory_for("to make a pipeline", [&] {
     validate(config);
-    state_ = std::make_unique<detail::PipelineState>(std::move(model), config);
+    state_ = std::make_unique<detail::PipelineState>(engine_model(std::move(model)), config);
+  });
+}
+OptimizedInferencePipeline::OptimizedInferencePipeline(std::shared_ptr<InferenceModel> model,
+                                                       const SystemOptimizationConfig& config) {
+  with_memory_for("to make a pipeline", [&] {
+    validate(config);
+    state_ = std::make_unique<detail::PipelineState>(engine_model(std::move(model), config), config);
   });
 }
 OptimizedInferencePipeline::~OptimizedInferencePipeline() = default;
@@ -96,6 +105,11 @@ void OptimizedInferencePipeline::cleanup() {
 }
 
 OptimizedInferencePipeline apply_system_level_optimizations(Model model,
+                                                            const SystemOptimizationConfig& config) {
+  return {std::move(model), config};
+}
+
+OptimizedInferencePipeline apply_system_level_optimizations(std::shared_ptr<InferenceModel> model,
                                                             const SystemOptimizationConfig& config) {
   return {std::move(model), config};
 }

@@ -60,18 +60,6 @@ OrderedJson stages_json(const std::vector<StageMetrics>& stages) {
   return json;
 }
 
-CacheMetrics cache_metrics(const ModelCaches& caches) {
-  const FeatureCacheStats features = caches.features.stats();
-  const PrefixCacheStats prefixes = caches.prefixes.stats();
-  return {.feature_memory_hits = features.memory_hits,
-          .feature_disk_hits = features.disk_hits,
-          .feature_misses = features.misses,
-          .feature_bytes = features.bytes,
-          .prefix_reused_tokens = prefixes.reused_tokens,
-          .prefix_disk_tokens = prefixes.disk_tokens,
-          .prefix_bytes = prefixes.bytes};
-}
-
 OrderedJson caches_json(const CacheMetrics& caches) {
   return {{"feature_memory_hits", caches.feature_memory_hits},
           {"feature_disk_hits", caches.feature_disk_hits},
@@ -107,17 +95,18 @@ SampleAverages averages_of(const SystemProfiler* profiler) {
 
 }  // namespace
 
-PerformanceMetrics performance_metrics(const Engine& engine, detail::Runtime& runtime,
+PerformanceMetrics performance_metrics(const Engine& engine, EngineModel& model,
                                        const SystemOptimizationConfig& config, double uptime_s) {
+  SystemLayer& layer = model.layer();
   PerformanceMetrics metrics = engine.record().metrics();
-  metrics.stages = stages_of(runtime.layer.stages());
-  metrics.caches = cache_metrics(*runtime.caches);
-  const SampleAverages averages = averages_of(runtime.layer.profiler());
+  metrics.stages = stages_of(layer.stages());
+  metrics.caches = model.caches();
+  const SampleAverages averages = averages_of(layer.profiler());
   constexpr double kMib = 1 << 20;
   metrics.avg_gpu_memory_allocated_mb = averages.gpu_memory_own_bytes.value_or(0) / kMib;
-  const OrderedJson report = {{"system_summary", summary_json(runtime.layer.profiler(), averages)},
+  const OrderedJson report = {{"system_summary", summary_json(layer.profiler(), averages)},
                               {"hardware_info", OrderedJson::parse(to_json(read_hardware_info()))},
-                              {"memory_efficiency", to_json(runtime.layer.memory().report())},
+                              {"memory_efficiency", to_json(layer.memory().report())},
                               {"resource_status", resource_json(engine, config)},
                               {"operation_count", metrics.total_inferences},
                               {"uptime", uptime_s},

@@ -7,7 +7,7 @@
 namespace qvl {
 
 /// Everything, at this moment; `uptime_s` seconds after the pipeline was made. Thread-safe as its sources.
-PerformanceMetrics performance_metrics(const Engine& engine, detail::Runtime& runtime,
+PerformanceMetrics performance_metrics(const Engine& engine, EngineModel& model,
                                        const SystemOptimizationConfig& config, double uptime_s);
 
 }  // namespace qvl

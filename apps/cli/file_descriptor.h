@@ -1,0 +1,30 @@
+// An open file that is closed at the end.
+#pragma once
+
+#include <unistd.h>
+
+#include <utility>
+
+namespace qvl::cli {
+
+/// Movable; thread-compatible.
+class FileDescriptor {
+ public:
+  /// Takes over `fd`; -1: none.
+  explicit FileDescriptor(int fd = -1) : fd_(fd) {}
+  ~FileDescriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  FileDescriptor(FileDescriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  FileDescriptor& operator=(FileDescriptor&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+}  // namespace qvl::cli

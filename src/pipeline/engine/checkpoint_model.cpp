@@ -1,0 +1,52 @@
+#include "pipeline/engine/checkpoint_model.h"
+
+#include <utility>
+
+#include "pipeline/cache/model_caches.h"
+#include "pipeline/engine/engine_request.h"
+#include "pipeline/engine/engine_step.h"
+#include "pipeline/runtime.h"
+
+namespace qvl {
+namespace {
+
+CacheMetrics cache_metrics(const ModelCaches& caches) {
+  const FeatureCacheStats features = caches.features.stats();
+  const PrefixCacheStats prefixes = caches.prefixes.stats();
+  return {.feature_memory_hits = features.memory_hits,
+          .feature_disk_hits = features.disk_hits,
+          .feature_misses = features.misses,
+          .feature_bytes = features.bytes,
+          .prefix_reused_tokens = prefixes.reused_tokens,
+          .prefix_disk_tokens = prefixes.disk_tokens,
+          .prefix_bytes = prefixes.bytes};
+}
+
+class CheckpointModel final : public EngineModel {
+ public:
+  explicit CheckpointModel(Model model) : model_(std::move(model)) {}
+
+  SystemLayer& layer() override { return model_.runtime().layer; }
+  ComputeQueue& computing() override { return model_.runtime().computing; }
+  CacheMetrics caches() const override { return cache_metrics(*model_.runtime().caches); }
+  uint64_t cached_bytes() const override { return model_.runtime().caches->bytes(); }
+  std::unique_ptr<ScheduledRequest> request(InferenceRequest request,
+                                            std::shared_ptr<detail::InferenceChannel> channel) override {
+    return std::make_unique<EngineRequest>(std::move(request), std::move(channel), model_.runtime(), tasks_);
+  }
+  std::unique_ptr<StepRunner> steps(StepRunner::Find find, StepRunner::Between between) override {
+    return std::make_unique<EngineStep>(model_.runtime(), std::move(find), std::move(between));
+  }
+
+ private:
+  Model model_;
+  VisionTasks tasks_;  // of the engine's thread; outlives the requests
+};
+
+}  // namespace
+
+std::unique_ptr<EngineModel> engine_model(Model model) {
+  return std::make_unique<CheckpointModel>(std::move(model));
+}
+
+}  // namespace qvl

@@ -1,0 +1,25 @@
+#include "pipeline/engine/engine_model.h"
+
+namespace qvl {
+
+void ScheduledRequest::prepare() noexcept {
+  try {
+    read();
+  } catch (...) {
+    problem_ = std::current_exception();
+  }
+  preparation_.store(Preparation::done, std::memory_order_release);  // now it is the engine's again
+}
+
+void ScheduledRequest::take_preparation() {
+  preparation_.store(Preparation::taken, std::memory_order_relaxed);
+  if (doom_) std::rethrow_exception(doom_);
+  if (problem_) std::rethrow_exception(problem_);
+}
+
+void ScheduledRequest::fail_after_preparation(std::exception_ptr error) noexcept {
+  doom_ = std::move(error);
+  channel_->cancel();  // there is nothing left to prepare it for
+}
+
+}  // namespace qvl
