@@ -48,6 +48,8 @@ function(qvl_module name)
     add_executable(qvl_${name}_test ${tests})
     target_link_libraries(qvl_${name}_test PRIVATE qvl_${name} GTest::gmock GTest::gtest_main)
     target_compile_definitions(qvl_${name}_test PRIVATE QVL_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
-    gtest_discover_tests(qvl_${name}_test TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60)
+    # What a test keeps for later starts is no business of the user's folder.
+    gtest_discover_tests(qvl_${name}_test TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60
+                         PROPERTIES ENVIRONMENT "XDG_CACHE_HOME=${PROJECT_BINARY_DIR}/test-cache")
   endif()
 endfunction()

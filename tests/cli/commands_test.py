@@ -227,14 +227,15 @@ class Eval(ProgramTest):
     def test_counts_exact_answers_by_kind(self):
         answer = self.run_json("--temperature", 0, "--max-tokens", 8, "--image", IMAGE, "Q")["text"].rstrip(" \n")
         (self.folder / "picture.png").write_bytes(IMAGE.read_bytes())
+        (self.folder / "other.png").write_bytes(IMAGE.read_bytes() + b"another file")  # it is looked at as well
         questions = self.folder / "questions.jsonl"
         lines = [{"kind": "seen", "images": ["picture.png"], "videos": [], "question": "Q", "answer": answer},
-                 {"kind": "seen", "images": ["picture.png"], "videos": [], "question": "Q", "answer": answer + "!"},
+                 {"kind": "seen", "images": ["other.png"], "videos": [], "question": "Q", "answer": answer + "!"},
                  {"kind": "blind", "question": "Q", "answer": "no such answer"}]
         questions.write_text("".join(json.dumps(line) + "\n" for line in lines))
         args = ["eval", "--model", MODEL, "--questions", questions, "--max-tokens", 8]
         report = json.loads(self.good(*args, "--json"))
-        self.assertGreater(report.pop("memory")["tensor_pool_hit_rate"], 0.3)  # the same picture again
+        self.assertGreater(report.pop("memory")["tensor_pool_hit_rate"], 0.3)  # a picture of the same size again
         self.assertEqual(report,
                          {"asked": 3, "correct": 1, "warnings": [], "kinds": {"blind": {"asked": 1, "correct": 0},
                                                               "seen": {"asked": 2, "correct": 1}}})

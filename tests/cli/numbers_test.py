@@ -216,11 +216,15 @@ class Warnings(ProgramTest):
         for command in commands:
             result = qvl(*command, "--json")
             self.assertEqual((result.returncode, complaints(result.stderr)), (0, b""))
-            warning, = json.loads(result.stdout)["warnings"]
-            self.assertRegex(warning, rf"^packed weights are not kept: {plain}/model.*\.packed: cannot write: Not a directory$")
-            self.assertEqual(complaints(qvl(*command).stderr).decode(), f"qvl: warning: {warning}\n")
+            warnings = json.loads(result.stdout)["warnings"]
+            self.assertEqual(len(warnings), 2)
+            self.assertRegex(warnings[0], rf"^packed weights are not kept: {plain}/model.*\.packed: cannot write: Not a directory$")
+            self.assertEqual(warnings[1], f"features of pictures are not kept on disk: {plain}/features: cannot write: "
+                                          "Not a directory")
+            lines = "".join(f"qvl: warning: {warning}\n" for warning in warnings)
+            self.assertEqual(complaints(qvl(*command).stderr).decode(), lines)
         for command in (["chat", *load], ["logits", *load, "--prompt", "Q", "--output", self.folder / "l.npy"]):
-            self.assertEqual(complaints(qvl(*command).stderr).decode(), f"qvl: warning: {warning}\n")
+            self.assertEqual(complaints(qvl(*command).stderr).decode(), lines)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,9 @@ IMAGE = SAMPLES / "a.png"
 OTHER_IMAGE = SAMPLES / "b.png"
 VIDEO = SAMPLES / "first.mp4"
 SECONDS = 120  # a test that takes longer hangs
+# What one run keeps for later ones is no business of the next test, nor of the user's folder.
+CACHES = tempfile.TemporaryDirectory(prefix="qvl-caches-")
+os.environ["XDG_CACHE_HOME"] = CACHES.name
 
 
 def qvl(*args, **options):
@@ -27,6 +30,7 @@ def qvl(*args, **options):
     if "input" in options:
         options.pop("stdin")
     options.setdefault("stdout", subprocess.PIPE)
+    options.setdefault("env", {**os.environ, "XDG_CACHE_HOME": tempfile.mkdtemp(dir=CACHES.name)})
     return subprocess.run([PROGRAM, *map(str, args)], stderr=subprocess.PIPE, **options)
 
 

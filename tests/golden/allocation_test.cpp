@@ -51,6 +51,7 @@ int64_t allocations_of(const Choice& choice) {
   options.weights = choice.weights;
   options.kv = choice.kv;
   options.threads = 2;
+  options.cache_folder = "";                // else files are written beside the answer
   options.system.enable_profiling = false;  // a thread of its own, which allocates
   detail::Runtime runtime(options);
   const TextConfig& config = runtime.files.config.text;
@@ -92,7 +93,8 @@ TEST(Decoding, allocates_nothing_while_it_samples) {
 // The whole run path: sampling, text, listeners. Twice a second it looks at the processors it may use, which
 // allocates.
 TEST(Decoding, of_a_conversation_allocates_nothing) {
-  LoadOptions options{.path = std::string(QVL_SOURCE_DIR) + "/models/shapes", .threads = 2};
+  LoadOptions options{
+      .path = std::string(QVL_SOURCE_DIR) + "/models/shapes", .threads = 2, .cache_folder = ""};
   options.system.dynamic_resource_adjustment = false;
   options.system.enable_profiling = false;
   Conversation conversation(load_model(options));

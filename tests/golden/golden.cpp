@@ -74,6 +74,7 @@ LoadOptions exact_load_options(const std::string& checkpoint) {
   options.path = checkpoint_folder(checkpoint);
   options.weights = options.vision_weights = WeightPrecision::f32;
   options.kv = KvPrecision::f32;
+  options.cache_folder = "";  // nothing that an earlier build has computed
   return options;
 }
 
