@@ -7,6 +7,7 @@
 //   pipeline.cleanup();
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -66,8 +67,12 @@ class InferenceStream {
   uint64_t id() const;
   /// Waits for the next event; nothing behind `finished`. Texts that nobody fetched in time come as one.
   std::optional<InferenceEvent> next();
+  /// Waits at most so long, and tells whether next() would not wait now.
+  bool wait_for_event(std::chrono::milliseconds most);
   /// Waits for the end. Throws the Error the request failed with. A cancelled one has the tokens so far.
   InferenceOutput result();
+  /// Waits at most so long, and tells whether result() would not wait now.
+  bool wait_for_result(std::chrono::milliseconds most);
   /// Ends the request after the current step at the latest; what it held is free then.
   void cancel();
 

@@ -21,8 +21,7 @@ namespace detail {
 std::optional<InferenceEvent> InferenceChannel::next() {
   using Kind = InferenceEvent::Kind;
   std::unique_lock lock(mutex_);
-  const auto advanced = [this] { return !text_.empty() || tokens_ > told_tokens_; };
-  changed_.wait(lock, [&] { return admitted_ || advanced() || ended(); });
+  changed_.wait(lock, [this] { return has_event(); });
   if (std::exchange(admitted_, false)) return InferenceEvent{.kind = Kind::admitted};
   if (advanced()) {
     told_tokens_ = tokens_;
@@ -32,11 +31,21 @@ std::optional<InferenceEvent> InferenceChannel::next() {
   return InferenceEvent{.kind = Kind::finished};
 }
 
+bool InferenceChannel::wait_for_event(std::chrono::milliseconds most) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, most, [this] { return has_event(); });
+}
+
 InferenceOutput InferenceChannel::result() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return ended(); });
   if (error_ != nullptr) std::rethrow_exception(error_);
   return *output_;
+}
+
+bool InferenceChannel::wait_for_result(std::chrono::milliseconds most) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, most, [this] { return ended(); });
 }
 
 void InferenceChannel::cancel() {
@@ -73,7 +82,13 @@ void InferenceChannel::fail(std::exception_ptr error) {
 
 uint64_t InferenceStream::id() const { return channel_->id(); }
 std::optional<InferenceEvent> InferenceStream::next() { return channel_->next(); }
+bool InferenceStream::wait_for_event(std::chrono::milliseconds most) {
+  return channel_->wait_for_event(most);
+}
 InferenceOutput InferenceStream::result() { return channel_->result(); }
+bool InferenceStream::wait_for_result(std::chrono::milliseconds most) {
+  return channel_->wait_for_result(most);
+}
 void InferenceStream::cancel() { channel_->cancel(); }
 
 }  // namespace qvl
