@@ -31,7 +31,8 @@ struct InferenceRequest {
   std::string prompt = {};
   std::vector<std::filesystem::path> images = {};
   std::vector<std::filesystem::path> videos = {};
-  std::string system = {};  ///< empty: no system turn
+  std::string system = {};                   ///< empty: no system turn
+  std::optional<TensorInputs> tensors = {};  ///< in place of all of these
   GenerationOptions generation = {};
   VideoPrompt video_prompt = VideoPrompt::timestamps;
   RequestClass request_class = RequestClass::normal;
@@ -124,6 +125,10 @@ class OptimizedInferencePipeline {
   std::vector<InferenceOutput> run_batch_inference(std::span<const InferenceRequest> requests);
   /// Begins a request. Throws Error{usage} at once for values out of range; all else comes with the stream.
   InferenceStream submit(InferenceRequest request);
+
+  /// Logits of a prompt, as Model::logits() computes them, in turns with the requests and counted as one of
+  /// them.
+  int64_t logits(const LogitsRequest& request, const LogitsSink& sink, const Listeners& listeners);
 
   PerformanceMetrics get_performance_metrics() const;
   /// Cancels what is under way, waits for it, and gives everything back; submitting is refused from then on.

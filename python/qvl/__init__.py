@@ -17,13 +17,14 @@ from ._model import Conversation, Model, load_model, load_tokenizer, plan
 from ._optimizer import SystemOptimizer
 from ._pipeline import InferenceStream, OptimizedInferencePipeline, apply_system_level_optimizations
 from ._threads import ThreadManager
+from ._transformers import from_transformers
 
 __version__ = "0.1.0"
 __all__ = [
     "Answer", "CancelledError", "Conversation", "Error", "InferenceEvent", "InferenceStream", "LimitError",
     "MachineError", "MediaError", "MemoryManager", "Model", "ModelError", "OptimizedInferencePipeline",
     "ResourceScheduler", "SystemOptimizationConfig", "SystemOptimizer", "SystemProfiler", "ThreadManager",
-    "Timings", "Tokenizer", "Usage", "UsageError", "apply_system_level_optimizations", "hardware_info",
+    "Timings", "Tokenizer", "Usage", "UsageError", "apply_system_level_optimizations", "from_transformers", "hardware_info",
     "load_model", "load_tokenizer", "plan",
 ]
 

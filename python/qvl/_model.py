@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 Path = str | os.PathLike[str]
 Weights = Literal["auto", "f32", "bf16", "q8", "q4"]
 
+_PRECISIONS = {"weights": _core.WeightPrecision, "vision_weights": _core.WeightPrecision, "kv": _core.KvPrecision}
+
 
 def choice(enumeration, name: str, value: str):
     """The member of a C++ enumeration that a text names."""
@@ -42,11 +44,20 @@ def _turn(text: str, images, videos):
     return _core.Turn(text, paths_of("images", images), paths_of("videos", videos))
 
 
-def _load_options(path, fields: dict[str, Any]):
+def load_options(path: Path, fields: dict[str, Any]) -> _core.LoadOptions:
+    """Options by the names of load_model(); UsageError for a choice that there is not."""
     options = _core.LoadOptions()
     options.path = path
+    config = fields.pop("config")
+    options.system = SystemOptimizationConfig.for_this_machine() if config is None else config
+    threads = fields.pop("threads", None)
+    if threads is not None:
+        options.system = options.system.replace(num_compute_threads=threads)
+    options.threads = options.system.num_compute_threads
     for name, value in fields.items():
-        setattr(options, name, value)
+        if name in _PRECISIONS:
+            value = choice(_PRECISIONS[name], name, value)
+        setattr(options, name, "" if name == "isa" and value is None else value)
     return options
 
 
@@ -68,14 +79,9 @@ def load_model(
 
     Raises ModelError for files that are missing, damaged or unsupported, UsageError for an option.
     """
-    options = _load_options(path, {
-        "mmproj": mmproj, "weights": choice(_core.WeightPrecision, "weights", weights),
-        "vision_weights": choice(_core.WeightPrecision, "vision_weights", vision_weights),
-        "kv": choice(_core.KvPrecision, "kv", kv), "isa": isa or "", "cache_folder": cache_folder, "trace": trace,
-        "system": SystemOptimizationConfig.for_this_machine() if config is None else config})
-    if threads is not None:
-        options.system = options.system.replace(num_compute_threads=threads)
-    options.threads = options.system.num_compute_threads
+    options = load_options(path, {
+        "mmproj": mmproj, "threads": threads, "weights": weights, "vision_weights": vision_weights, "kv": kv, "isa": isa,
+        "cache_folder": cache_folder, "config": config, "trace": trace})
     return Model(_core.load_model(options, on_progress))
 
 
@@ -86,19 +92,23 @@ def load_tokenizer(path: Path) -> Tokenizer:
 
 def plan(path: Path, *, mmproj: Path | None = None, config: SystemOptimizationConfig | None = None) -> dict[str, Any]:
     """What would be chosen for a checkpoint on this machine, and why, without loading it."""
-    system = SystemOptimizationConfig.for_this_machine() if config is None else config
-    return _core.plan(_load_options(path, {"mmproj": mmproj, "system": system}))
+    return _core.plan(load_options(path, {"mmproj": mmproj, "config": config}))
 
 
 class Model:
     """A loaded checkpoint: load_model() makes it. Thread-safe: one computation at a time, others wait for it."""
 
-    def __init__(self, loaded: _core.LoadedModel):
-        self._loaded = loaded
+    def __init__(self, loaded: _core.LoadedModel, pad_token_id: int | None = None):
+        self._loaded, self._pad_token_id = loaded, pad_token_id
 
     @property
     def tokenizer(self) -> Tokenizer:
         return self._loaded.tokenizer()
+
+    @property
+    def pad_token_id(self) -> int | None:
+        """What answers of a batch of tensors are padded with; None: their end tokens."""
+        return self._pad_token_id
 
     @property
     def vocabulary(self) -> int:

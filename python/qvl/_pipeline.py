@@ -7,13 +7,17 @@ from collections import deque
 from typing import Any, Iterable, Iterator, Mapping
 
 from . import _core
-from ._core import Answer, InferenceEvent, SystemOptimizationConfig
+from ._core import InferenceEvent, SystemOptimizationConfig
 from ._errors import MediaError, UsageError
 from ._model import GENERATION_FIELDS, Model, choice, generation_options, load_model, paths_of, set_field
 from ._pictures import Pictures
+from ._tensors import LogitsRun, TensorInputs, TokensRun, has_tensors, other_fields
+from ._transformers import from_transformers, is_transformers_model
 
 _BATCH_WINDOW = 64  # requests of a batch under way at a time: more would only take memory in queues
 _REQUEST_FIELDS = ("prompt", "images", "videos", "system", "video_prompt", "request_class", "client")
+_TENSOR_OPTIONS = ("max_new_tokens", "pad_token_id", "request_class", "client",
+                   *(name for name in GENERATION_FIELDS if name != "max_tokens"))
 
 
 class InferenceStream:
@@ -47,25 +51,20 @@ class InferenceStream:
         self._running.cancel()
 
 
-def _inference_request(fields: Mapping[str, Any]):
-    """The request that `fields` describe, and the pictures that must live as long as it runs."""
+def _inference_request(fields: Mapping[str, Any], known: tuple[str, ...]):
+    """The request that `fields` describe, without media; UsageError for a name that is not among `known`."""
     request = _core.InferenceRequest()
-    pictures = Pictures(fields.get("images", ()))
-    request.images = pictures.paths
     for name, value in fields.items():
-        if name == "videos":
-            request.videos = paths_of(name, value)
-        elif name == "video_prompt":
+        if name not in known:
+            raise UsageError(f"{name}: unknown field, expected one of {', '.join(known)}")
+        if name == "video_prompt":
             request.video_prompt = choice(_core.VideoPrompt, name, value)
         elif name == "request_class":
             request.request_class = choice(_core.RequestClass, name, value)
-        elif name in _REQUEST_FIELDS:
-            if name != "images":
-                set_field(request, name, value)
-        elif name not in GENERATION_FIELDS:
-            raise UsageError(f"{name}: unknown field, expected one of {', '.join(_REQUEST_FIELDS + GENERATION_FIELDS)}")
+        elif name in ("prompt", "system", "client"):
+            set_field(request, name, value)
     request.generation = generation_options({name: value for name, value in fields.items() if name in GENERATION_FIELDS})
-    return request, pictures
+    return request
 
 
 class _NativeRun:
@@ -86,16 +85,22 @@ class _NativeEngine:
     """Runs requests on a loaded checkpoint."""
 
     def __init__(self, model: Model, config: SystemOptimizationConfig):
+        self._model = model
         self._pipeline = _core.Pipeline(model._loaded, config)
         self._lock = threading.Lock()
         self._under_way: list[_NativeRun] = []  # their pictures are there until they end
 
-    def submit(self, fields: Mapping[str, Any]):
-        request, pictures = _inference_request(fields)
-        with self._lock:
-            running = _NativeRun(self._pipeline.submit(request), pictures)
-            self._under_way = [each for each in self._under_way if not each.done()] + [running]
-        return running
+    def submit(self, fields: Mapping[str, Any]) -> InferenceStream:
+        if has_tensors(fields):
+            raise UsageError("input_ids: tensors are for run_inference and run_batch_inference")
+        request = _inference_request(fields, _REQUEST_FIELDS + GENERATION_FIELDS)
+        pictures = Pictures(fields.get("images", ()))
+        request.images, request.videos = pictures.paths, paths_of("videos", fields.get("videos", ()))
+        return self._begin(request, pictures)
+
+    def start(self, fields: Mapping[str, Any]):
+        """Something with result() and cancel()."""
+        return self._start_tensors(fields) if has_tensors(fields) else self.submit(fields)
 
     def metrics(self):
         return self._pipeline.metrics()
@@ -105,10 +110,35 @@ class _NativeEngine:
         with self._lock:
             self._under_way.clear()
 
+    def _begin(self, request, pictures):
+        with self._lock:
+            running = _NativeRun(self._pipeline.submit(request), pictures)
+            self._under_way = [each for each in self._under_way if not each.done()] + [running]
+        return InferenceStream(running)
+
+    def _start_tensors(self, inputs):
+        fields = other_fields(inputs, _TENSOR_OPTIONS)
+        tensors = TensorInputs(self._model._loaded, inputs)
+        new_tokens = fields.pop("max_new_tokens", None)
+        if new_tokens is None:
+            fields.pop("request_class", None)
+            if fields:
+                raise UsageError(f"{next(iter(fields))}: an option of generation, which max_new_tokens asks for")
+            return LogitsRun(self._pipeline, self._model.vocabulary, tensors)
+        pad = fields.pop("pad_token_id", self._model.pad_token_id)
+        request = _inference_request({"temperature": 0, **fields, "max_tokens": new_tokens}, _REQUEST_FIELDS + GENERATION_FIELDS)
+        streams = []
+        for prompt in tensors.prompts:
+            request.tensors = prompt.inputs
+            streams.append(self._begin(request, Pictures(())))
+        return TokensRun(streams, tensors, pad)
+
 
 def _engine_for(model, config, options):
     if isinstance(model, (str, os.PathLike)):
         return _NativeEngine(load_model(model, config=config, **options), config)
+    if is_transformers_model(model):
+        return _NativeEngine(from_transformers(model, config=config, **options), config)
     if options:
         raise UsageError(f"{next(iter(options))}: an option of loading, and the model is loaded already")
     if isinstance(model, Model):
@@ -140,7 +170,8 @@ class OptimizedInferencePipeline:
     """
 
     def __init__(self, model: Any, config: SystemOptimizationConfig | None = None, **options: Any):
-        """model: a checkpoint's path, loaded with `options` as by load_model(), or a Model.
+        """model: a checkpoint's path, loaded with `options` as by load_model(); a Model; or a
+        Qwen3VLForConditionalGeneration of transformers, with `options` of from_transformers().
         config: how the machine may be used; None: what fits this machine. Of a Model that is loaded already only the
         scheduling fields count."""
         self.config = SystemOptimizationConfig.for_this_machine() if config is None else config
@@ -149,17 +180,22 @@ class OptimizedInferencePipeline:
     def submit(self, inputs: str | Mapping[str, Any] | None = None, /, **fields: Any) -> InferenceStream:
         """Begins a request. Raises UsageError at once for fields that are unknown or out of their range; all else comes
         with the stream."""
-        return InferenceStream(self._engine.submit(_merged(inputs, fields)))
+        return self._engine.submit(_merged(inputs, fields))
 
-    def run_inference(self, inputs: str | Mapping[str, Any] | None = None, /, **fields: Any) -> Answer:
-        """Waits for the answer. Interrupting cancels the request."""
-        return _results([self.submit(inputs, **fields)])[0]
+    def run_inference(self, inputs: str | Mapping[str, Any] | None = None, /, **fields: Any) -> Any:
+        """Waits for the Answer. Interrupting cancels the request.
 
-    def run_batch_inference(self, batch: Iterable[str | Mapping[str, Any]]) -> list[Answer]:
+        What a processor returned for one or several prompts (input_ids, attention_mask, pixel_values, image_grid_thw, ...;
+        NumPy or torch) gives float32 logits [batch, positions, vocabulary], 0 at padding; with max_new_tokens the ids
+        followed by those of greedy answers, [batch, positions + tokens], padded with pad_token_id or the end token. They
+        are torch tensors where input_ids was one.
+        """
+        return _results([self._engine.start(_merged(inputs, fields))])[0]
+
+    def run_batch_inference(self, batch: Iterable[str | Mapping[str, Any]]) -> list[Any]:
         """All of them as one continuous batch, in the background of others; answers in the order of the requests. Where
         one fails, raises its error after all have ended. Interrupting cancels all."""
-        streams = (self.submit({"request_class": "background", **_merged(inputs, {})}) for inputs in batch)
-        return _results(streams)
+        return _results(self._engine.start({"request_class": "background", **_merged(inputs, {})}) for inputs in batch)
 
     def get_performance_metrics(self) -> dict[str, Any]:
         """avg_inference_time, min_inference_time, max_inference_time, avg_time_to_first_token (seconds),
@@ -179,7 +215,7 @@ class OptimizedInferencePipeline:
         self.cleanup()
 
 
-def _results(streams: Iterable[InferenceStream]) -> list[Any]:
+def _results(runs: Iterable[Any]) -> list[Any]:
     """The results of requests that are begun while others run, in order."""
     results, failures, under_way = [], [], deque()
 
@@ -191,15 +227,15 @@ def _results(streams: Iterable[InferenceStream]) -> list[Any]:
         under_way.popleft()
 
     try:
-        for stream in streams:
-            under_way.append(stream)
+        for run in runs:
+            under_way.append(run)
             if len(under_way) == _BATCH_WINDOW:
                 take_oldest()
         while under_way:
             take_oldest()
     except BaseException:
-        for stream in under_way:
-            stream.cancel()
+        for run in under_way:
+            run.cancel()
         raise
     if failures:
         raise failures[0]

@@ -1,5 +1,6 @@
 // Many requests at once: the pipeline, its streams and what they tell.
 #include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
 #include <nanobind/stl/filesystem.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
@@ -10,6 +11,7 @@
 #include <thread>
 
 #include "bindings.h"
+#include "listeners.h"
 #include "qvl/pipeline.h"
 
 namespace qvl::python {
@@ -51,6 +53,8 @@ bool wait(std::optional<double> seconds, WaitFor&& wait_for) {
     if (seconds && most.count() == 0) return false;
   }
 }
+
+using Rows = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
 /// A request under way. Keeps the model, not the pipeline.
 class Stream {
@@ -103,6 +107,27 @@ class Pipeline {
   Pipeline& operator=(const Pipeline&) = delete;
 
   Stream submit(const InferenceRequest& request) { return {model_, pipeline_->submit(request)}; }
+  // Logits of a prompt, to `out`: [its tokens, vocabulary].
+  void logits(const LogitsRequest& request, const Rows& out) {
+    const auto pipeline = pipeline_.shared();
+    const auto columns = static_cast<int64_t>(out.shape(1));
+    if (!request.tensors || out.shape(0) != request.tensors->ids.size() ||
+        columns != model_->model.vocabulary()) {
+      throw Error(ErrorCode::usage, "logits: expected tensors, and an array of a row for each token");
+    }
+    PythonListeners listeners{nb::none(), nb::none()};
+    {
+      const nb::gil_scoped_release unlocked;
+      const Computation computation(*model_);
+      pipeline->logits(
+          request,
+          [&](int64_t position, std::span<const float> row) {
+            std::copy(row.begin(), row.end(), out.data() + position * columns);
+          },
+          listeners.listeners());
+    }
+    listeners.raise();
+  }
   nb::object metrics() const {
     std::string json;
     {
@@ -134,6 +159,7 @@ void bind_request(nb::module_& module) {
       .def_rw("images", &InferenceRequest::images)
       .def_rw("videos", &InferenceRequest::videos)
       .def_rw("system", &InferenceRequest::system)
+      .def_rw("tensors", &InferenceRequest::tensors)
       .def_rw("generation", &InferenceRequest::generation)
       .def_rw("video_prompt", &InferenceRequest::video_prompt)
       .def_rw("request_class", &InferenceRequest::request_class)
@@ -168,6 +194,7 @@ void bind_pipeline(nb::module_& module, const std::shared_ptr<LiveParts>& parts)
           },
           nb::arg("model"), nb::arg("config"))
       .def("submit", &Pipeline::submit, nb::arg("request"))
+      .def("logits", &Pipeline::logits, nb::arg("request"), nb::arg("out"))
       .def("metrics", &Pipeline::metrics)
       .def("cleanup", &Pipeline::cleanup);
 }

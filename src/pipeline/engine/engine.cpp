@@ -29,7 +29,7 @@ Engine::Engine(detail::Runtime& runtime, const SystemOptimizationConfig& config)
 Engine::~Engine() { shutdown(); }
 
 InferenceStream Engine::submit(InferenceRequest request) {
-  check_request(request);
+  check_request(request, runtime_.files.config);
   auto channel = std::make_shared<detail::InferenceChannel>(next_id_++, bell_);
   auto arrived = std::make_unique<EngineRequest>(std::move(request), channel, runtime_);
   {

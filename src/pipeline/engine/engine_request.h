@@ -73,6 +73,7 @@ class EngineRequest {
   bool decoding() const { return cached_.held.size() >= prompt_.size(); }
   bool choose(std::span<float> logits);
   void tell();
+  void prepare_turn();
   void cut_ahead(size_t index);
   void wait_for_patches(size_t index);
 
@@ -106,7 +107,7 @@ class EngineRequest {
   std::vector<Position> positions_ahead_;
 };
 
-/// Throws Error{usage} for values out of range and text that is no UTF-8.
-void check_request(const InferenceRequest& request);
+/// Throws Error{usage} for values out of range, text that is no UTF-8, and tensors that do not fit the model.
+void check_request(const InferenceRequest& request, const ModelConfig& config);
 
 }  // namespace qvl
