@@ -47,6 +47,16 @@ def _config_json(model: Any, tied: bool) -> str:
     return json.dumps(values, default=str)
 
 
+def _save(processor: Any, folder: File) -> None:
+    """Writes the processor's files. transformers 5 puts into one what had a file for each kind of media before."""
+    processor.save_pretrained(folder)
+    together = folder / "processor_config.json"
+    parts = json.loads(together.read_text(encoding="utf-8")) if together.is_file() else {}
+    for part, name in (("image_processor", "preprocessor_config.json"), ("video_processor", "video_preprocessor_config.json")):
+        if part in parts and not (folder / name).exists():
+            (folder / name).write_text(json.dumps(parts[part]), encoding="utf-8")
+
+
 def _folder(model: Any, tokenizer: Path | None) -> str | None:
     """Where the files of the tokenizer are: as given, else where the object was loaded from, if that is a folder."""
     if tokenizer is not None:
@@ -78,7 +88,7 @@ def from_transformers(
               for name, tensor in tensors.items()]
     with tempfile.TemporaryDirectory() as saved:
         if processor is not None and tokenizer is None:
-            processor.save_pretrained(saved)
+            _save(processor, File(saved))
             tokenizer = saved
         loaded = _core.load_from_memory(options, {
             "name": type(model).__name__, "config": _config_json(model, _HEAD not in tensors),

@@ -83,6 +83,18 @@ class Processor:
             (Path(folder) / name).write_bytes((MODEL / name).read_bytes())
 
 
+class LaterProcessor(Processor):
+    """As transformers 5 saves it."""
+
+    def save_pretrained(self, folder):
+        super().save_pretrained(folder)
+        parts = {}
+        for part, name in (("image_processor", "preprocessor_config.json"), ("video_processor", "video_preprocessor_config.json")):
+            parts[part] = json.loads((Path(folder) / name).read_text(encoding="utf-8"))
+            (Path(folder) / name).unlink()
+        (Path(folder) / "processor_config.json").write_text(json.dumps(parts), encoding="utf-8")
+
+
 class Derived(Qwen3VLForConditionalGeneration):
     pass
 
@@ -96,7 +108,7 @@ class TransformersTest(unittest.TestCase):
         cls.expected = qvl.load_model(MODEL, cache_folder="", **EXACT).logits(QUESTION, images=[HEART])
 
     def test_an_object_computes_as_its_checkpoint_whatever_gives_the_tokenizer(self):
-        for options in ({"tokenizer": MODEL}, {"processor": Processor()}):
+        for options in ({"tokenizer": MODEL}, {"processor": Processor()}, {"processor": LaterProcessor()}):
             with self.subTest(options):
                 model = qvl.from_transformers(Qwen3VLForConditionalGeneration(), **options)
                 numpy.testing.assert_array_equal(model.logits(QUESTION, images=[HEART]), self.expected)

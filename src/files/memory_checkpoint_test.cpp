@@ -100,7 +100,7 @@ TEST(MemoryCheckpoint, NamesWhatIsWrong) {
             "object: tensor \"a\": given twice");
   EXPECT_THAT(refused([](auto& it) { it.config_json = "{"; }), testing::StartsWith("object: config: "));
   EXPECT_EQ(refused([](auto& it) { it.generation_json = R"({"top_k": -1})"; }),
-            "object: generation_config: top_k: found -1, expected 0 to 4194304");
+            "object: generation_config: top_k: found -1, expected an integer from 0 to 4194304");
 }
 
 }  // namespace
