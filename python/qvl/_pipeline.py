@@ -2,22 +2,17 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections import deque
 from typing import Any, Iterable, Iterator, Mapping
 
-from . import _core
+from ._callables import CallableEngine
 from ._core import InferenceEvent, SystemOptimizationConfig
-from ._errors import MediaError, UsageError
-from ._model import GENERATION_FIELDS, Model, choice, generation_options, load_model, paths_of, set_field
-from ._pictures import Pictures
-from ._tensors import LogitsRun, TensorInputs, TokensRun, has_tensors, other_fields
+from ._errors import UsageError
+from ._model import Model, load_model
+from ._native import NativeEngine
 from ._transformers import from_transformers, is_transformers_model
 
 _BATCH_WINDOW = 64  # requests of a batch under way at a time: more would only take memory in queues
-_REQUEST_FIELDS = ("prompt", "images", "videos", "system", "video_prompt", "request_class", "client")
-_TENSOR_OPTIONS = ("max_new_tokens", "pad_token_id", "request_class", "client",
-                   *(name for name in GENERATION_FIELDS if name != "max_tokens"))
 
 
 class InferenceStream:
@@ -51,113 +46,18 @@ class InferenceStream:
         self._running.cancel()
 
 
-def _inference_request(fields: Mapping[str, Any], known: tuple[str, ...]):
-    """The request that `fields` describe, without media; UsageError for a name that is not among `known`."""
-    request = _core.InferenceRequest()
-    for name, value in fields.items():
-        if name not in known:
-            raise UsageError(f"{name}: unknown field, expected one of {', '.join(known)}")
-        if name == "video_prompt":
-            request.video_prompt = choice(_core.VideoPrompt, name, value)
-        elif name == "request_class":
-            request.request_class = choice(_core.RequestClass, name, value)
-        elif name in ("prompt", "system", "client"):
-            set_field(request, name, value)
-    request.generation = generation_options({name: value for name, value in fields.items() if name in GENERATION_FIELDS})
-    return request
-
-
-class _NativeRun:
-    """A request of the engine with its pictures."""
-
-    def __init__(self, stream, pictures: Pictures):
-        self._stream, self._pictures = stream, pictures
-        self.id, self.next, self.wait, self.done, self.cancel = stream.id, stream.next, stream.wait, stream.done, stream.cancel
-
-    def result(self):
-        try:
-            return self._stream.result()
-        except MediaError as error:
-            raise MediaError(self._pictures.named(str(error))) from None
-
-
-class _NativeEngine:
-    """Runs requests on a loaded checkpoint."""
-
-    def __init__(self, model: Model, config: SystemOptimizationConfig):
-        self._model = model
-        self._pipeline = _core.Pipeline(model._loaded, config)
-        self._lock = threading.Lock()
-        self._under_way: list[_NativeRun] = []  # their pictures are there until they end
-
-    def submit(self, fields: Mapping[str, Any]) -> InferenceStream:
-        if has_tensors(fields):
-            raise UsageError("input_ids: tensors are for run_inference and run_batch_inference")
-        request = _inference_request(fields, _REQUEST_FIELDS + GENERATION_FIELDS)
-        pictures = Pictures(fields.get("images", ()))
-        request.images, request.videos = pictures.paths, paths_of("videos", fields.get("videos", ()))
-        return self._begin(request, pictures)
-
-    def start(self, fields: Mapping[str, Any]):
-        """Something with result() and cancel()."""
-        return self._start_tensors(fields) if has_tensors(fields) else self.submit(fields)
-
-    def metrics(self):
-        return self._pipeline.metrics()
-
-    def cleanup(self):
-        self._pipeline.cleanup()
-        with self._lock:
-            self._under_way.clear()
-
-    def _begin(self, request, pictures):
-        with self._lock:
-            running = _NativeRun(self._pipeline.submit(request), pictures)
-            self._under_way = [each for each in self._under_way if not each.done()] + [running]
-        return InferenceStream(running)
-
-    def _start_tensors(self, inputs):
-        fields = other_fields(inputs, _TENSOR_OPTIONS)
-        tensors = TensorInputs(self._model._loaded, inputs)
-        new_tokens = fields.pop("max_new_tokens", None)
-        if new_tokens is None:
-            fields.pop("request_class", None)
-            if fields:
-                raise UsageError(f"{next(iter(fields))}: an option of generation, which max_new_tokens asks for")
-            return LogitsRun(self._pipeline, self._model.vocabulary, tensors)
-        pad = fields.pop("pad_token_id", self._model.pad_token_id)
-        request = _inference_request({"temperature": 0, **fields, "max_tokens": new_tokens}, _REQUEST_FIELDS + GENERATION_FIELDS)
-        streams = []
-        for prompt in tensors.prompts:
-            request.tensors = prompt.inputs
-            streams.append(self._begin(request, Pictures(())))
-        return TokensRun(streams, tensors, pad)
-
-
 def _engine_for(model, config, options):
     if isinstance(model, (str, os.PathLike)):
-        return _NativeEngine(load_model(model, config=config, **options), config)
+        return NativeEngine(load_model(model, config=config, **options), config)
     if is_transformers_model(model):
-        return _NativeEngine(from_transformers(model, config=config, **options), config)
+        return NativeEngine(from_transformers(model, config=config, **options), config)
     if options:
         raise UsageError(f"{next(iter(options))}: an option of loading, and the model is loaded already")
     if isinstance(model, Model):
-        return _NativeEngine(model, config)
-    raise UsageError(f"model: found {type(model).__name__}, expected a path or a qvl.Model")
-
-
-def _merged(inputs, fields):
-    """The fields of one request, given as a text, as a mapping, by keyword, or by the last two together."""
-    if isinstance(inputs, str):
-        inputs = {"prompt": inputs}
-    elif inputs is None:
-        inputs = {}
-    elif not isinstance(inputs, Mapping):
-        raise UsageError(f"inputs: found {type(inputs).__name__}, expected a text or a mapping of fields")
-    for name in fields:
-        if name in inputs:
-            raise UsageError(f"{name}: given twice, among the inputs and by keyword")
-    return {**inputs, **fields}
+        return NativeEngine(model, config)
+    if callable(model):
+        return CallableEngine(model, config)
+    raise UsageError(f"model: found {type(model).__name__}, expected a path, a qvl.Model, an object of transformers or a callable")
 
 
 class OptimizedInferencePipeline:
@@ -167,22 +67,27 @@ class OptimizedInferencePipeline:
     Fields of a request: prompt, images (paths, bytes of files, pictures of PIL, uint8 arrays [height, width, 3 or 4]),
     videos (paths), system, request_class ("interactive", "normal", "background"), client (whose it is), video_prompt,
     and the options of generation of Conversation.ask().
+
+    A callable of any other kind is called as it is, one call at a time: with the mapping or the keywords by keyword, with any
+    other input as its argument; "request_class" says how urgent a call is. Calls wait for their turn by the scheduling algorithm,
+    are refused where their inputs leave no memory, run on a compute thread with at most num_compute_threads threads of torch, and
+    are counted in the metrics. A call that runs is finished even where it is cancelled.
     """
 
     def __init__(self, model: Any, config: SystemOptimizationConfig | None = None, **options: Any):
         """model: a checkpoint's path, loaded with `options` as by load_model(); a Model; or a
-        Qwen3VLForConditionalGeneration of transformers, with `options` of from_transformers().
+        Qwen3VLForConditionalGeneration of transformers, with `options` of from_transformers(); or any callable.
         config: how the machine may be used; None: what fits this machine. Of a Model that is loaded already only the
         scheduling fields count."""
         self.config = SystemOptimizationConfig.for_this_machine() if config is None else config
         self._engine = _engine_for(model, self.config, options)
 
-    def submit(self, inputs: str | Mapping[str, Any] | None = None, /, **fields: Any) -> InferenceStream:
+    def submit(self, inputs: Any = None, /, **fields: Any) -> InferenceStream:
         """Begins a request. Raises UsageError at once for fields that are unknown or out of their range; all else comes
         with the stream."""
-        return self._engine.submit(_merged(inputs, fields))
+        return InferenceStream(self._engine.submit(inputs, fields))
 
-    def run_inference(self, inputs: str | Mapping[str, Any] | None = None, /, **fields: Any) -> Any:
+    def run_inference(self, inputs: Any = None, /, **fields: Any) -> Any:
         """Waits for the Answer. Interrupting cancels the request.
 
         What a processor returned for one or several prompts (input_ids, attention_mask, pixel_values, image_grid_thw, ...;
@@ -190,12 +95,12 @@ class OptimizedInferencePipeline:
         followed by those of greedy answers, [batch, positions + tokens], padded with pad_token_id or the end token. They
         are torch tensors where input_ids was one.
         """
-        return _results([self._engine.start(_merged(inputs, fields))])[0]
+        return _results([self._engine.start(inputs, fields)])[0]
 
-    def run_batch_inference(self, batch: Iterable[str | Mapping[str, Any]]) -> list[Any]:
+    def run_batch_inference(self, batch: Iterable[Any]) -> list[Any]:
         """All of them as one continuous batch, in the background of others; answers in the order of the requests. Where
         one fails, raises its error after all have ended. Interrupting cancels all."""
-        return _results(self._engine.start({"request_class": "background", **_merged(inputs, {})}) for inputs in batch)
+        return _results(self._engine.start(inputs, {}, "background") for inputs in batch)
 
     def get_performance_metrics(self) -> dict[str, Any]:
         """avg_inference_time, min_inference_time, max_inference_time, avg_time_to_first_token (seconds),

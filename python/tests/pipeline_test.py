@@ -151,7 +151,8 @@ class PipelineTest(unittest.TestCase):
     def test_names_what_is_wrong_with_a_model(self):
         with self.assertRaises(ValueError) as caught:
             qvl.OptimizedInferencePipeline(3)
-        self.assertEqual(str(caught.exception), "model: found int, expected a path or a qvl.Model")
+        self.assertEqual(str(caught.exception), "model: found int, expected a path, a qvl.Model, an object of "
+                         "transformers or a callable")
         with self.assertRaises(ValueError) as caught:
             qvl.OptimizedInferencePipeline(self.model, weights="q8")
         self.assertEqual(str(caught.exception), "weights: an option of loading, and the model is loaded already")
