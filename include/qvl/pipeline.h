@@ -7,6 +7,7 @@
 //   pipeline.cleanup();
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -31,7 +32,8 @@ struct InferenceRequest {
   std::string prompt = {};
   std::vector<std::filesystem::path> images = {};
   std::vector<std::filesystem::path> videos = {};
-  std::string system = {};  ///< empty: no system turn
+  std::string system = {};                   ///< empty: no system turn
+  std::optional<TensorInputs> tensors = {};  ///< in place of all of these
   GenerationOptions generation = {};
   VideoPrompt video_prompt = VideoPrompt::timestamps;
   RequestClass request_class = RequestClass::normal;
@@ -67,8 +69,12 @@ class InferenceStream {
   uint64_t id() const;
   /// Waits for the next event; nothing behind `finished`. Texts that nobody fetched in time come as one.
   std::optional<InferenceEvent> next();
+  /// Waits at most so long, and tells whether next() would not wait now.
+  bool wait_for_event(std::chrono::milliseconds most);
   /// Waits for the end. Throws the Error the request failed with. A cancelled one has the tokens so far.
   InferenceOutput result();
+  /// Waits at most so long, and tells whether result() would not wait now.
+  bool wait_for_result(std::chrono::milliseconds most);
   /// Ends the request after the current step at the latest; what it held is free then.
   void cancel();
 
@@ -135,6 +141,10 @@ class OptimizedInferencePipeline {
   std::vector<InferenceOutput> run_batch_inference(std::span<const InferenceRequest> requests);
   /// Begins a request. Throws Error{usage} at once for values out of range; all else comes with the stream.
   InferenceStream submit(InferenceRequest request);
+
+  /// Logits of a prompt, as Model::logits() computes them, in turns with the requests and counted as one of
+  /// them.
+  int64_t logits(const LogitsRequest& request, const LogitsSink& sink, const Listeners& listeners);
 
   PerformanceMetrics get_performance_metrics() const;
   /// Cancels what is under way, waits for it, and gives everything back; submitting is refused from then on.

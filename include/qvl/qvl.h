@@ -20,8 +20,10 @@
 #include <utility>
 #include <vector>
 
+#include "qvl/checkpoint_in_memory.h"
 #include "qvl/error.h"
 #include "qvl/system_config.h"
+#include "qvl/tensor_inputs.h"
 
 namespace qvl {
 
@@ -53,6 +55,8 @@ struct LoadOptions {
   std::optional<std::filesystem::path> mmproj = {};  ///< the vision .gguf beside a text .gguf
   /// There will be pictures or videos: a text .gguf without its vision file is refused before it is packed.
   bool needs_vision = false;
+  std::shared_ptr<const CheckpointInMemory> in_memory =
+      {};           ///< in place of files; packed weights are not kept
   int threads = 0;  ///< 0: as many as this process may use; larger: never more than that
   WeightPrecision weights = WeightPrecision::automatic;         ///< of the text decoder
   WeightPrecision vision_weights = WeightPrecision::automatic;  ///< of the vision tower
@@ -143,6 +147,7 @@ struct Answer {
   std::vector<int32_t>
       tokens;  ///< as sampled, without the end token; not cut where a stop string cuts the text
   FinishReason finish_reason = FinishReason::stop;
+  std::optional<int32_t> end_token = {};  ///< that ended it, where one did
   Usage usage = {};
   Timings timings = {};
   std::vector<MediumReport> media = {};  ///< those of the turn: pictures, then videos
@@ -155,20 +160,14 @@ struct Listeners {
   std::stop_token stop = {};  ///< ends the work after the current step
 };
 
-/// Values of the shape beside them, row-major.
-struct PatchValues {
-  std::vector<float> values = {};  ///< [patches, values_per_patch]
-  int64_t patches = 0, values_per_patch = 0;
-  int64_t grid_t = 0, grid_h = 0, grid_w = 0;
-};
-
 /// The prompt whose logits are wanted: a turn as a user would ask it, raw text with control tokens, or ids.
 /// In raw text each <|image_pad|> and <|video_pad|> is the place of one picture or video; among ids they
 /// stand as often as the medium has tokens. Without media they are tokens like any other.
 struct LogitsRequest {
   Turn turn = {};
   enum class Form { chat, raw_text, tokens } form = Form::chat;
-  std::vector<int32_t> tokens = {};  ///< for Form::tokens
+  std::vector<int32_t> tokens = {};          ///< for Form::tokens
+  std::optional<TensorInputs> tensors = {};  ///< in place of all of these
   VideoPrompt video_prompt = VideoPrompt::timestamps;
   int64_t chunk = 512;  ///< tokens computed together
 };
@@ -224,12 +223,16 @@ class Model {
  public:
   explicit Model(std::shared_ptr<detail::Runtime> runtime) : runtime_(std::move(runtime)) {}
 
+  /// Throws Error{usage} where the checkpoint came without one.
   TextTokenizer tokenizer() const;
   /// What the vision tower is given for one picture.
   PatchValues pixels(const std::filesystem::path& image) const;
   /// Logits of every position of the prompt, in order, `vocabulary()` values each. Returns the number of
   /// positions computed, fewer than the prompt has only where `listeners.stop` ended the work.
   int64_t logits(const LogitsRequest& request, const LogitsSink& sink, const Listeners& listeners) const;
+  /// The prompts of a batch, without padding, each with the pictures and videos its placeholders stand for.
+  /// Throws Error{usage} naming the tensor that does not fit the others or the model.
+  std::vector<BatchedPrompt> split(const TensorBatch& batch) const;
   int64_t vocabulary() const;
   /// Whether it can be asked about pictures: a text .gguf loaded without its vision file cannot.
   bool has_vision() const;

@@ -10,23 +10,27 @@ exception that fits: qvl.UsageError is a ValueError, qvl.LimitError a MemoryErro
 import atexit as _atexit
 
 from . import _core
-from ._core import Answer, ResourceScheduler, SystemOptimizationConfig, SystemProfiler, Timings, Tokenizer, Usage
+from ._core import Answer, InferenceEvent, ResourceScheduler, SystemOptimizationConfig, SystemProfiler, Timings, Tokenizer, Usage
 from ._errors import CancelledError, Error, LimitError, MachineError, MediaError, ModelError, UsageError
 from ._memory import MemoryManager
 from ._model import Conversation, Model, load_model, load_tokenizer, plan
 from ._optimizer import SystemOptimizer
+from ._pipeline import InferenceStream, OptimizedInferencePipeline, apply_system_level_optimizations
 from ._threads import ThreadManager
+from ._transformers import from_transformers
 
 __version__ = "0.1.0"
 __all__ = [
-    "Answer", "CancelledError", "Conversation", "Error", "LimitError", "MachineError", "MediaError", "MemoryManager", "Model", "ModelError",
-    "ResourceScheduler", "SystemOptimizationConfig", "SystemOptimizer", "SystemProfiler", "ThreadManager", "Timings",
-    "Tokenizer", "Usage", "UsageError", "hardware_info", "load_model", "load_tokenizer", "plan",
+    "Answer", "CancelledError", "Conversation", "Error", "InferenceEvent", "InferenceStream", "LimitError",
+    "MachineError", "MediaError", "MemoryManager", "Model", "ModelError", "OptimizedInferencePipeline",
+    "ResourceScheduler", "SystemOptimizationConfig", "SystemOptimizer", "SystemProfiler", "ThreadManager",
+    "Timings", "Tokenizer", "Usage", "UsageError", "apply_system_level_optimizations", "from_transformers", "hardware_info",
+    "load_model", "load_tokenizer", "plan",
 ]
 
 hardware_info = _core.hardware_info
 
-for _type in (Answer, ResourceScheduler, SystemOptimizationConfig, SystemProfiler, Timings, Tokenizer, Usage):
+for _type in (Answer, InferenceEvent, ResourceScheduler, SystemOptimizationConfig, SystemProfiler, Timings, Tokenizer, Usage):
     _type.__module__ = "qvl"
 # Not through a function of Python: an interrupt may come before its first line.
 _atexit.register(_core.end_threads)

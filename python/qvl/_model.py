@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 Path = str | os.PathLike[str]
 Weights = Literal["auto", "f32", "bf16", "q8", "q4"]
 
+_PRECISIONS = {"weights": _core.WeightPrecision, "vision_weights": _core.WeightPrecision, "kv": _core.KvPrecision}
 
-def _choice(enumeration, name: str, value: str):
+
+def choice(enumeration, name: str, value: str):
     """The member of a C++ enumeration that a text names."""
     member = getattr(enumeration, value, None) if isinstance(value, str) and value.isidentifier() else None
     if not isinstance(member, enumeration):
@@ -23,7 +25,15 @@ def _choice(enumeration, name: str, value: str):
     return member
 
 
-def _paths(name: str, value) -> list[Path]:
+def set_field(target, name: str, value) -> None:
+    """Sets an attribute of plain data; UsageError for a value that is not of its type."""
+    try:
+        setattr(target, name, value)
+    except TypeError as error:
+        raise UsageError(f"{name}: found {value!r}, which is not of its type or range") from error
+
+
+def paths_of(name: str, value) -> list[Path]:
     """The paths of a list; a single path is taken for a slip."""
     if isinstance(value, (str, bytes, os.PathLike)):
         raise UsageError(f"{name}: found one path, expected a list of paths")
@@ -31,14 +41,23 @@ def _paths(name: str, value) -> list[Path]:
 
 
 def _turn(text: str, images, videos):
-    return _core.Turn(text, _paths("images", images), _paths("videos", videos))
+    return _core.Turn(text, paths_of("images", images), paths_of("videos", videos))
 
 
-def _load_options(path, fields: dict[str, Any]):
+def load_options(path: Path, fields: dict[str, Any]) -> _core.LoadOptions:
+    """Options by the names of load_model(); UsageError for a choice that there is not."""
     options = _core.LoadOptions()
     options.path = path
+    config = fields.pop("config")
+    options.system = SystemOptimizationConfig.for_this_machine() if config is None else config
+    threads = fields.pop("threads", None)
+    if threads is not None:
+        options.system = options.system.replace(num_compute_threads=threads)
+    options.threads = options.system.num_compute_threads
     for name, value in fields.items():
-        setattr(options, name, value)
+        if name in _PRECISIONS:
+            value = choice(_PRECISIONS[name], name, value)
+        setattr(options, name, "" if name == "isa" and value is None else value)
     return options
 
 
@@ -60,14 +79,9 @@ def load_model(
 
     Raises ModelError for files that are missing, damaged or unsupported, UsageError for an option.
     """
-    options = _load_options(path, {
-        "mmproj": mmproj, "weights": _choice(_core.WeightPrecision, "weights", weights),
-        "vision_weights": _choice(_core.WeightPrecision, "vision_weights", vision_weights),
-        "kv": _choice(_core.KvPrecision, "kv", kv), "isa": isa or "", "cache_folder": cache_folder, "trace": trace,
-        "system": SystemOptimizationConfig.for_this_machine() if config is None else config})
-    if threads is not None:
-        options.system = options.system.replace(num_compute_threads=threads)
-    options.threads = options.system.num_compute_threads
+    options = load_options(path, {
+        "mmproj": mmproj, "threads": threads, "weights": weights, "vision_weights": vision_weights, "kv": kv, "isa": isa,
+        "cache_folder": cache_folder, "config": config, "trace": trace})
     return Model(_core.load_model(options, on_progress))
 
 
@@ -78,19 +92,23 @@ def load_tokenizer(path: Path) -> Tokenizer:
 
 def plan(path: Path, *, mmproj: Path | None = None, config: SystemOptimizationConfig | None = None) -> dict[str, Any]:
     """What would be chosen for a checkpoint on this machine, and why, without loading it."""
-    system = SystemOptimizationConfig.for_this_machine() if config is None else config
-    return _core.plan(_load_options(path, {"mmproj": mmproj, "system": system}))
+    return _core.plan(load_options(path, {"mmproj": mmproj, "config": config}))
 
 
 class Model:
     """A loaded checkpoint: load_model() makes it. Thread-safe: one computation at a time, others wait for it."""
 
-    def __init__(self, loaded: _core.LoadedModel):
-        self._loaded = loaded
+    def __init__(self, loaded: _core.LoadedModel, pad_token_id: int | None = None):
+        self._loaded, self._pad_token_id = loaded, pad_token_id
 
     @property
     def tokenizer(self) -> Tokenizer:
         return self._loaded.tokenizer()
+
+    @property
+    def pad_token_id(self) -> int | None:
+        """What answers of a batch of tensors are padded with; None: their end tokens."""
+        return self._pad_token_id
 
     @property
     def vocabulary(self) -> int:
@@ -132,11 +150,11 @@ class Model:
         prompt: a question as a user asks it; with form "raw" a text with control tokens; or ids.
         """
         request = _core.LogitsRequest()
-        request.video_prompt = _choice(_core.VideoPrompt, "video_prompt", video_prompt)
+        request.video_prompt = choice(_core.VideoPrompt, "video_prompt", video_prompt)
         request.chunk = chunk
         if isinstance(prompt, str):
             request.turn = _turn(prompt, images, videos)
-            request.form = _choice(_core.PromptForm, "form", form)
+            request.form = choice(_core.PromptForm, "form", form)
         else:
             request.turn = _turn("", images, videos)
             request.form, request.tokens = _core.PromptForm.tokens, list(prompt)
@@ -155,7 +173,7 @@ class Conversation:
         """system: the system turn, "" for none. tools: function signatures, a JSON object each."""
         options = _core.ConversationOptions()
         options.system, options.tools_json = system, list(tools)
-        options.video_prompt = _choice(_core.VideoPrompt, "video_prompt", video_prompt)
+        options.video_prompt = choice(_core.VideoPrompt, "video_prompt", video_prompt)
         self._talk = _core.Talk(model._loaded, options)
 
     def ask(
@@ -172,27 +190,24 @@ class Conversation:
         Interrupting, or raising in a callable, ends the work after its step and raises; what was answered until then
         stays in the conversation. After any other error the conversation is as before.
         """
-        return self._talk.ask(_turn(text, images, videos), _generation(generation), on_text, on_progress)
+        return self._talk.ask(_turn(text, images, videos), generation_options(generation), on_text, on_progress)
 
     def tool_results(
         self, results: Sequence[str], *, on_text: Callable[[str], object] | None = None,
         on_progress: Callable[[str, float], object] | None = None, **generation: Any,
     ) -> Answer:
         """The results of the tools the model called in its last answer, in order, then the answer to them."""
-        return self._talk.tool_results(list(results), _generation(generation), on_text, on_progress)
+        return self._talk.tool_results(list(results), generation_options(generation), on_text, on_progress)
 
 
-_GENERATION_FIELDS = ("max_tokens", "temperature", "top_k", "top_p", "repetition_penalty", "presence_penalty", "seed",
+GENERATION_FIELDS = ("max_tokens", "temperature", "top_k", "top_p", "repetition_penalty", "presence_penalty", "seed",
                       "stop", "prefill_chunk")
 
 
-def _generation(fields: dict[str, Any]):
+def generation_options(fields: dict[str, Any]):
     options = _core.GenerationOptions()
     for name, value in fields.items():
-        if name not in _GENERATION_FIELDS:
-            raise TypeError(f"{name}: unknown option, expected one of {', '.join(_GENERATION_FIELDS)}")
-        try:
-            setattr(options, name, value)
-        except TypeError as error:
-            raise UsageError(f"{name}: found {value!r}, which is not of its type or range") from error
+        if name not in GENERATION_FIELDS:
+            raise TypeError(f"{name}: unknown option, expected one of {', '.join(GENERATION_FIELDS)}")
+        set_field(options, name, value)
     return options

@@ -72,6 +72,7 @@ void bind_answer(nb::module_& module) {
       .def_ro("text", &Answer::text)
       .def_ro("tokens", &Answer::tokens)
       .def_prop_ro("finish_reason", [](const Answer& self) { return name_of(self.finish_reason); })
+      .def_ro("end_token", &Answer::end_token)
       .def_ro("usage", &Answer::usage)
       .def_ro("timings", &Answer::timings)
       .def("__str__", [](const Answer& self) { return self.text; })

@@ -61,6 +61,12 @@ void LiveParts::add(const std::shared_ptr<system::SystemProfiler>& profiler) {
   add_to(profilers_, profiler);
 }
 
+void LiveParts::add(const std::shared_ptr<OptimizedInferencePipeline>& pipeline) {
+  forget_parents_threads();
+  refuse_when_closed();
+  add_to(pipelines_, pipeline);
+}
+
 // After a fork what was retired belongs to threads that are not here.
 void LiveParts::forget_parents_threads() {
   if (home_.here()) return;
@@ -68,6 +74,7 @@ void LiveParts::forget_parents_threads() {
   retired_.clear();
   threads_.clear();
   profilers_.clear();
+  pipelines_.clear();
   home_ = HomeProcess();
 }
 
@@ -105,6 +112,10 @@ void LiveParts::end() {
     wait_idle_or_die(*threads);
     const nb::gil_scoped_release unlocked;
     threads->shutdown(system::Shutdown::cancel);
+  }
+  for (const auto& each : pipelines_) {
+    const nb::gil_scoped_release unlocked;
+    if (const auto pipeline = each.lock()) pipeline->cleanup();
   }
   for (const auto& each : profilers_) {
     if (const auto profiler = each.lock()) profiler->stop_profiling();

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "home_process.h"
+#include "qvl/pipeline.h"
 #include "qvl/system.h"
 
 namespace qvl::python {
@@ -16,6 +17,7 @@ class LiveParts {
   /// Throws Error{environment} once the interpreter is ending.
   void add(const std::shared_ptr<system::ThreadManager>& threads);
   void add(const std::shared_ptr<system::SystemProfiler>& profiler);
+  void add(const std::shared_ptr<OptimizedInferencePipeline>& pipeline);
 
   bool open() const { return !closed_; }
 
@@ -36,6 +38,7 @@ class LiveParts {
   bool closed_ = false;
   std::vector<std::weak_ptr<system::ThreadManager>> threads_;
   std::vector<std::weak_ptr<system::SystemProfiler>> profilers_;
+  std::vector<std::weak_ptr<OptimizedInferencePipeline>> pipelines_;
   std::vector<std::shared_ptr<system::ThreadManager>> retired_;
 };
 

@@ -7,6 +7,9 @@
 #include <nanobind/stl/string_view.h>
 #include <nanobind/stl/vector.h>
 
+#include <optional>
+#include <span>
+
 #include "bindings.h"
 #include "listeners.h"
 #include "qvl/plan.h"
@@ -56,6 +59,43 @@ Floats logits(const SharedModel& model, const LogitsRequest& request, const nb::
   return to_array(std::move(values), rows, columns);
 }
 
+using Ids = nb::ndarray<const int64_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Patches = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+
+template <typename Array>
+auto span_of(const Array& array) {
+  return std::span(array.data(), array.size());
+}
+
+// Pictures or videos of a batch.
+struct BatchMedia {
+  std::optional<Patches> values;  // [patches, values_per_patch]
+  std::optional<Ids> grids;       // [media, 3]
+};
+
+PatchBatch patch_batch(const BatchMedia& media) {
+  PatchBatch batch;
+  if (media.values) {
+    batch.values = span_of(*media.values);
+    batch.patches = static_cast<int64_t>(media.values->shape(0));
+    batch.values_per_patch = static_cast<int64_t>(media.values->shape(1));
+  }
+  if (media.grids) batch.grids = span_of(*media.grids);
+  return batch;
+}
+
+std::vector<BatchedPrompt> split(const SharedModel& model, const Ids& ids, const std::optional<Ids>& mask,
+                                 const BatchMedia& images, const BatchMedia& videos) {
+  TensorBatch batch{.rows = static_cast<int64_t>(ids.shape(0)),
+                    .columns = static_cast<int64_t>(ids.shape(1)),
+                    .ids = span_of(ids),
+                    .images = patch_batch(images),
+                    .videos = patch_batch(videos)};
+  if (mask) batch.attention_mask = span_of(*mask);
+  const nb::gil_scoped_release unlocked;
+  return model->model.split(batch);
+}
+
 SharedModel load(const LoadOptions& options, const nb::object& on_progress) {
   PythonListeners listeners(nb::none(), on_progress);
   LoadOptions asked = options;
@@ -67,6 +107,36 @@ SharedModel load(const LoadOptions& options, const nb::object& on_progress) {
   }
   listeners.raise();
   return SharedModel("Model", std::move(loaded));
+}
+
+// Holds an object of Python for C++, which may let it go on any thread, and after the interpreter's end.
+std::shared_ptr<const void> kept(const nb::object& object) {
+  return {object.inc_ref().ptr(), [](PyObject* pointer) {
+            if (!Py_IsInitialized()) return;
+            const nb::gil_scoped_acquire locked;
+            Py_DECREF(pointer);
+          }};
+}
+
+// `checkpoint` has name, config, generation, folder, owner, and tensors as (name, dtype, shape, address,
+// bytes), which the package has checked to lie in memory of the owner.
+SharedModel load_from_memory(const LoadOptions& options, const nb::dict& checkpoint) {
+  auto in_memory = std::make_shared<CheckpointInMemory>();
+  in_memory->name = nb::cast<std::string>(checkpoint["name"]);
+  in_memory->config_json = nb::cast<std::string>(checkpoint["config"]);
+  in_memory->generation_json = nb::cast<std::string>(checkpoint["generation"]);
+  if (!checkpoint["folder"].is_none()) in_memory->folder = nb::cast<std::string>(checkpoint["folder"]);
+  for (const nb::handle each : checkpoint["tensors"]) {
+    const auto* data = reinterpret_cast<const std::byte*>(nb::cast<uintptr_t>(each[3]));
+    in_memory->tensors.push_back({.name = nb::cast<std::string>(each[0]),
+                                  .dtype = nb::cast<std::string>(each[1]),
+                                  .shape = nb::cast<std::vector<uint64_t>>(each[2]),
+                                  .bytes = {data, nb::cast<size_t>(each[4])}});
+  }
+  in_memory->keep_alive = kept(checkpoint["owner"]);
+  LoadOptions asked = options;
+  asked.in_memory = std::move(in_memory);
+  return load(asked, nb::none());
 }
 
 nb::object plan(const LoadOptions& options) {
@@ -141,11 +211,17 @@ void bind_logits_request(nb::module_& module) {
   nb::class_<Turn>(module, "Turn")
       .def(nb::init<std::string, std::vector<std::filesystem::path>, std::vector<std::filesystem::path>>(),
            nb::arg("text"), nb::arg("images"), nb::arg("videos"));
+  nb::class_<TensorInputs>(module, "TensorInputs");
+  nb::class_<BatchedPrompt>(module, "BatchedPrompt")
+      .def_ro("inputs", &BatchedPrompt::inputs)
+      .def_ro("first", &BatchedPrompt::first)
+      .def_prop_ro("tokens", [](const BatchedPrompt& self) { return self.inputs.ids.size(); });
   nb::class_<LogitsRequest>(module, "LogitsRequest")
       .def(nb::init<>())
       .def_rw("turn", &LogitsRequest::turn)
       .def_rw("form", &LogitsRequest::form)
       .def_rw("tokens", &LogitsRequest::tokens)
+      .def_rw("tensors", &LogitsRequest::tensors)
       .def_rw("video_prompt", &LogitsRequest::video_prompt)
       .def_rw("chunk", &LogitsRequest::chunk);
 }
@@ -156,9 +232,17 @@ void bind_model(nb::module_& module) {
   bind_load_options(module);
   bind_tokenizer(module);
   bind_logits_request(module);
+  nb::class_<BatchMedia>(module, "BatchMedia")
+      .def(
+          "__init__",
+          [](BatchMedia* self, std::optional<Patches> values, std::optional<Ids> grids) {
+            new (self) BatchMedia{std::move(values), std::move(grids)};
+          },
+          nb::arg("values").none(), nb::arg("grids").none());
   nb::class_<SharedModel>(module, "LoadedModel")
       .def("tokenizer", [](const SharedModel& self) { return self->model.tokenizer(); })
       .def("pixels", &pixels, nb::arg("image"))
+      .def("split", &split, nb::arg("ids"), nb::arg("mask").none(), nb::arg("images"), nb::arg("videos"))
       .def("logits", &logits, nb::arg("request"), nb::arg("on_progress").none())
       .def(
           "write_trace",
@@ -172,6 +256,7 @@ void bind_model(nb::module_& module) {
                    [](const SharedModel& self) { return self->model.packing() == Packing::mapped; })
       .def_prop_ro("warnings", [](const SharedModel& self) { return self->model.warnings(); });
   module.def("load_model", &load, nb::arg("options"), nb::arg("on_progress").none());
+  module.def("load_from_memory", &load_from_memory, nb::arg("options"), nb::arg("checkpoint"));
   module.def("plan", &plan, nb::arg("options"));
 }
 

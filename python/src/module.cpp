@@ -56,6 +56,7 @@ NB_MODULE(_core, module) {
   bind_resources(module);
   bind_model(module);
   bind_conversation(module);
+  bind_pipeline(module, parts);
   module.def("end_threads", [parts] { parts->end(); });
   module.def("hardware_info", [] {
     std::string json;

@@ -49,6 +49,13 @@ nb::object allocate(Scheduler& scheduler) {
   return nb::make_tuple(nb::str(grant->kind.data(), grant->kind.size()), grant->amount);
 }
 
+// The same with the ticket it is for.
+nb::object next_grant(Scheduler& scheduler) {
+  const auto grant = scheduler.allocate_resources();
+  if (!grant) return nb::none();
+  return nb::make_tuple(grant->ticket, nb::str(grant->kind.data(), grant->kind.size()), grant->amount);
+}
+
 }  // namespace
 
 void bind_resources(nb::module_& module) {
@@ -69,6 +76,7 @@ void bind_resources(nb::module_& module) {
           },
           nb::arg("kind"), nb::arg("amount"), nb::arg("priority") = 0)
       .def("allocate_resources", &allocate)
+      .def("_next_grant", &next_grant)
       .def(
           "release_resources",
           [](Scheduler& self, const std::string& kind, const nb::int_& amount) {

@@ -53,8 +53,14 @@ GenerationConfig read_generation_config(const std::filesystem::path& folder,
   std::error_code ignored;
   if (!std::filesystem::exists(std::filesystem::symlink_status(path, ignored)))
     return published_generation(fallback);
-  JsonSource source{.name = path.string()};
-  Json document = parse_json(read_file(path, max_file_bytes, ErrorCode::model_file), source);
+  return parse_generation_config(read_file(path, max_file_bytes, ErrorCode::model_file), path.string(),
+                                 fallback);
+}
+
+GenerationConfig parse_generation_config(std::string_view text, const std::string& name,
+                                         const GenerationFallback& fallback) {
+  JsonSource source{.name = name};
+  Json document = parse_json(text, source);
   JsonObject root(document, source);
   // What the file leaves out has the value transformers gives it.
   GenerationConfig config{.do_sample = root.boolean_or("do_sample", false),

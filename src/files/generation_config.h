@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "files/model_config.h"
@@ -22,5 +24,8 @@ GenerationConfig published_generation(const GenerationFallback& fallback);
 /// naming key and allowed range.
 GenerationConfig read_generation_config(const std::filesystem::path& folder,
                                         const GenerationFallback& fallback);
+/// The same of its text, under a name for messages.
+GenerationConfig parse_generation_config(std::string_view text, const std::string& name,
+                                         const GenerationFallback& fallback);
 
 }  // namespace qvl

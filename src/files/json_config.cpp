@@ -168,9 +168,13 @@ VisionKeys vision_keys(const std::string& file) {
 }  // namespace
 
 JsonModelConfig read_model_config(const std::filesystem::path& folder) {
-  JsonSource source{.name = (folder / "config.json").string()};
-  Json document =
-      parse_json(read_file(folder / "config.json", max_config_bytes, ErrorCode::model_file), source);
+  const std::filesystem::path path = folder / "config.json";
+  return parse_model_config(read_file(path, max_config_bytes, ErrorCode::model_file), path.string());
+}
+
+JsonModelConfig parse_model_config(std::string_view text_of_file, const std::string& name) {
+  JsonSource source{.name = name};
+  Json document = parse_json(text_of_file, source);
   JsonObject root(document, source);
   check_architecture(root);
   JsonModelConfig config;

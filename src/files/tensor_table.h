@@ -1,8 +1,9 @@
-// The one TensorSource there is: mapped files and where their tensors lie. Readers fill it, then it is
-// immutable.
+// The one TensorSource there is: mapped files, or memory of the caller, and where tensors lie in them.
+// Readers fill it, then it is immutable.
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +18,8 @@ class TensorTable final : public TensorSource {
  public:
   /// Keeps `file` mapped for as long as the table lives.
   void keep(MappedFile file) { files_.push_back(std::move(file)); }
+  /// Keeps what owns memory that is no file.
+  void keep(std::shared_ptr<const void> owner) { owner_ = std::move(owner); }
   /// False where the name is taken.
   bool add(const std::string& name, TensorView tensor);
   /// Adds a tensor no model can use. The file may hold it; asking for it throws `reason`.
@@ -35,6 +38,7 @@ class TensorTable final : public TensorSource {
     std::string unusable_because;  ///< empty for a usable tensor
   };
   std::vector<MappedFile> files_;
+  std::shared_ptr<const void> owner_;
   std::map<std::string, Entry, std::less<>> entries_;
 };
 

@@ -11,7 +11,7 @@ constexpr size_t kBytesOfToken = 8;  // more than tokens of any language have on
 std::vector<int32_t> end_tokens(const detail::Runtime& runtime) {
   std::vector<int32_t> ends;
   for (int64_t id : runtime.files.generation.eos_token_ids) ends.push_back(static_cast<int32_t>(id));
-  if (ends.empty()) ends.push_back(runtime.tokenizer->find_added("<|im_end|>").value());
+  if (ends.empty() && runtime.tokenizer) ends.push_back(runtime.tokenizer->find_added("<|im_end|>").value());
   return ends;
 }
 
@@ -25,9 +25,10 @@ AnswerWriter::AnswerWriter(const GenerationOptions& options, int64_t prompt_toke
                            const detail::Runtime& runtime, Emit emit)
     : emit_(std::move(emit)),
       ends_(end_tokens(runtime)),
-      decoder_(*runtime.tokenizer),
       filter_(options.stop),
       room_(std::min(options.max_tokens, runtime.files.config.text.max_position_embeddings - prompt_tokens)) {
+  if (runtime.tokenizer) decoder_.emplace(*runtime.tokenizer);
+  if (!runtime.tokenizer && !options.stop.empty()) (void)runtime.words();  // texts that end it need one
   const auto ahead = static_cast<size_t>(reserved_answer(options));
   answer.tokens.reserve(ahead);
   answer.text.reserve(ahead * kBytesOfToken);
@@ -35,11 +36,12 @@ AnswerWriter::AnswerWriter(const GenerationOptions& options, int64_t prompt_toke
 
 bool AnswerWriter::add(int32_t token) {
   if (std::find(ends_.begin(), ends_.end(), token) != ends_.end()) {
+    answer.end_token = token;
     end(FinishReason::stop);
     return false;
   }
   answer.tokens.push_back(token);
-  let_out(filter_.add(decoder_.add(token)));
+  if (decoder_) let_out(filter_.add(decoder_->add(token)));
   if (filter_.stopped()) {
     end(FinishReason::stop);
     return false;
@@ -52,7 +54,7 @@ bool AnswerWriter::add(int32_t token) {
 }
 
 void AnswerWriter::end(FinishReason reason) {
-  let_out(filter_.add(decoder_.finish()));
+  if (decoder_) let_out(filter_.add(decoder_->finish()));
   let_out(filter_.finish());
   // The bytes that still waited may have completed a stop string.
   answer.finish_reason = filter_.stopped() ? FinishReason::stop : reason;

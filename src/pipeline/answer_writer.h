@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,7 +42,7 @@ class AnswerWriter {
 
   Emit emit_;
   std::vector<int32_t> ends_;
-  StreamDecoder decoder_;
+  std::optional<StreamDecoder> decoder_;  // none without a tokenizer: the answer has no text
   StopFilter filter_;
   int64_t room_;
 };

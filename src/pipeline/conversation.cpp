@@ -64,7 +64,7 @@ Sequence render_prompt(const ConversationState& state, const std::vector<ChatMes
   const auto expanded = expand_media(pieces, {.media = media,
                                               .merge = runtime.files.config.vision.spatial_merge_size,
                                               .video_prompt = state.options.video_prompt});
-  return place_media(encode_pieces(expanded, *runtime.tokenizer), media, runtime.files.config);
+  return place_media(encode_pieces(expanded, runtime.words()), media, runtime.files.config);
 }
 
 // A request of a conversation. Where it fails, the memory for keys and values is as large as before it, and

@@ -111,7 +111,7 @@ void inspect_files(Inspection& inspection, const ModelFiles& files, const std::f
   collect(inspection, [&] {
     const auto tokenizer = read_tokenizer(files, path);
     add(inspection.configuration, "tokenizer.vocabulary_size", tokenizer->vocabulary_size());
-    check_parts_fit(files, *tokenizer, path);
+    check_parts_fit(files, tokenizer.get(), path.string());
   });
   collect(inspection, [&] {
     const Qwen3Vl network(files.config, *files.tensors, ModelForms{});

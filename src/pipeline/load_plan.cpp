@@ -9,6 +9,8 @@
 
 #include "base/environment.h"
 #include "base/error.h"
+#include "base/file.h"
+#include "files/memory_checkpoint.h"
 #include "pipeline/packed_files.h"
 
 namespace qvl {
@@ -87,6 +89,15 @@ std::optional<Isa> asked_isa(const LoadOptions& options) {
 
 Isa chosen_isa(const LoadOptions& options) { return asked_isa(options).value_or(best_isa()); }
 
+ModelFiles open_checkpoint(const LoadOptions& options) {
+  return options.in_memory ? open_memory_checkpoint(*options.in_memory)
+                           : open_model_files(options.path, options.mmproj);
+}
+
+std::string checkpoint_name(const LoadOptions& options) {
+  return options.in_memory ? options.in_memory->name : path_name(options.path);
+}
+
 PlanWishes plan_wishes(const LoadOptions& options) {
   const auto fixed = [](WeightPrecision precision) {
     return precision == WeightPrecision::automatic ? std::nullopt : std::optional(choice_of(precision));
@@ -113,7 +124,7 @@ PackOptions pack_options(const LoadOptions& options, const ModelFiles& files, co
     };
   }
   const auto folder = cache_folder(options);
-  if (folder.empty() || !plan.keep_packed) return pack;
+  if (folder.empty() || !plan.keep_packed || options.in_memory) return pack;
   std::error_code error;
   const auto path = std::filesystem::weakly_canonical(options.path, error);
   if (error) return pack;

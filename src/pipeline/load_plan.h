@@ -17,6 +17,11 @@ namespace qvl {
 /// Throws Error{usage} for an unknown name, Error{environment} where the processor lacks it.
 Isa chosen_isa(const LoadOptions& options);
 
+/// The files, or what stands in their place.
+ModelFiles open_checkpoint(const LoadOptions& options);
+/// How messages call it.
+std::string checkpoint_name(const LoadOptions& options);
+
 /// What of `options` and QVL_ISA fixes a choice of the optimizer. Throws as chosen_isa().
 PlanWishes plan_wishes(const LoadOptions& options);
 

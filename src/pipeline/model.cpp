@@ -6,6 +6,7 @@
 #include "pipeline/prefill.h"
 #include "pipeline/prompt.h"
 #include "pipeline/request_memory.h"
+#include "pipeline/tensor_inputs.h"
 #include "pipeline/tokenizer_files.h"
 #include "pipeline/turn.h"
 #include "profiler/trace_writer.h"
@@ -20,16 +21,6 @@ using detail::Runtime;
 constexpr int64_t kLogitsRows = 16;
 constexpr int64_t kMaxChunk = 1 << 16;
 
-std::vector<int32_t> checked_ids(const std::vector<int32_t>& ids, int64_t vocabulary) {
-  if (ids.empty()) fail(ErrorCode::usage, "tokens: none given, expected at least one");
-  for (int32_t id : ids) {
-    if (id < 0 || id >= vocabulary) {
-      fail(ErrorCode::usage, "tokens: found {}, expected 0 to {}", id, vocabulary - 1);
-    }
-  }
-  return ids;
-}
-
 std::vector<PromptPiece> pieces_of(const LogitsRequest& request) {
   if (request.form == LogitsRequest::Form::chat) return render_chat({user_message(request.turn)}, {});
   if (request.turn.images.empty() && request.turn.videos.empty()) {
@@ -40,13 +31,15 @@ std::vector<PromptPiece> pieces_of(const LogitsRequest& request) {
 
 Sequence prompt_of(const LogitsRequest& request, const Media& media, const Runtime& runtime) {
   const ModelConfig& config = runtime.files.config;
+  if (request.tensors) return place_media(request.tensors->ids, media, config);
   if (request.form == LogitsRequest::Form::tokens) {
-    return place_media(checked_ids(request.tokens, config.text.vocab_size), media, config);
+    check_ids(request.tokens, config.text.vocab_size);
+    return place_media(request.tokens, media, config);
   }
   const auto expanded = expand_media(
       pieces_of(request),
       {.media = media, .merge = config.vision.spatial_merge_size, .video_prompt = request.video_prompt});
-  Sequence sequence = place_media(encode_pieces(expanded, *runtime.tokenizer), media, config);
+  Sequence sequence = place_media(encode_pieces(expanded, runtime.words()), media, config);
   if (sequence.ids.empty()) fail(ErrorCode::usage, "prompt: it is empty, expected at least one token");
   return sequence;
 }
@@ -84,9 +77,11 @@ int64_t compute_logits(const LogitsRequest& request, Runtime& runtime, const Log
   if (request.chunk < 1 || request.chunk > kMaxChunk) {
     fail(ErrorCode::usage, "chunk: found {}, expected 1 to {}", request.chunk, kMaxChunk);
   }
+  if (request.tensors) check_tensor_inputs(*request.tensors, runtime.files.config);
   const ComputeTurn turn(runtime.computing, runtime.layer.threads());
   const RequestScope scope(runtime);  // ends before the turn
-  const Media media = read_media(request.turn, runtime, listeners);
+  const Media media =
+      request.tensors ? media_of(*request.tensors, runtime) : read_media(request.turn, runtime, listeners);
   if (listeners.stop.stop_requested()) return 0;
   const Sequence prompt = prompt_of(request, media, runtime);
   const ModelConfig& config = runtime.files.config;
@@ -129,7 +124,10 @@ TextTokenizer load_tokenizer(const std::filesystem::path& path) {
   return with_memory_for("to load the tokenizer", [&] { return TextTokenizer(read_tokenizer(path)); });
 }
 
-TextTokenizer Model::tokenizer() const { return TextTokenizer(runtime_->tokenizer); }
+TextTokenizer Model::tokenizer() const {
+  (void)runtime_->words();
+  return TextTokenizer(runtime_->tokenizer);
+}
 
 PatchValues Model::pixels(const std::filesystem::path& image) const {
   return with_memory_for(
@@ -155,6 +153,10 @@ int64_t Model::logits(const LogitsRequest& request, const LogitsSink& sink,
 }
 
 bool Model::has_vision() const { return runtime_->files.config.has_vision; }
+std::vector<BatchedPrompt> Model::split(const TensorBatch& batch) const {
+  return with_memory_for("for the tensors of a batch",
+                         [&] { return split_batch(batch, runtime_->files.config); });
+}
 
 int64_t Model::vocabulary() const { return runtime_->files.config.text.vocab_size; }
 double Model::load_seconds() const { return runtime_->load_seconds; }

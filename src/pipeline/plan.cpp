@@ -6,13 +6,14 @@
 #include "optimizer/passes/pass_list.h"
 #include "optimizer/resolve.h"
 #include "pipeline/load_decision.h"
+#include "pipeline/load_plan.h"
 #include "pipeline/memory_guard.h"
 
 namespace qvl {
 
 PlanReport plan_for(const LoadOptions& load, const PlanOptions& options) {
   return with_memory_for("to plan", [&] {
-    const ModelFiles files = open_model_files(load.path, load.mmproj);
+    const ModelFiles files = open_checkpoint(load);
     std::vector<std::string> warnings = files.warnings;
     const PlanInputs inputs = plan_inputs(load, model_facts(files), options.measure, SystemFiles(), warnings);
     PlanReport report = explain(inputs, resolve(inputs, all_passes()));

@@ -44,17 +44,17 @@ void check_preprocessor(const PreprocessorConfig& found, const VisionConfig& vis
 
 void check_not_stopped(const LoadOptions& options) {
   if (options.stop.stop_requested()) {
-    fail(ErrorCode::cancelled, "{}: loading was stopped", path_name(options.path));
+    fail(ErrorCode::cancelled, "{}: loading was stopped", checkpoint_name(options));
   }
 }
 
 ModelFiles open_files(const LoadOptions& options) {
   check_not_stopped(options);
   if (options.progress) options.progress({.stage = "load", .fraction = 0});
-  ModelFiles files = open_model_files(options.path, options.mmproj);
+  ModelFiles files = open_checkpoint(options);
   if (options.needs_vision && !files.config.has_vision) {
     fail(ErrorCode::media, "{}: there is no vision file for pictures and videos; give it with --mmproj",
-         path_name(options.path));
+         checkpoint_name(options));
   }
   return files;
 }
@@ -69,10 +69,13 @@ ModelFacts facts_of(const ModelFiles& files) {
 }
 
 // Before anything of it is read.
-std::vector<Reservation> reserve_model(const detail::Runtime& runtime, Ledger& ledger) {
+std::vector<Reservation> reserve_model(const detail::Runtime& runtime, const LoadOptions& options,
+                                       Ledger& ledger) {
   const ModelFacts& facts = runtime.facts;
   const ModelForms& forms = runtime.plan.forms;
-  const uint64_t weights = packed_bytes(facts, forms) + stored_in_use_bytes(facts, forms) + facts.float_bytes;
+  // What the caller has in memory was there before, and counts with the program.
+  const uint64_t stored = options.in_memory ? 0 : stored_in_use_bytes(facts, forms);
+  const uint64_t weights = packed_bytes(facts, forms) + stored + facts.float_bytes;
   const MemoryNeed needs[] = {
       {.part = MemoryPart::weights, .bytes = weights},
       {.part = MemoryPart::other, .bytes = tokenizer_bytes(runtime.files.config.text.vocab_size)}};
@@ -85,8 +88,9 @@ Qwen3Vl bind_network(const ModelFiles& files, const ModelForms& forms, const Loa
   try {
     return Qwen3Vl(files.config, *files.tensors, forms);
   } catch (const Error& error) {
-    if (std::string_view(error.what()).starts_with(options.path.string())) throw;
-    fail(error.code(), "{}: {}", options.path.string(), error.what());
+    const std::string name = checkpoint_name(options);
+    if (std::string_view(error.what()).starts_with(name)) throw;
+    fail(error.code(), "{}: {}", name, error.what());
   }
 }
 
@@ -133,8 +137,9 @@ VideoSampling video_sampling(const PreprocessorConfig& config) {
   return {.fps = config.fps, .min_frames = config.min_frames, .max_frames = config.max_frames};
 }
 
-void check_parts_fit(const ModelFiles& files, const Tokenizer& tokenizer, const std::filesystem::path& path) {
-  const std::string name = path.string();
+namespace {
+
+void check_tokenizer_fits(const ModelFiles& files, const Tokenizer& tokenizer, const std::string& name) {
   const auto vocabulary = static_cast<uint64_t>(files.config.text.vocab_size);
   if (tokenizer.vocabulary_size() > vocabulary) {
     fail(ErrorCode::model_file, "{}: the tokenizer has ids up to {}, the network only {} tokens", name,
@@ -151,6 +156,13 @@ void check_parts_fit(const ModelFiles& files, const Tokenizer& tokenizer, const 
   check_token(tokenizer, "<|video_pad|>", tokens.video, name);
   check_token(tokenizer, "<|vision_start|>", tokens.vision_start, name);
   check_token(tokenizer, "<|vision_end|>", tokens.vision_end, name);
+}
+
+}  // namespace
+
+void check_parts_fit(const ModelFiles& files, const Tokenizer* tokenizer, const std::string& name) {
+  if (tokenizer != nullptr) check_tokenizer_fits(files, *tokenizer, name);
+  if (!files.config.has_vision) return;
   check_preprocessor(files.image_preprocessor, files.config.vision, "preprocessor_config.json");
   check_preprocessor(files.video_preprocessor, files.config.vision, "video_preprocessor_config.json");
 }
@@ -158,24 +170,25 @@ void check_parts_fit(const ModelFiles& files, const Tokenizer& tokenizer, const 
 namespace detail {
 
 Runtime::Runtime(const LoadOptions& options, const RuntimeSystem& system)
-    : name(path_name(options.path)),
+    : name(checkpoint_name(options)),
       files(open_files(options)),
       facts(facts_of(files)),
       plan(plan_to_load(options, facts, system.files)),
-      layer(planned_config(options, plan), {.memory_limit = options.memory_limit,
-                                            .tracing = options.trace ? Tracing::on : Tracing::off,
-                                            .files = system.files,
-                                            .blocks = system.blocks,
-                                            .model = options.path.filename().string(),
-                                            .status_folder = run_status_folder()}),
-      loaded(reserve_model(*this, layer.memory().ledger())),
+      layer(planned_config(options, plan),
+            {.memory_limit = options.memory_limit,
+             .tracing = options.trace ? Tracing::on : Tracing::off,
+             .files = system.files,
+             .blocks = system.blocks,
+             .model = options.in_memory ? name : options.path.filename().string(),
+             .status_folder = run_status_folder()}),
+      loaded(reserve_model(*this, options, layer.memory().ledger())),
       tokenizer(read_tokenizer(files, options.path)),
       network(bind_network(files, plan.forms, options)),
       ops(layer.compute(), network.forms().isa, layer.home(MemoryPart::scratch)),
       pass(layer.home(MemoryPart::scratch)),
       warnings(layer.warnings()) {
   warnings.insert(warnings.end(), files.warnings.begin(), files.warnings.end());
-  check_parts_fit(files, *tokenizer, options.path);
+  check_parts_fit(files, tokenizer.get(), name);
   check_not_stopped(options);
   PackOptions pack = pack_options(options, files, plan);
   pack.ledger = &layer.memory().ledger();
@@ -193,6 +206,11 @@ void Runtime::warn_of_disk() {
   const std::string problem = caches->disk.problem();
   if (problem.empty() || std::find(warnings.begin(), warnings.end(), problem) != warnings.end()) return;
   warnings.push_back(problem);
+}
+
+const Tokenizer& Runtime::words() const {
+  if (tokenizer) return *tokenizer;
+  fail(ErrorCode::usage, "{}: it was given without a tokenizer, so prompts come as tensors only", name);
 }
 
 }  // namespace detail

@@ -23,8 +23,9 @@ namespace qvl {
 PatchOptions patch_options(const PreprocessorConfig& config);
 VideoSampling video_sampling(const PreprocessorConfig& config);
 
-/// Throws Error{model_file} where tokenizer, preprocessor and network of one checkpoint do not fit together.
-void check_parts_fit(const ModelFiles& files, const Tokenizer& tokenizer, const std::filesystem::path& path);
+/// Throws Error{model_file} where tokenizer, preprocessor and network of one checkpoint do not fit together;
+/// `tokenizer` may be null.
+void check_parts_fit(const ModelFiles& files, const Tokenizer* tokenizer, const std::string& name);
 
 namespace detail {
 
@@ -49,14 +50,16 @@ struct Runtime {
   /// Puts among the warnings, once, that nothing is kept on disk any more. Called by the thread of a
   /// conversation.
   void warn_of_disk();
+  /// The tokenizer. Throws Error{usage} where the checkpoint came without one.
+  const Tokenizer& words() const;
 
   std::string name;  // the path that was loaded, for messages
   ModelFiles files;  // outlives `network`, which borrows its tensors
   ModelFacts facts;
   Plan plan;
   SystemLayer layer;
-  std::vector<Reservation> loaded;  // tokenizer and weights
-  std::shared_ptr<const Tokenizer> tokenizer;
+  std::vector<Reservation> loaded;             // tokenizer and weights
+  std::shared_ptr<const Tokenizer> tokenizer;  // null: prompts come as tensors
   Qwen3Vl network;
   Ops ops;
   DecoderPass pass;

@@ -52,6 +52,7 @@ std::shared_ptr<const Tokenizer> read_tokenizer(const ModelFiles& files, const s
   if (files.gguf_tokenizer) {
     return std::make_shared<const Tokenizer>(tokenizer_spec(*files.gguf_tokenizer, path.string()));
   }
+  if (files.folder.empty()) return nullptr;
   return std::make_shared<const Tokenizer>(read_tokenizer_folder(files.folder));
 }
 

@@ -13,7 +13,8 @@ namespace qvl {
 /// `name` begins the message.
 TokenizerSpec tokenizer_spec(const GgufTokenizer& gguf, std::string_view name);
 
-/// The tokenizer of opened model files; `path` is what was opened.
+/// The tokenizer of opened model files; `path` is what was opened. Null for a checkpoint in
+/// memory that came without one.
 std::shared_ptr<const Tokenizer> read_tokenizer(const ModelFiles& files, const std::filesystem::path& path);
 
 /// The tokenizer of a folder, or of a GGUF file. Needs no weights in a folder.

@@ -101,6 +101,14 @@ TEST_F(ReadTokenizer, TakesBothFormsOfMerges) {
   expect_small(Tokenizer(read_tokenizer_folder(folder_)));
 }
 
+TEST_F(ReadTokenizer, TakesADecoderAsTransformersWritesIt) {
+  Json document = good_document();
+  document["decoder"] = {
+      {"type", "ByteLevel"}, {"add_prefix_space", true}, {"trim_offsets", true}, {"use_regex", true}};
+  write("tokenizer.json", document.dump());
+  EXPECT_EQ(refusal(), "accepted");
+}
+
 TEST_F(ReadTokenizer, TakesVocabularyAndMergesFiles) {
   TokenizerSpec spec = small_tokenizer_spec({{"h", "e"}, {"he", "y"}});
   write("vocab.json", vocabulary_json(spec).dump());

@@ -8,7 +8,8 @@ from tree import Finding
 CALL = re.compile(r"qvl_module\s*\(([^)]*)\)")
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
 # Plain data that modules share with applications.
-PUBLIC_FOR_ALL = ("qvl/error.h", "qvl/system_config.h", "qvl/config_fields.h", "qvl/plan_report.h")
+PUBLIC_FOR_ALL = ("qvl/error.h", "qvl/system_config.h", "qvl/config_fields.h", "qvl/plan_report.h",
+                  "qvl/checkpoint_in_memory.h")
 
 
 @dataclass(frozen=True)

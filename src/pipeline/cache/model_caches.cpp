@@ -72,6 +72,11 @@ ContentKey ModelCaches::video_key(std::span<const std::byte> file) const {
   return key_of(video_context_ + " of " + key_of(file).text());
 }
 
+ContentKey ModelCaches::patches_key(const PatchGrid& grid, std::span<const float> values) const {
+  return key_of(fmt::format("{} cut {} {} {} of {}", image_context_, grid.t, grid.h, grid.w,
+                            key_of(std::as_bytes(values)).text()));
+}
+
 std::filesystem::path kept_features_folder(const std::filesystem::path& cache_folder) {
   return cache_folder.empty() ? cache_folder : cache_folder / "features";
 }

@@ -34,6 +34,8 @@ class ModelCaches {
   /// Of the bytes of a picture's or a video's file: everything its features depend on.
   ContentKey image_key(std::span<const std::byte> file) const;
   ContentKey video_key(std::span<const std::byte> file) const;
+  /// The same of patches that were cut elsewhere. values: [grid.patches(), patch values]
+  ContentKey patches_key(const PatchGrid& grid, std::span<const float> values) const;
 
   /// Of memory, which they give back when it is needed.
   uint64_t bytes() const { return features.stats().bytes + prefixes.stats().bytes; }

@@ -37,6 +37,9 @@ class CheckpointModel final : public EngineModel {
   std::unique_ptr<StepRunner> steps(StepRunner::Find find, StepRunner::Between between) override {
     return std::make_unique<EngineStep>(model_.runtime(), std::move(find), std::move(between));
   }
+  int64_t logits(const LogitsRequest& request, const LogitsSink& sink, const Listeners& listeners) override {
+    return model_.logits(request, sink, listeners);
+  }
 
  private:
   Model model_;

@@ -33,6 +33,8 @@ class Engine {
   void shutdown();
 
   const InferenceRecord& record() const { return record_; }
+  /// Of inferences that somebody else computes.
+  InferenceRecord& record() { return record_; }
   scheduling::SchedulerStatus status() const;
   scheduling::Algorithm algorithm() const { return algorithm_; }
 

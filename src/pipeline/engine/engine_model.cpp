@@ -1,5 +1,7 @@
 #include "pipeline/engine/engine_model.h"
 
+#include "base/error.h"
+
 namespace qvl {
 
 void ScheduledRequest::prepare() noexcept {
@@ -20,6 +22,10 @@ void ScheduledRequest::take_preparation() {
 void ScheduledRequest::fail_after_preparation(std::exception_ptr error) noexcept {
   doom_ = std::move(error);
   channel_->cancel();  // there is nothing left to prepare it for
+}
+
+int64_t EngineModel::logits(const LogitsRequest&, const LogitsSink&, const Listeners&) {
+  fail(ErrorCode::usage, "logits: a model of one's own has none");
 }
 
 }  // namespace qvl

@@ -124,6 +124,8 @@ class EngineModel {
                                                     std::shared_ptr<detail::InferenceChannel> channel) = 0;
   /// `find` is given ids of requests that this model made.
   virtual std::unique_ptr<StepRunner> steps(StepRunner::Find find, StepRunner::Between between) = 0;
+  /// As Model::logits. Throws Error{usage} where it has none.
+  virtual int64_t logits(const LogitsRequest& request, const LogitsSink& sink, const Listeners& listeners);
   /// All requests are about to be cancelled: a step under way may end early. Called from any thread.
   virtual void close() {}
 };

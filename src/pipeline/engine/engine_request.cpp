@@ -9,6 +9,7 @@
 #include "pipeline/memory_guard.h"
 #include "pipeline/prompt.h"
 #include "pipeline/request_memory.h"
+#include "pipeline/tensor_inputs.h"
 #include "pipeline/turn.h"
 
 namespace qvl {
@@ -22,6 +23,13 @@ Turn turn_of(const InferenceRequest& request) {
 
 void check_request(const InferenceRequest& request) {
   check_generation_options(request.generation);
+  if (request.tensors) {
+    if (!request.prompt.empty() || !request.images.empty() || !request.videos.empty() ||
+        !request.system.empty()) {
+      fail(ErrorCode::usage, "request: found tensors and a text or files, expected one of them");
+    }
+    return;
+  }
   check_utf8("system", request.system);
   (void)user_message(turn_of(request));
   check_media_count(request.images.size() + request.videos.size());
@@ -32,7 +40,9 @@ EngineRequest::EngineRequest(InferenceRequest request, std::shared_ptr<detail::I
     : ScheduledRequest(std::move(request), std::move(channel), runtime.layer.requests()),
       runtime_(runtime),
       tasks_(tasks),
-      cached_(runtime) {}
+      cached_(runtime) {
+  if (request_.tensors) check_tensor_inputs(*request_.tensors, runtime.files.config);
+}
 
 EngineRequest::~EngineRequest() { give_back(); }
 
@@ -53,18 +63,14 @@ void EngineRequest::give_back() noexcept {
 void EngineRequest::read() {
   with_memory_for("to prepare a request", [&] {
     const Stopwatch watch;
-    const Turn turn = turn_of(request_);
-    const Listeners listeners{.text = {}, .progress = {}, .stop = channel_->stop_token()};
-    media_ = read_media(turn, runtime_, listeners);
-    std::vector<ChatMessage> messages;
-    if (!request_.system.empty()) messages.push_back(text_message(Role::system, request_.system));
-    messages.push_back(user_message(turn));
-    if (media_.size() < turn.images.size() + turn.videos.size()) return;  // cancelled meanwhile
     const ModelConfig& config = runtime_.files.config;
-    const auto expanded = expand_media(
-        render_chat(messages, {}),
-        {.media = media_, .merge = config.vision.spatial_merge_size, .video_prompt = request_.video_prompt});
-    prompt_ = place_media(encode_pieces(expanded, *runtime_.tokenizer), media_, config);
+    if (request_.tensors) {
+      media_ = media_of(*request_.tensors, runtime_);
+      prompt_ = place_media(request_.tensors->ids, media_, config);
+    } else {
+      prepare_turn();
+    }
+    if (prompt_.size() == 0) return;  // cancelled meanwhile
     check_fits_context(prompt_, 1, config.text);
     find_kept();
     writer_.emplace(request_.generation, prompt_.size(), runtime_,
@@ -88,6 +94,23 @@ void EngineRequest::find_kept() {
     cut_ = i + 1;
     return;
   }
+}
+
+// The prompt of texts and files; none where it was cancelled meanwhile.
+void EngineRequest::prepare_turn() {
+  const Tokenizer& words = runtime_.words();
+  const Turn turn = turn_of(request_);
+  const Listeners listeners{.text = {}, .progress = {}, .stop = channel_->stop_token()};
+  media_ = read_media(turn, runtime_, listeners);
+  std::vector<ChatMessage> messages;
+  if (!request_.system.empty()) messages.push_back(text_message(Role::system, request_.system));
+  messages.push_back(user_message(turn));
+  if (media_.size() < turn.images.size() + turn.videos.size()) return;
+  const ModelConfig& config = runtime_.files.config;
+  const auto expanded = expand_media(
+      render_chat(messages, {}),
+      {.media = media_, .merge = config.vision.spatial_merge_size, .video_prompt = request_.video_prompt});
+  prompt_ = place_media(encode_pieces(expanded, words), media_, config);
 }
 
 scheduling::Work EngineRequest::work() const {

@@ -69,6 +69,7 @@ class EngineRequest final : public ScheduledRequest {
   bool is_to_see(const Medium& medium) const;
   size_t next_to_see(size_t from) const;
   void take_features_kept(Medium& medium);
+  void prepare_turn();
   void cut_ahead(size_t index);
   void begin_to_see(size_t index, BetweenPieces between);
   void see_block(Medium& medium, BetweenPieces between);

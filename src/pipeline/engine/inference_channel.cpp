@@ -23,8 +23,7 @@ namespace detail {
 std::optional<InferenceEvent> InferenceChannel::next() {
   using Kind = InferenceEvent::Kind;
   std::unique_lock lock(mutex_);
-  const auto advanced = [this] { return !text_.empty() || tokens_ > told_tokens_; };
-  changed_.wait(lock, [&] { return admitted_ || advanced() || ended(); });
+  changed_.wait(lock, [this] { return has_event(); });
   if (std::exchange(admitted_, false)) return InferenceEvent{.kind = Kind::admitted};
   if (advanced()) {
     InferenceEvent event{.kind = Kind::text, .text = text_, .tokens = tokens_};
@@ -36,11 +35,21 @@ std::optional<InferenceEvent> InferenceChannel::next() {
   return InferenceEvent{.kind = Kind::finished};
 }
 
+bool InferenceChannel::wait_for_event(std::chrono::milliseconds most) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, most, [this] { return has_event(); });
+}
+
 InferenceOutput InferenceChannel::result() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return ended(); });
   if (error_ != nullptr) std::rethrow_exception(error_);
   return *output_;
+}
+
+bool InferenceChannel::wait_for_result(std::chrono::milliseconds most) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, most, [this] { return ended(); });
 }
 
 void InferenceChannel::cancel() {
@@ -80,8 +89,14 @@ uint64_t InferenceStream::id() const { return channel_->id(); }
 std::optional<InferenceEvent> InferenceStream::next() {
   return with_memory_for("for the next event", [&] { return channel_->next(); });
 }
+bool InferenceStream::wait_for_event(std::chrono::milliseconds most) {
+  return channel_->wait_for_event(most);
+}
 InferenceOutput InferenceStream::result() {
   return with_memory_for("to copy the answer", [&] { return channel_->result(); });
+}
+bool InferenceStream::wait_for_result(std::chrono::milliseconds most) {
+  return channel_->wait_for_result(most);
 }
 void InferenceStream::cancel() { channel_->cancel(); }
 

@@ -1,6 +1,7 @@
 // Between the caller of a request and the engine: what became known, the result, and the wish to end it.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
@@ -39,7 +40,9 @@ class InferenceChannel {
 
   // The caller's side.
   std::optional<InferenceEvent> next();
+  bool wait_for_event(std::chrono::milliseconds most);
   InferenceOutput result();
+  bool wait_for_result(std::chrono::milliseconds most);
   void cancel();
 
   // The engine's side.
@@ -53,7 +56,10 @@ class InferenceChannel {
   void fail(std::exception_ptr error);
 
  private:
-  bool ended() const { return output_.has_value() || error_ != nullptr; }  // with the lock held
+  // With the lock held.
+  bool ended() const { return output_.has_value() || error_ != nullptr; }
+  bool advanced() const { return !text_.empty() || tokens_ > told_tokens_; }
+  bool has_event() const { return admitted_ || advanced() || ended(); }
 
   const uint64_t id_;
   const std::shared_ptr<Bell> bell_;

@@ -10,6 +10,7 @@
 #include "pipeline/engine/performance_report.h"
 #include "pipeline/memory_guard.h"
 #include "pipeline/stopwatch.h"
+#include "profiler/steady_clock.h"
 #include "qvl/pipeline.h"
 
 namespace qvl {
@@ -21,6 +22,7 @@ class PipelineState {
       : model_(std::move(model)), config_(config), engine_(*model_, config) {}
 
   Engine& engine() { return engine_; }
+  int64_t logits(const LogitsRequest& request, const LogitsSink& sink, const Listeners& listeners);
   PerformanceMetrics metrics() const {
     return performance_metrics(engine_, *model_, config_, age_.seconds());
   }
@@ -31,6 +33,35 @@ class PipelineState {
   Stopwatch age_;
   Engine engine_;
 };
+
+int64_t PipelineState::logits(const LogitsRequest& request, const LogitsSink& sink,
+                              const Listeners& listeners) {
+  using End = InferenceRecord::End;
+  const Stopwatch watch;
+  engine_.record().submitted(steady_ns());
+  InferenceRecord::Ended ended{.end = End::failed, .now_ns = 0};
+  const auto record = [&](End end) {
+    ended.end = end;
+    ended.now_ns = steady_ns();
+    ended.seconds = watch.seconds();
+    ended.memory_percent = model_->layer().memory().report().percent_used();
+    engine_.record().ended(ended);
+  };
+  try {
+    const int64_t positions = model_->logits(
+        request,
+        [&](int64_t position, std::span<const float> row) {
+          if (ended.first_token_s == 0) ended.first_token_s = watch.seconds();
+          sink(position, row);
+        },
+        listeners);
+    record(listeners.stop.stop_requested() ? End::cancelled : End::answered);
+    return positions;
+  } catch (...) {
+    record(End::failed);
+    throw;
+  }
+}
 
 }  // namespace detail
 
@@ -94,6 +125,11 @@ std::vector<InferenceOutput> OptimizedInferencePipeline::run_batch_inference(
 
 InferenceStream OptimizedInferencePipeline::submit(InferenceRequest request) {
   return state_->engine().submit(std::move(request));
+}
+
+int64_t OptimizedInferencePipeline::logits(const LogitsRequest& request, const LogitsSink& sink,
+                                           const Listeners& listeners) {
+  return state_->logits(request, sink, listeners);
 }
 
 PerformanceMetrics OptimizedInferencePipeline::get_performance_metrics() const {

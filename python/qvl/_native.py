@@ -1,0 +1,119 @@
+"""Requests on checkpoints that are loaded: what the pipeline of C++ runs."""
+from __future__ import annotations
+
+import threading
+from typing import Any, Mapping
+
+from . import _core
+from ._core import SystemOptimizationConfig
+from ._errors import MediaError, UsageError
+from ._model import GENERATION_FIELDS, Model, choice, generation_options, paths_of, set_field
+from ._pictures import Pictures
+from ._tensors import LogitsRun, TensorInputs, TokensRun, has_tensors, other_fields
+
+_REQUEST_FIELDS = ("prompt", "images", "videos", "system", "video_prompt", "request_class", "client")
+_TENSOR_OPTIONS = ("max_new_tokens", "pad_token_id", "request_class", "client",
+                   *(name for name in GENERATION_FIELDS if name != "max_tokens"))
+
+
+def _merged(inputs, fields):
+    """The fields of one request, given as a text, as a mapping, by keyword, or by the last two together."""
+    if isinstance(inputs, str):
+        inputs = {"prompt": inputs}
+    elif inputs is None:
+        inputs = {}
+    elif not isinstance(inputs, Mapping):
+        raise UsageError(f"inputs: found {type(inputs).__name__}, expected a text or a mapping of fields")
+    for name in fields:
+        if name in inputs:
+            raise UsageError(f"{name}: given twice, among the inputs and by keyword")
+    return {**inputs, **fields}
+
+
+def _inference_request(fields: Mapping[str, Any], known: tuple[str, ...]):
+    """The request that `fields` describe, without media; UsageError for a name that is not among `known`."""
+    request = _core.InferenceRequest()
+    for name, value in fields.items():
+        if name not in known:
+            raise UsageError(f"{name}: unknown field, expected one of {', '.join(known)}")
+        if name == "video_prompt":
+            request.video_prompt = choice(_core.VideoPrompt, name, value)
+        elif name == "request_class":
+            request.request_class = choice(_core.RequestClass, name, value)
+        elif name in ("prompt", "system", "client"):
+            set_field(request, name, value)
+    request.generation = generation_options({name: value for name, value in fields.items() if name in GENERATION_FIELDS})
+    return request
+
+
+class _NativeRun:
+    """A request of the engine with its pictures."""
+
+    def __init__(self, stream, pictures: Pictures):
+        self._stream, self._pictures = stream, pictures
+        self.id, self.next, self.wait, self.done, self.cancel = stream.id, stream.next, stream.wait, stream.done, stream.cancel
+
+    def result(self):
+        try:
+            return self._stream.result()
+        except MediaError as error:
+            raise MediaError(self._pictures.named(str(error))) from None
+
+
+class NativeEngine:
+    """Runs requests on a loaded checkpoint."""
+
+    def __init__(self, model: Model, config: SystemOptimizationConfig):
+        self._model = model
+        self._pipeline = _core.Pipeline(model._loaded, config)
+        self._lock = threading.Lock()
+        self._under_way: list[_NativeRun] = []  # their pictures are there until they end
+
+    def submit(self, inputs: Any, fields: Mapping[str, Any]) -> _NativeRun:
+        """Begins a request that has a text."""
+        merged = _merged(inputs, fields)
+        if has_tensors(merged):
+            raise UsageError("input_ids: tensors are for run_inference and run_batch_inference")
+        return self._submit(merged)
+
+    def start(self, inputs: Any, fields: Mapping[str, Any], request_class: str = "normal") -> Any:
+        """Something with result() and cancel(), for a request of any kind; one that names its class has that."""
+        merged = {"request_class": request_class, **_merged(inputs, fields)}
+        return self._start_tensors(merged) if has_tensors(merged) else self._submit(merged)
+
+    def metrics(self) -> dict[str, Any]:
+        return self._pipeline.metrics()
+
+    def cleanup(self) -> None:
+        self._pipeline.cleanup()
+        with self._lock:
+            self._under_way.clear()
+
+    def _submit(self, fields):
+        request = _inference_request(fields, _REQUEST_FIELDS + GENERATION_FIELDS)
+        pictures = Pictures(fields.get("images", ()))
+        request.images, request.videos = pictures.paths, paths_of("videos", fields.get("videos", ()))
+        return self._begin(request, pictures)
+
+    def _begin(self, request, pictures):
+        with self._lock:
+            running = _NativeRun(self._pipeline.submit(request), pictures)
+            self._under_way = [each for each in self._under_way if not each.done()] + [running]
+        return running
+
+    def _start_tensors(self, inputs):
+        fields = other_fields(inputs, _TENSOR_OPTIONS)
+        tensors = TensorInputs(self._model._loaded, inputs)
+        new_tokens = fields.pop("max_new_tokens", None)
+        if new_tokens is None:
+            fields.pop("request_class", None)
+            if fields:
+                raise UsageError(f"{next(iter(fields))}: an option of generation, which max_new_tokens asks for")
+            return LogitsRun(self._pipeline, self._model.vocabulary, tensors)
+        pad = fields.pop("pad_token_id", self._model.pad_token_id)
+        request = _inference_request({"temperature": 0, **fields, "max_tokens": new_tokens}, _REQUEST_FIELDS + GENERATION_FIELDS)
+        runs = []
+        for prompt in tensors.prompts:
+            request.tensors = prompt.inputs
+            runs.append(self._begin(request, Pictures(())))
+        return TokensRun(runs, tensors, pad)

@@ -1,0 +1,153 @@
+"""Many requests at once over one model."""
+from __future__ import annotations
+
+import os
+from collections import deque
+from typing import Any, Iterable, Iterator, Mapping
+
+from ._callables import CallableEngine
+from ._core import InferenceEvent, SystemOptimizationConfig
+from ._errors import UsageError
+from ._model import Model, load_model
+from ._native import NativeEngine
+from ._transformers import from_transformers, is_transformers_model
+
+_BATCH_WINDOW = 64  # requests of a batch under way at a time: more would only take memory in queues
+
+
+class InferenceStream:
+    """A request under way: iterate over its events, or wait for its result. It goes on when nobody looks. Thread-safe."""
+
+    def __init__(self, running: Any):
+        self._running = running
+
+    @property
+    def id(self) -> int:
+        return self._running.id
+
+    def __iter__(self) -> Iterator[InferenceEvent]:
+        """Events as they come: "admitted", "text" with more of the answer, "finished" as the last one."""
+        while (event := self._running.next()) is not None:
+            yield event
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Waits for the answer, at most `timeout` seconds; then TimeoutError. Raises what the request failed with. A
+        cancelled one has the tokens so far."""
+        if not self._running.wait(timeout):
+            raise TimeoutError(f"request {self.id}: no result within {timeout} s")
+        return self._running.result()
+
+    def done(self) -> bool:
+        """Whether result() would not wait."""
+        return self._running.done()
+
+    def cancel(self) -> None:
+        """Ends the request after the current step; what it held is free then."""
+        self._running.cancel()
+
+
+def _engine_for(model, config, options):
+    if isinstance(model, (str, os.PathLike)):
+        return NativeEngine(load_model(model, config=config, **options), config)
+    if is_transformers_model(model):
+        return NativeEngine(from_transformers(model, config=config, **options), config)
+    if options:
+        raise UsageError(f"{next(iter(options))}: an option of loading, and the model is loaded already")
+    if isinstance(model, Model):
+        return NativeEngine(model, config)
+    if callable(model):
+        return CallableEngine(model, config)
+    raise UsageError(f"model: found {type(model).__name__}, expected a path, a qvl.Model, an object of transformers or a callable")
+
+
+class OptimizedInferencePipeline:
+    """Runs any number of requests over one model: it prepares the pictures of the next while it computes others, and
+    decodes all of them in one pass over the weights. A context manager; thread-safe.
+
+    Fields of a request: prompt, images (paths, bytes of files, pictures of PIL, uint8 arrays [height, width, 3 or 4]),
+    videos (paths), system, request_class ("interactive", "normal", "background"), client (whose it is), video_prompt,
+    and the options of generation of Conversation.ask().
+
+    A callable of any other kind is called as it is, one call at a time: with the mapping or the keywords by keyword, with any
+    other input as its argument; "request_class" says how urgent a call is. Calls wait for their turn by the scheduling algorithm,
+    are refused where their inputs leave no memory, run on a compute thread with at most num_compute_threads threads of torch, and
+    are counted in the metrics. A call that runs is finished even where it is cancelled.
+    """
+
+    def __init__(self, model: Any, config: SystemOptimizationConfig | None = None, **options: Any):
+        """model: a checkpoint's path, loaded with `options` as by load_model(); a Model; or a
+        Qwen3VLForConditionalGeneration of transformers, with `options` of from_transformers(); or any callable.
+        config: how the machine may be used; None: what fits this machine. Of a Model that is loaded already only the
+        scheduling fields count."""
+        self.config = SystemOptimizationConfig.for_this_machine() if config is None else config
+        self._engine = _engine_for(model, self.config, options)
+
+    def submit(self, inputs: Any = None, /, **fields: Any) -> InferenceStream:
+        """Begins a request. Raises UsageError at once for fields that are unknown or out of their range; all else comes
+        with the stream."""
+        return InferenceStream(self._engine.submit(inputs, fields))
+
+    def run_inference(self, inputs: Any = None, /, **fields: Any) -> Any:
+        """Waits for the Answer. Interrupting cancels the request.
+
+        What a processor returned for one or several prompts (input_ids, attention_mask, pixel_values, image_grid_thw, ...;
+        NumPy or torch) gives float32 logits [batch, positions, vocabulary], 0 at padding; with max_new_tokens the ids
+        followed by those of greedy answers, [batch, positions + tokens], padded with pad_token_id or the end token. They
+        are torch tensors where input_ids was one.
+        """
+        return _results([self._engine.start(inputs, fields)])[0]
+
+    def run_batch_inference(self, batch: Iterable[Any]) -> list[Any]:
+        """All of them as one continuous batch, in the background of others; answers in the order of the requests. Where
+        one fails, raises its error after all have ended. Interrupting cancels all."""
+        return _results(self._engine.start(inputs, {}, "background") for inputs in batch)
+
+    def get_performance_metrics(self) -> dict[str, Any]:
+        """avg_inference_time, min_inference_time, max_inference_time, avg_time_to_first_token (seconds),
+        total_inferences, cancelled_inferences, failed_inferences, throughput_ips, tokens_per_second, avg_memory_percent,
+        avg_gpu_memory_allocated_mb, stages, and system_optimization_report with system_summary, hardware_info,
+        memory_efficiency, resource_status, operation_count, uptime, config."""
+        return self._engine.metrics()
+
+    def cleanup(self) -> None:
+        """Cancels what is under way, waits for it, and gives everything back. May be called again."""
+        self._engine.cleanup()
+
+    def __enter__(self) -> OptimizedInferencePipeline:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cleanup()
+
+
+def _results(runs: Iterable[Any]) -> list[Any]:
+    """The results of requests that are begun while others run, in order."""
+    results, failures, under_way = [], [], deque()
+
+    def take_oldest():
+        try:
+            results.append(under_way[0].result())
+        except Exception as error:
+            failures.append(error)
+        under_way.popleft()
+
+    try:
+        for run in runs:
+            under_way.append(run)
+            if len(under_way) == _BATCH_WINDOW:
+                take_oldest()
+        while under_way:
+            take_oldest()
+    except BaseException:
+        for run in under_way:
+            run.cancel()
+        raise
+    if failures:
+        raise failures[0]
+    return results
+
+
+def apply_system_level_optimizations(model: Any, config: SystemOptimizationConfig | None = None,
+                                     **options: Any) -> OptimizedInferencePipeline:
+    """A pipeline over `model`, which is not changed: OptimizedInferencePipeline(model, config, **options)."""
+    return OptimizedInferencePipeline(model, config, **options)
