@@ -47,9 +47,13 @@ std::string_view name_of(ErrorCode code) {
 // Of these no line is the cause, and the next ones would fail as well.
 bool ends_batch(ErrorCode code) { return code == ErrorCode::model_file || code == ErrorCode::environment; }
 
+LineReader open_batch(const std::string& path) {
+  return LineReader(path == "-" ? open_standard_input() : open_to_read(path), path, kMaxRequestBytes);
+}
+
 // The lines of a file that is all there.
 std::optional<int64_t> count_lines(const std::string& path) {
-  LineReader lines(open_to_read(path), path, kMaxRequestBytes);
+  LineReader lines = open_batch(path);
   struct stat status = {};
   if (path == "-" || ::fstat(lines.fd(), &status) != 0 || !S_ISREG(status.st_mode)) return std::nullopt;
   int64_t count = 0;
@@ -73,7 +77,7 @@ class Batch {
         defaults_{.folder = args.file == "-" ? std::filesystem::path()
                                              : std::filesystem::path(args.file).parent_path(),
                   .request = args.defaults},
-        lines_(open_to_read(args.file), args.file, kMaxRequestBytes),
+        lines_(open_batch(args.file)),
         output_(args.output) {}
 
   int run();

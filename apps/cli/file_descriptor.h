@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <string>
 #include <utility>
 
 namespace qvl::cli {
@@ -26,5 +27,10 @@ class FileDescriptor {
  private:
   int fd_;
 };
+
+/// Throws Error{usage} that begins with `path`.
+FileDescriptor open_to_read(const std::string& path);
+/// Another name of it: standard input stays open. prepare_standard_streams() was called.
+FileDescriptor open_standard_input();
 
 }  // namespace qvl::cli

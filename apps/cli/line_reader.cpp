@@ -1,6 +1,5 @@
 #include "line_reader.h"
 
-#include <fcntl.h>
 #include <poll.h>
 
 #include <cerrno>
@@ -28,15 +27,6 @@ uint64_t fingerprint(uint64_t so_far, std::string_view bytes) {
 }
 
 }  // namespace
-
-FileDescriptor open_to_read(const std::string& path) {
-  const int fd = path == "-" ? ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)
-                             : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) {
-    throw Error(ErrorCode::usage, (path.empty() ? "\"\"" : path) + ": cannot open: " + std::strerror(errno));
-  }
-  return FileDescriptor(fd);
-}
 
 bool LineReader::ready() {
   if (ended_ || buffer_.find('\n', used_) != std::string::npos) return true;

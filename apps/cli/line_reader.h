@@ -52,7 +52,4 @@ class LineReader {
   bool ended_ = false;
 };
 
-/// Opens a file to read, "-" being standard input. Throws Error{usage} that begins with its name.
-FileDescriptor open_to_read(const std::string& path);
-
 }  // namespace qvl::cli

@@ -94,11 +94,7 @@ std::string read_standard_input(uint64_t max_bytes) {
 }
 
 std::string read_text_file(const std::string& path, uint64_t max_bytes) {
-  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.get() < 0) {
-    throw Error(ErrorCode::usage, (path.empty() ? "\"\"" : path) + ": cannot open: " + std::strerror(errno));
-  }
-  return read_all(file.get(), path, max_bytes);
+  return read_all(open_to_read(path).get(), path, max_bytes);
 }
 
 }  // namespace qvl::cli

@@ -41,7 +41,8 @@ class Streams(ProgramTest):
             for args in (["run", "--model", MODEL, "--max-tokens", 2, "Hello"],
                          ["logits", "--model", MODEL, "--prompt", "Hello", "--output", path]):
                 code = subprocess.run(["sh", "-c", command, "sh", PROGRAM, *map(str, args)], timeout=SECONDS,
-                                      stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL).returncode
+                                      stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                      stderr=subprocess.DEVNULL).returncode
                 # An answer that nobody can read is no success.
                 self.assertEqual(code, 6 if ">&-" in closed.split("2>")[0] and args[0] == "run" else 0, (closed, args))
             self.assertEqual(path.read_bytes(), self.logits("--prompt", "Hello").read_bytes())
