@@ -55,6 +55,7 @@ GenerationConfig read_generation_config(const std::filesystem::path& folder,
     return published_generation(fallback);
   JsonSource source{.name = path.string()};
   Json document = parse_json(read_file(path, max_file_bytes, ErrorCode::model_file), source);
+  const EmptiedAtEnd document_end(document);
   JsonObject root(document, source);
   // What the file leaves out has the value transformers gives it.
   GenerationConfig config{.do_sample = root.boolean_or("do_sample", false),

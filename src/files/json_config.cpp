@@ -171,6 +171,7 @@ JsonModelConfig read_model_config(const std::filesystem::path& folder) {
   JsonSource source{.name = (folder / "config.json").string()};
   Json document =
       parse_json(read_file(folder / "config.json", max_config_bytes, ErrorCode::model_file), source);
+  const EmptiedAtEnd document_end(document);
   JsonObject root(document, source);
   check_architecture(root);
   JsonModelConfig config;
