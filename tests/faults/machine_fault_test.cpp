@@ -71,10 +71,12 @@ TEST_P(ThreadFaults, leave_fewer_threads_and_a_warning_or_one_error) {
   EXPECT_GE(loaded, 2);  // the second that computes, further ones of those pools, the sampler's
 }
 
+std::string name_of_refusing(const testing::TestParamInfo<Refusing>& refusing) {
+  return refusing.param == Refusing::once ? "once" : "from_then_on";
+}
+
 INSTANTIATE_TEST_SUITE_P(Each, ThreadFaults, testing::Values(Refusing::once, Refusing::from_then_on),
-                         [](const auto& info) {
-                           return info.param == Refusing::once ? "once" : "from_then_on";
-                         });
+                         name_of_refusing);
 
 TEST(ThreadFaultsOfAPipeline, are_an_error_and_leave_the_model_usable) {
   const Model model = load_model(options());
