@@ -101,6 +101,7 @@ class StrictReader {
   Builder& begin_value() {
     if (at_entry()) {
       values_ = 0;
+      EmptiedAtEnd<Document>::empty(entry_);
       entry_ = Document();
       entry_builder_.emplace(entry_);
     }
@@ -171,6 +172,7 @@ class StrictReader {
   size_t values_outside_ = 0;
   String entry_key_;
   Document entry_;
+  const EmptiedAtEnd<Document> entry_end_{entry_};
   std::optional<Builder> entry_builder_;
 };
 
@@ -182,8 +184,13 @@ Document parse(std::string_view text, const JsonSource& source, std::span<const 
          place_of(text, nul, source.place));
   }
   Document document;
-  StrictReader<Document> reader(document, text, source, streams);
-  Document::sax_parse(text.begin(), text.end(), &reader);
+  try {
+    StrictReader<Document> reader(document, text, source, streams);
+    Document::sax_parse(text.begin(), text.end(), &reader);
+  } catch (...) {
+    EmptiedAtEnd<Document>::empty(document);
+    throw;
+  }
   return document;
 }
 

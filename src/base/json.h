@@ -40,6 +40,31 @@ struct JsonStream {
   std::function<void(const std::string& key, const Json& value)> entry;
 };
 
+/// Empties a document when this ends, the innermost values first. The library's own destructor allocates for
+/// values with children, and ends the program where there is no memory. For documents from outside; borrows.
+template <typename Document>
+class EmptiedAtEnd {
+ public:
+  explicit EmptiedAtEnd(Document& document) : document_(document) {}
+  ~EmptiedAtEnd() { empty(document_); }
+  EmptiedAtEnd(const EmptiedAtEnd&) = delete;
+  EmptiedAtEnd& operator=(const EmptiedAtEnd&) = delete;
+
+  /// At once. As deep as the document is nested.
+  static void empty(Document& value) noexcept {
+    if (auto* object = value.template get_ptr<typename Document::object_t*>()) {
+      for (auto& [key, child] : *object) empty(child);
+      object->clear();
+    } else if (auto* array = value.template get_ptr<typename Document::array_t*>()) {
+      for (Document& child : *array) empty(child);
+      array->clear();
+    }
+  }
+
+ private:
+  Document& document_;
+};
+
 /// Parses one JSON document. Throws Error "NAME: PLACE: what" for malformed text, invalid UTF-8, duplicate
 /// keys, trailing bytes other than white space, nesting beyond max_depth, and more than max_values values, in
 /// the document without its streams or in one entry of them. What is streamed is left empty in the document.

@@ -61,6 +61,7 @@ GenerationConfig parse_generation_config(std::string_view text, const std::strin
                                          const GenerationFallback& fallback) {
   JsonSource source{.name = name};
   Json document = parse_json(text, source);
+  const EmptiedAtEnd document_end(document);
   JsonObject root(document, source);
   // What the file leaves out has the value transformers gives it.
   GenerationConfig config{.do_sample = root.boolean_or("do_sample", false),

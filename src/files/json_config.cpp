@@ -175,6 +175,7 @@ JsonModelConfig read_model_config(const std::filesystem::path& folder) {
 JsonModelConfig parse_model_config(std::string_view text_of_file, const std::string& name) {
   JsonSource source{.name = name};
   Json document = parse_json(text_of_file, source);
+  const EmptiedAtEnd document_end(document);
   JsonObject root(document, source);
   check_architecture(root);
   JsonModelConfig config;

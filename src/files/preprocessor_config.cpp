@@ -90,6 +90,7 @@ PreprocessorConfig read_preprocessor_config(const std::filesystem::path& folder,
   if (!std::filesystem::exists(std::filesystem::symlink_status(path, ignored))) return config;
   JsonSource source{.name = path.string()};
   Json document = parse_json(read_file(path, max_file_bytes, ErrorCode::model_file), source);
+  const EmptiedAtEnd document_end(document);
   JsonObject root(document, source);
   expect_same(root, "patch_size", vision.patch_size);
   expect_same(root, "temporal_patch_size", vision.temporal_patch_size);

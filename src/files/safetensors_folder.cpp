@@ -74,6 +74,7 @@ void check_stays_inside(const fs::path& shard, const fs::path& folder) {
 Index read_index(const fs::path& path) {
   JsonSource source{.name = path.string()};
   Json document = parse_json(read_file(path, max_index_bytes, ErrorCode::model_file), source);
+  const EmptiedAtEnd document_end(document);
   JsonObject root(document, source);
   JsonObject weight_map = root.object("weight_map");
   if (weight_map.json().size() > max_tensors) {

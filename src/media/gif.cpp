@@ -141,10 +141,22 @@ class GifDecoder {
     }
   }
 
+  // Whether the screen descriptor and its palette are there.
+  bool has_screen() const {
+    constexpr size_t header_bytes = 13, flags_at = 10;
+    if (source_.bytes.size() < header_bytes) return false;
+    const uint8_t flags = source_.data()[flags_at];
+    const size_t colours = (flags & 0x80) != 0 ? size_t{2} << (flags & 7) : 0;
+    return source_.bytes.size() >= header_bytes + 3 * colours;
+  }
+
   [[noreturn]] void refuse(int error) const {
+    // giflib finds no descriptor where there is no memory for its palette either.
+    if (error == D_GIF_ERR_NOT_ENOUGH_MEM || (error == D_GIF_ERR_NO_SCRN_DSCR && has_screen())) {
+      fail(ErrorCode::limit, "{}: not enough memory to decode this GIF", source_.name);
+    }
     const char* text = GifErrorString(error);
-    fail(error == D_GIF_ERR_NOT_ENOUGH_MEM ? ErrorCode::limit : ErrorCode::media, "{}: damaged GIF: {}",
-         source_.name, text != nullptr ? text : "cannot be decoded");
+    fail(ErrorCode::media, "{}: damaged GIF: {}", source_.name, text != nullptr ? text : "cannot be decoded");
   }
 
   const PictureSource& source_;

@@ -10,6 +10,7 @@
 #include <csetjmp>
 #include <cstdio>
 #include <cstring>
+#include <string_view>
 
 #include "media/codec.h"
 #include "media/exif.h"
@@ -152,6 +153,10 @@ class PngDecoder {
   }
 
   [[noreturn]] void refuse() const {
+    // libpng has no codes: "Out of memory", or "insufficient memory" of zlib.
+    if (std::string_view(input_.message).find("memory") != std::string_view::npos) {
+      fail(ErrorCode::limit, "{}: not enough memory to decode this PNG", source_.name);
+    }
     fail(ErrorCode::media, "{}: damaged or unsupported PNG: {}", source_.name, printable(input_.message));
   }
 

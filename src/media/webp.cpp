@@ -105,7 +105,10 @@ DecodedPicture decode_webp(const PictureSource& source) {
                           .stride = static_cast<int>(canvas.width * 3),
                           .size = picture.image.rgb.size() - start};
   VP8StatusCode status = WebPDecode(at.fragment.bytes, at.fragment.size, &config);
-  if (status == VP8_STATUS_OUT_OF_MEMORY) {
+  // libwebp calls it an invalid parameter where there is no memory for the decoder itself, and an abort where
+  // there is none for its rows.
+  if (status == VP8_STATUS_OUT_OF_MEMORY || status == VP8_STATUS_INVALID_PARAM ||
+      status == VP8_STATUS_USER_ABORT) {
     fail(ErrorCode::limit, "{}: not enough memory to decode this WebP", source.name);
   }
   // The frame header inside the fragment may tell another size than the container: libwebp then refuses the

@@ -18,12 +18,13 @@ std::vector<double> column_squares(ThreadPool& pool, int64_t outputs, int64_t in
   const int64_t shares = (rows + kShareRows - 1) / kShareRows;
   const auto width = static_cast<size_t>(inputs);
   std::vector<double> parts(static_cast<size_t>(shares) * width);
-  pool.parallel_for(static_cast<size_t>(shares), 1, [&](size_t share, size_t, int) {
-    std::vector<float> row(width);
+  std::vector<float> scratch(static_cast<size_t>(pool.size()) * width);  // loops must not throw
+  pool.parallel_for(static_cast<size_t>(shares), 1, [&](size_t share, size_t, int worker) {
+    float* const row = scratch.data() + static_cast<size_t>(worker) * width;
     double* sums = parts.data() + share * width;
     const auto first = static_cast<int64_t>(share) * kShareRows;
     for (int64_t r = first; r < std::min(first + kShareRows, rows); ++r) {
-      decode_row(r * outputs / rows, row.data());
+      decode_row(r * outputs / rows, row);
       for (size_t i = 0; i < width; ++i) sums[i] += static_cast<double>(row[i]) * row[i];
     }
   });

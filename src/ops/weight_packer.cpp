@@ -235,12 +235,11 @@ void WeightPacker::repack_rows(const Job& job, int64_t first, int64_t last) cons
   }
 }
 
-// Packs outputs [first, last), first a multiple of kPanel. `rows` is scratch.
-void WeightPacker::run_rows(const Job& job, int64_t first, int64_t last, std::vector<float>& rows) const {
+// Packs outputs [first, last), first a multiple of kPanel. `rows` is scratch for kPanel rows.
+void WeightPacker::run_rows(const Job& job, int64_t first, int64_t last, std::span<float> rows) const {
   std::byte* out = range_.data() + job.offset;
   for (int64_t panel = first; panel < last; panel += kPanel) {
     const int64_t count = std::min(kPanel, job.outputs - panel);
-    rows.resize(static_cast<size_t>(kPanel * job.inputs));
     for (int64_t o = 0; o < count; ++o) decode_row(job.parts, panel + o, rows.data() + o * job.inputs);
     if (job.form == WeightForm::stored) {
       for (int64_t i = 0; i < count * job.inputs; ++i) {
@@ -304,6 +303,7 @@ std::string WeightPacker::run_jobs(ThreadPool& pool, const PackOptions& options)
     check_not_stopped(options);
     constexpr int64_t share = 4 * kPanel;
     const bool repacks = all_can_repack(job.parts, job.form);
+    for (auto& rows : scratch) rows.resize(repacks ? 0 : static_cast<size_t>(kPanel * job.inputs));
     if (repacks) {
       std::fill_n(input_scale_of(job), job.inputs, 1.0f);  // the scales in the file are of whole blocks
     } else if (job.form != WeightForm::stored) {

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -94,7 +95,7 @@ class WeightPacker {
   uint64_t staging_bytes(int threads) const;
   std::string run_jobs(ThreadPool& pool, const PackOptions& options) const;
   void repack_rows(const Job& job, int64_t first, int64_t last) const;
-  void run_rows(const Job& job, int64_t first, int64_t last, std::vector<float>& rows) const;
+  void run_rows(const Job& job, int64_t first, int64_t last, std::span<float> rows) const;
 
   Isa isa_;
   AddressRange range_;

@@ -21,7 +21,8 @@ struct Bounds {
 constexpr Bounds kReadBounds{0.01, 1e5}, kInt8Bounds{0.01, 1e7}, kSmtBounds{0.1, 8};
 
 MeasuredRates parse_rates(const std::string& text, const JsonSource& source, const std::string& fingerprint) {
-  const Json document = parse_json(text, source);
+  Json document = parse_json(text, source);
+  const EmptiedAtEnd document_end(document);
   const JsonObject root(document, source);
   root.integer("version", kVersion, kVersion);
   if (root.string("fingerprint") != fingerprint) root.refuse("fingerprint", "of another machine");

@@ -58,6 +58,7 @@ bool TaskPool::try_enqueue(TaskPtr task, TaskPriority priority) {
   std::unique_lock lock(mutex_);
   if (!closed_ && !has_room()) {
     ++counts_.refused;
+    task->cancel(std::make_exception_ptr(Error::out_of_memory()));  // nobody hears of it: try_submit
     return false;
   }
   if (!closed_) {
@@ -72,7 +73,13 @@ bool TaskPool::try_enqueue(TaskPtr task, TaskPriority priority) {
 }
 
 void TaskPool::add(TaskPtr task, TaskPriority priority) {
-  queues_[static_cast<size_t>(priority)].push_back(std::move(task));  // may throw: counted afterwards
+  try {
+    queues_[static_cast<size_t>(priority)].push_back(std::move(task));
+  } catch (const std::bad_alloc&) {
+    // The library breaks a promise that was not kept with an error that it allocates.
+    task->cancel(std::make_exception_ptr(Error::out_of_memory()));
+    throw;
+  }
   ++counts_.submitted;
   ++counts_.waiting;
   work_.notify_one();

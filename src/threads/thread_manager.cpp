@@ -1,5 +1,6 @@
 #include "threads/thread_manager.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/error.h"
@@ -29,6 +30,13 @@ void note_refused(std::vector<std::string>& problems, int threads, std::string_v
   if (threads == 0) return;
   problems.push_back(
       fmt::format("the kernel did not {} {} {}", what, threads, threads == 1 ? "thread" : "threads"));
+}
+
+// A turn comes with each request: its problems must not pile up.
+void note_once(std::vector<std::string>& problems, std::string problem) {
+  if (std::find(problems.begin(), problems.end(), problem) == problems.end()) {
+    problems.push_back(std::move(problem));
+  }
 }
 
 }  // namespace
@@ -133,16 +141,35 @@ void ThreadManager::place() {
   placed_ = refused == 0;
 }
 
-void ThreadManager::prioritise() {
+OsPriority ThreadManager::compute_priority() const {
   const bool background = target_.work == ThreadTarget::Work::background;
-  const OsPriority compute{.nice = priority_.compute_nice,
-                           .os_class = background ? OsPriority::Class::batch : own_priority_.os_class};
+  return {.nice = priority_.compute_nice,
+          .os_class = background ? OsPriority::Class::batch : own_priority_.os_class};
+}
+
+void ThreadManager::prioritise() {
+  const OsPriority compute = compute_priority();
   const OsPriority task{.nice = priority_.task_nice, .os_class = own_priority_.os_class};
   const int refused = compute_.prioritise(compute) + io_.prioritise(task) + preprocess_.prioritise(task);
   note_refused(problems_, refused, "prioritise");
-  if (caller_ && !caller_->prioritise(compute)) {
-    problems_.push_back(fmt::format("the calling thread was not set to nice level {}", compute.nice));
+  if (caller_) prioritise_caller();
+}
+
+// Nothing but the caller: placing the others again would undo, unseen, what somebody else did to them
+// meanwhile.
+void ThreadManager::take_caller() {
+  if (!applied_) return apply();
+  if (!caller_->place(plan_.compute_places.front())) {
+    note_once(problems_, "the kernel did not place the calling thread");
+    placed_ = false;
   }
+  prioritise_caller();
+}
+
+void ThreadManager::prioritise_caller() {
+  const OsPriority compute = compute_priority();
+  if (caller_->prioritise(compute)) return;
+  note_once(problems_, fmt::format("the calling thread was not set to nice level {}", compute.nice));
 }
 
 ThreadStatus ThreadManager::status() const {
@@ -170,7 +197,7 @@ ThreadManager::CallerGuard::CallerGuard(ThreadManager& manager) : manager_(manag
   QVL_CHECK(manager.caller_ == nullptr);
   manager.caller_ = std::make_unique<CallerPlacement>();
   try {
-    manager.apply();
+    manager.take_caller();
   } catch (...) {
     manager.caller_.reset();
     throw;

@@ -93,6 +93,9 @@ class ThreadManager {
   void apply();
   void place();
   void prioritise();
+  void take_caller();
+  void prioritise_caller();
+  OsPriority compute_priority() const;
 
   const ThreadManagerOptions options_;
   const ThreadSystem system_;

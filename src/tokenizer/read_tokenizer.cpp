@@ -188,6 +188,7 @@ TokenizerSpec read_tokenizer_json(const std::filesystem::path& path) {
   VocabularyReader vocabulary(source, "model.vocab");
   MergesReader merges(source);
   Json document = parse_json(read_text(path), source, std::array{vocabulary.stream(), merges.stream()});
+  const EmptiedAtEnd document_end(document);
   JsonObject root(document, source);
   check_components(root, source);
   JsonObject model = root.object("model");
@@ -204,6 +205,7 @@ std::vector<std::string> read_vocab_json(const std::filesystem::path& path) {
   JsonSource source{.name = path.string(), .code = ErrorCode::model_file};
   VocabularyReader vocabulary(source, "");
   Json document = parse_json(read_text(path), source, std::array{vocabulary.stream()});
+  const EmptiedAtEnd document_end(document);
   JsonObject must_be_an_object(document, source);
   return vocabulary.take();
 }
@@ -232,6 +234,7 @@ std::vector<MergePair> read_merges_txt(const std::filesystem::path& path) {
 std::vector<AddedToken> read_added_tokens_decoder(const std::filesystem::path& path) {
   JsonSource source{.name = path.string(), .code = ErrorCode::model_file};
   Json document = parse_json(read_text(path), source);
+  const EmptiedAtEnd document_end(document);
   JsonObject decoder = JsonObject(document, source).object("added_tokens_decoder");
   std::vector<AddedToken> added;
   for (const auto& [key, value] : decoder.json().items()) {

@@ -44,7 +44,7 @@ size_t code_ranges = 0;
 int note_code(dl_phdr_info* info, size_t, void*) {
   const std::string_view path = info->dlpi_name;
   const std::string_view name = path.substr(path.rfind('/') + 1);
-  constexpr std::string_view kNames[] = {"libjpeg", "libpng", "libgif", "libwebp", "libz.", "libutf8proc"};
+  constexpr std::string_view kNames[] = {"libjpeg", "libpng", "libgif", "libwebp.", "libz.", "libutf8proc"};
   const bool wanted =
       std::any_of(std::begin(kNames), std::end(kNames), [&](auto each) { return name.starts_with(each); });
   for (size_t i = 0; wanted && i < info->dlpi_phnum && code_ranges < code.size(); ++i) {

@@ -30,8 +30,8 @@ Engine::Engine(EngineModel& model, const SystemOptimizationConfig& config)
 Engine::~Engine() { shutdown(); }
 
 InferenceStream Engine::submit(InferenceRequest request) {
-  check_request(request);
   return with_memory_for("to take a request", [&] {
+    check_request(request);
     auto channel = std::make_shared<detail::InferenceChannel>(next_id_++, bell_);
     Requests arrived;
     arrived.emplace(channel->id(), model_.request(std::move(request), channel));
@@ -261,6 +261,15 @@ void Engine::end_with(scheduling::RequestId id, const Error& error) {
   end(id, End{.error = std::make_exception_ptr(error)});
 }
 
+// Not known where reading it takes more memory than there is.
+std::optional<double> Engine::memory_percent() const noexcept {
+  try {
+    return runtime_.layer.memory().report().percent_used();
+  } catch (const std::bad_alloc&) {
+    return std::nullopt;
+  }
+}
+
 // Whatever runs out on the way, its caller hears of the end.
 void Engine::end(scheduling::RequestId id, const End& how) noexcept {
   const auto found = requests_.find(id);
@@ -290,7 +299,7 @@ void Engine::end(scheduling::RequestId id, const End& how) noexcept {
   ended.seconds = request->age_s();
   ended.now_ns = steady_ns();
   model_.layer().after_request();
-  ended.memory_percent = model_.layer().memory().report().percent_used();
+  ended.memory_percent = memory_percent();
   record_.ended(ended);
   if (output) return request->channel().finish(std::move(*output));
   request->channel().fail(as_error(error, "to go on with the request"));

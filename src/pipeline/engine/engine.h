@@ -69,6 +69,7 @@ class Engine {
   void rest();
   void end(scheduling::RequestId id, const End& how) noexcept;
   void end_with(scheduling::RequestId id, const Error& error);
+  std::optional<double> memory_percent() const noexcept;
   void publish_status();
 
   EngineModel& model_;
