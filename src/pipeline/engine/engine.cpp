@@ -264,7 +264,7 @@ void Engine::end_with(scheduling::RequestId id, const Error& error) {
 // Not known where reading it takes more memory than there is.
 std::optional<double> Engine::memory_percent() const noexcept {
   try {
-    return runtime_.layer.memory().report().percent_used();
+    return model_.layer().memory().report().percent_used();
   } catch (const std::bad_alloc&) {
     return std::nullopt;
   }
