@@ -58,6 +58,7 @@ Json answer_json(const Answer& answer, const Model& model) {
             {"time_to_first_token_s", timings.time_to_first_token_s}}},
           {"memory", memory_report(model)},
           {"threads", model.threads()},
+          {"followed", Json::parse(model.followed_json())},
           {"warnings", model.warnings()}};
 }
 

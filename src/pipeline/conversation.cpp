@@ -39,6 +39,15 @@ struct ConversationState {
     return bytes;
   }
 
+  // The oldest go first.
+  void keep_features_within(uint64_t bytes) {
+    uint64_t kept = 0;
+    for (auto medium = media.rbegin(); medium != media.rend(); ++medium) {
+      kept += feature_bytes(**medium);
+      if (kept > bytes) forget_features(**medium);
+    }
+  }
+
   Model model;
   ConversationOptions options;
   std::vector<ChatMessage> messages;
@@ -129,7 +138,7 @@ Answer answer_to(ConversationState& state, Addition addition, const AskArgs& arg
               .prompt = prompt,
               .kept = kept,
               .answer_tokens = reserved_answer(args.options),
-              .chunk = args.options.prefill_chunk},
+              .chunk = std::min(args.options.prefill_chunk, runtime.layer.limits().prefill_chunk)},
              state.cached.cache, runtime);
   counted.begin();
   if (!encode_media(state.needed, runtime, args.listeners, before)) return cancelled();
@@ -145,6 +154,7 @@ Answer answer_to(ConversationState& state, Addition addition, const AskArgs& arg
   messages.push_back(assistant_message(answer.text));
   state.messages.swap(messages);
   state.media.swap(media);
+  state.keep_features_within(runtime.layer.feature_bytes());
   return answer;
 }
 

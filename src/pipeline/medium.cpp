@@ -89,12 +89,17 @@ bool encode_medium(Medium& medium, detail::Runtime& runtime, const std::function
   });
 }
 
-uint64_t forget_features(Medium& medium) noexcept {
-  if (!medium.encoded) return 0;
+uint64_t feature_bytes(const Medium& medium) noexcept {
   uint64_t bytes = MemoryHome::taken_bytes(medium.features.merged.values().size_bytes());
   for (const Tensor& level : medium.features.deepstack) {
     bytes += MemoryHome::taken_bytes(level.values().size_bytes());
   }
+  return bytes;
+}
+
+uint64_t forget_features(Medium& medium) noexcept {
+  if (!medium.encoded) return 0;
+  const uint64_t bytes = feature_bytes(medium);
   medium.features = {};
   medium.encoded = false;
   return bytes;

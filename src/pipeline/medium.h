@@ -46,6 +46,8 @@ void cut_patches(Medium& medium, detail::Runtime& runtime);
 /// then the medium stays as it was, and the result is false.
 bool encode_medium(Medium& medium, detail::Runtime& runtime, const std::function<bool(double)>& progress);
 
+/// Bytes of memory that its features take.
+uint64_t feature_bytes(const Medium& medium) noexcept;
 /// Drops its features, to be computed again where they are needed. Bytes given back.
 uint64_t forget_features(Medium& medium) noexcept;
 

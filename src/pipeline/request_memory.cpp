@@ -32,7 +32,7 @@ std::vector<MemoryNeed> needs_of(const RequestSize& size, const KvCache& cache, 
                         .decoder = {.chunk_tokens = std::min(size.chunk, computed), .keys = keys},
                         .kv_bytes = cache.growth_bytes(keys - cache.size()),
                         .logit_rows = size.logit_rows,
-                        .threads = runtime.layer.compute().size()});
+                        .threads = runtime.layer.compute_threads()});
 }
 
 void check_room(const RequestSize& size, const KvCache& cache, detail::Runtime& runtime) {

@@ -7,7 +7,6 @@
 #include "base/file.h"
 #include "memory/admission.h"
 #include "optimizer/memory_model.h"
-#include "pipeline/load_decision.h"
 #include "pipeline/load_plan.h"
 #include "pipeline/memory_guard.h"
 #include "pipeline/stopwatch.h"
@@ -66,7 +65,7 @@ ModelFacts facts_of(const ModelFiles& files) {
 // Before anything of it is read.
 std::vector<Reservation> reserve_model(const detail::Runtime& runtime, Ledger& ledger) {
   const ModelFacts& facts = runtime.facts;
-  const ModelForms& forms = runtime.plan.forms;
+  const ModelForms& forms = runtime.loaded_by.plan.forms;
   const uint64_t weights = packed_bytes(facts, forms) + stored_in_use_bytes(facts, forms) + facts.float_bytes;
   const MemoryNeed needs[] = {
       {.part = MemoryPart::weights, .bytes = weights},
@@ -133,22 +132,23 @@ Runtime::Runtime(const LoadOptions& options, SystemMemory* blocks)
     : name(path_name(options.path)),
       files(open_files(options)),
       facts(facts_of(files)),
-      plan(plan_to_load(options, facts)),
-      layer(planned_config(options, plan), {.memory_limit = options.memory_limit,
-                                            .tracing = options.trace ? Tracing::on : Tracing::off,
-                                            .blocks = blocks,
-                                            .model = options.path.filename().string(),
-                                            .status_folder = run_status_folder()}),
+      loaded_by(decide_to_load(options, facts)),
+      layer(loaded_by.config, {.limits = loaded_by.limits,
+                               .memory_limit = options.memory_limit,
+                               .tracing = options.trace ? Tracing::on : Tracing::off,
+                               .blocks = blocks,
+                               .model = options.path.filename().string(),
+                               .status_folder = run_status_folder()}),
       loaded(reserve_model(*this, layer.memory().ledger())),
       tokenizer(read_tokenizer(files, options.path)),
-      network(bind_network(files, plan.forms, options)),
+      network(bind_network(files, loaded_by.plan.forms, options)),
       ops(layer.compute(), network.forms().isa, layer.home(MemoryPart::scratch)),
       pass(layer.home(MemoryPart::scratch)),
       warnings(layer.warnings()) {
   warnings.insert(warnings.end(), files.warnings.begin(), files.warnings.end());
   check_parts_fit(files, *tokenizer, options.path);
   check_not_stopped(options);
-  PackOptions pack = pack_options(options, files, plan);
+  PackOptions pack = pack_options(options, files, loaded_by.plan);
   pack.ledger = &layer.memory().ledger();
   packed = network.pack(layer.compute(), pack);
   if (packed.cache == CacheOutcome::failed)

@@ -2,17 +2,19 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
+#include "base/json.h"
 #include "files/model_files.h"
 #include "media/image.h"
 #include "media/video.h"
 #include "model/qwen3_vl.h"
 #include "ops/ops.h"
 #include "optimizer/model_facts.h"
-#include "optimizer/plan.h"
 #include "pipeline/compute_turn.h"
+#include "pipeline/load_decision.h"
 #include "pipeline/system_layer.h"
 #include "qvl/qvl.h"
 #include "tokenizer/tokenizer.h"
@@ -27,8 +29,8 @@ void check_parts_fit(const ModelFiles& files, const Tokenizer& tokenizer, const 
 
 namespace detail {
 
-/// Immutable after loading but for `layer`, `ops` and `pass`, which do one computation at a time. Whatever
-/// takes memory of `layer` stands behind it.
+/// Immutable after loading but for `layer`, `ops`, `pass` and what configure() notes, which do one
+/// computation at a time. Whatever takes memory of `layer` stands behind it.
 struct Runtime {
   /// `blocks` outlives it; tests put their own in place of heap and pages.
   explicit Runtime(const LoadOptions& options, SystemMemory* blocks = nullptr);
@@ -40,10 +42,18 @@ struct Runtime {
     layer.between_steps();
   }
 
+  /// From now on everything runs under `config`, until the next one; waits for its turn to compute. What
+  /// loading has settled stays: followed_json() tells. Throws as SystemLayer::configure, then nothing has
+  /// changed. Thread-safe.
+  void configure(const SystemOptimizationConfig& config);
+  /// What is followed at this moment of the configuration that was applied last, and what of it loading has
+  /// settled otherwise. Thread-safe.
+  OrderedJson followed_json() const;
+
   std::string name;  // the path that was loaded, for messages
   ModelFiles files;  // outlives `network`, which borrows its tensors
   ModelFacts facts;
-  Plan plan;
+  const LoadDecision loaded_by;
   SystemLayer layer;
   std::vector<Reservation> loaded;  // tokenizer and weights
   std::shared_ptr<const Tokenizer> tokenizer;
@@ -53,7 +63,9 @@ struct Runtime {
   PackReport packed;
   std::vector<std::string> warnings;
   double load_seconds = 0;
-  ComputeQueue computing;  ///< an engine gives way between two steps, a conversation after its answer
+  mutable std::mutex notes_mutex;
+  std::vector<std::string> notes;  // on the configuration that was applied last, a line each
+  ComputeQueue computing;          ///< an engine gives way between two steps, a conversation after its answer
 };
 
 }  // namespace detail

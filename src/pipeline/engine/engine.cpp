@@ -1,5 +1,6 @@
 #include "pipeline/engine/engine.h"
 
+#include <algorithm>
 #include <new>
 #include <utility>
 
@@ -10,9 +11,16 @@
 
 namespace qvl {
 
+namespace {
+
+uint64_t held_bytes(detail::Runtime& runtime) { return runtime.layer.memory().ledger().report().held_bytes; }
+
+}  // namespace
+
 Engine::Engine(detail::Runtime& runtime, const SystemOptimizationConfig& config)
     : runtime_(runtime),
       algorithm_(engine_options(runtime, config).algorithm),
+      held_before_(held_bytes(runtime)),
       scheduler_(engine_options(runtime, config)),
       step_(
           runtime,
@@ -183,7 +191,16 @@ void Engine::prepare(EngineRequest& request) {
   bell_->ring();
 }
 
+// Another pipeline of the model may have changed it.
+void Engine::follow_memory_limit() {
+  const uint64_t cap = runtime_.layer.memory().ledger().cap_bytes();
+  scheduling::Amounts capacities = scheduler_.resources().capacities();
+  capacities.memory = cap - std::min(cap, held_before_);
+  if (capacities != scheduler_.resources().capacities()) scheduler_.set_capacities(capacities);
+}
+
 void Engine::admit() {
+  follow_memory_limit();
   const scheduling::Admission& admission = scheduler_.admit(runtime_.layer.load());
   for (const auto& impossible : admission.impossible) {
     end_with(impossible.id, Error(ErrorCode::limit, "request: " + impossible.refusal.message()));

@@ -66,6 +66,7 @@ class Engine {
   void start_preparing();
   void prepare(EngineRequest& request);
   void admit();
+  void follow_memory_limit();
   bool compute();
   void commit(const scheduling::StepPlan& plan, const scheduling::StepOutcome& outcome);
   void rest();
@@ -75,6 +76,7 @@ class Engine {
 
   detail::Runtime& runtime_;
   const scheduling::Algorithm algorithm_;
+  const uint64_t held_before_;  // bytes of memory that are none of its requests'
   const std::shared_ptr<Bell> bell_ = std::make_shared<Bell>();
   std::mutex mutex_;  // for inbox_
   Inbox inbox_;

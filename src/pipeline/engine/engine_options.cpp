@@ -23,13 +23,15 @@ scheduling::SchedulerOptions engine_options(detail::Runtime& runtime,
   options.scheduling =
       config.resource_scheduling_enabled ? scheduling::Scheduling::enabled : scheduling::Scheduling::disabled;
   options.algorithm = algorithm_of(config.scheduling_algorithm);
-  options.capacities.compute = 1000 * static_cast<uint64_t>(runtime.layer.compute().size());
+  options.capacities.compute = 1000 * static_cast<uint64_t>(runtime.layer.compute_threads());
   options.capacities.memory = runtime.layer.memory().ledger().free_bytes();
   options.reservation_permille = static_cast<int>(std::lround(config.resource_reservation_ratio * 1000));
   options.max_preparing = static_cast<uint32_t>(config.num_preprocess_threads);
   options.max_decode_batch = kDecodeBatch;
   options.least_prefill_chunk = kFewPromptTokens;
-  options.prefill_chunk = static_cast<uint32_t>(kMostPromptTokens);
+  options.prefill_chunk = static_cast<uint32_t>(runtime.layer.prefill_chunk(kMostPromptTokens));
+  // Each request says how many of its pictures fit a step.
+  options.vision_steps = static_cast<uint32_t>(std::max<int64_t>(runtime.files.config.vision.depth, 1));
   return options;
 }
 

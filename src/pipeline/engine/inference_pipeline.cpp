@@ -15,7 +15,7 @@ namespace detail {
 class PipelineState {
  public:
   PipelineState(Model model, const SystemOptimizationConfig& config)
-      : model_(std::move(model)), config_(config), engine_(model_.runtime(), config) {}
+      : model_(configured(std::move(model), config)), config_(config), engine_(model_.runtime(), config) {}
 
   Engine& engine() { return engine_; }
   PerformanceMetrics metrics() const {
@@ -23,6 +23,11 @@ class PipelineState {
   }
 
  private:
+  static Model configured(Model model, const SystemOptimizationConfig& config) {
+    model.runtime().configure(config);
+    return model;
+  }
+
   Model model_;  // outlives the engine
   SystemOptimizationConfig config_;
   Stopwatch age_;
@@ -45,7 +50,6 @@ InferenceRequest in_background(InferenceRequest request) {
 }  // namespace
 
 OptimizedInferencePipeline::OptimizedInferencePipeline(Model model, const SystemOptimizationConfig& config) {
-  validate(config);
   state_ = std::make_unique<detail::PipelineState>(std::move(model), config);
 }
 OptimizedInferencePipeline::~OptimizedInferencePipeline() = default;
