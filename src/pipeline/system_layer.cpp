@@ -77,11 +77,6 @@ SystemLayer::SystemLayer(const SystemOptimizationConfig& config, const SystemLay
       memory_(within(options.limits, memory_options(config, options, warnings_)), options.files),
       threads_(thread_options(config, options.limits)) {
   if (options.tracing == Tracing::on) tracer_.enable();
-  if (options.status_folder) {
-    publisher_ = std::make_unique<StatusPublisher>(
-        *options.status_folder, options.model,
-        StatusSources{.ledger = memory_.ledger(), .stages = stages_, .requests = requests_});
-  }
   profile(config, warnings_);
   adapt_to(config, options.limits);
 }
@@ -115,7 +110,12 @@ void SystemLayer::profile(const SystemOptimizationConfig& config, std::vector<st
     last = std::exchange(profiler_, next);
   }
   if (last) last->stop();  // the publisher listens to one at a time
-  if (!next) return;
+  if (!next) return publisher_.reset();
+  if (options_.status_folder && !publisher_) {
+    publisher_ = std::make_unique<StatusPublisher>(
+        *options_.status_folder, options_.model,
+        StatusSources{.ledger = memory_.ledger(), .stages = stages_, .requests = requests_});
+  }
   SystemProfiler::Listener listener;
   if (publisher_) listener = [this](const Sample& sample) { publisher_->take(sample); };
   if (next->start(std::move(listener))) return;

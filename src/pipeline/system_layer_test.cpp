@@ -178,6 +178,22 @@ TEST(SystemLayer, never_passes_the_limit_that_it_was_given) {
   EXPECT_EQ(layer.memory().ledger().cap_bytes(), 256'000'000u);
 }
 
+TEST(SystemLayer, publishes_what_it_is_at_only_while_it_samples) {
+  FakeSystem system;
+  write_machine(system);
+  const std::filesystem::path folder = system.files().at("/status");
+  const auto published = [&] {
+    return std::filesystem::exists(folder) && !std::filesystem::is_empty(folder);
+  };
+  SystemLayer layer({.enable_profiling = false},
+                    {.files = system.files(), .model = "small", .status_folder = folder});
+  EXPECT_FALSE(published());
+  layer.configure({.profile_interval = 0.01}, {});
+  while (!published()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  layer.configure({.enable_profiling = false}, {});
+  EXPECT_FALSE(published());
+}
+
 SystemProfiler::SamplePtr first_sample(const SystemLayer& layer) {
   while (layer.profiler()->latest() == nullptr) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   return layer.profiler()->latest();
