@@ -96,6 +96,7 @@ Json answer_json(const Answer& answer, const Model& model) {
   Json json = answer_fields(answer);
   json["memory"] = memory_report(model);
   json["threads"] = model.threads();
+  json["followed"] = Json::parse(model.followed_json());
   json["warnings"] = model.warnings();
   return json;
 }

@@ -120,6 +120,7 @@ Json report_json(const BenchmarkReport& report, const Model& model, const Starts
   json["machine_read_gb_s"] = rounded(report.peaks.read_gb_s, 2);
   json["machine_int8_gop_s"] = rounded(report.peaks.int8_gop_s, 1);
   json["spreads"] = spreads;
+  json["followed"] = Json::parse(model.followed_json());
   json["warnings"] = model.warnings();
   return json;
 }

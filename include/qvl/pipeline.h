@@ -114,7 +114,8 @@ struct PerformanceMetrics {
   std::vector<StageMetrics> stages = {};
   CacheMetrics caches = {};
   /// One JSON object: system_summary (the latest sample of the machine, averages over those kept, what they
-  /// cost), hardware_info, memory_efficiency, resource_status, operation_count, uptime (seconds) and config.
+  /// cost), hardware_info, memory_efficiency, resource_status, operation_count, uptime (seconds), config, and
+  /// followed (what of it is in effect).
   std::string system_optimization_report = {};
 };
 
@@ -125,7 +126,7 @@ std::string to_json(const PerformanceMetrics& metrics);
 /// further ones read and prepare.
 class OptimizedInferencePipeline {
  public:
-  /// Throws Error{usage} for a configuration out of its range.
+  /// As apply_system_level_optimizations() below.
   OptimizedInferencePipeline(Model model, const SystemOptimizationConfig& config);
   /// Over a model of one's own, whose threads, memory limit and profiling are those of `config`. Throws
   /// Error{limit} where the model does not fit.
@@ -155,7 +156,12 @@ class OptimizedInferencePipeline {
   std::unique_ptr<detail::PipelineState> state_;
 };
 
-/// A pipeline over `model`, which is not changed, under `config`.
+/// A pipeline over `model` under `config`, all of it: threads, memory, sampling and scheduling are from now
+/// on those of `config` for whoever uses the model, conversations and other pipelines too, until the next
+/// configuration is applied. What loading has settled (numbers, instruction set) stays; the metrics' report
+/// says under "followed" what became of each field. Waits until whoever computes makes room, so not to be
+/// called by a listener of the same model. Throws Error{usage} for a configuration out of its range or a mask
+/// without a processor, Error{limit} where the memory limit is below what is held.
 OptimizedInferencePipeline apply_system_level_optimizations(Model model,
                                                             const SystemOptimizationConfig& config);
 OptimizedInferencePipeline apply_system_level_optimizations(std::shared_ptr<InferenceModel> model,

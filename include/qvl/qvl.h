@@ -244,6 +244,9 @@ class Model {
   const std::vector<std::string>& warnings() const;
   /// What memory is held for, under which cap, and how the pool is used: one JSON object.
   std::string memory_json() const;
+  /// What is followed at this moment of the last configuration that was applied: one JSON object with the
+  /// fields as they were granted, what loading has settled, and a line for each field that cannot be had.
+  std::string followed_json() const;
   /// Writes what was recorded, as far back as memory was kept for it, in the JSON format of Chrome that
   /// ui.perfetto.dev opens. Throws Error{environment} naming the file where it cannot be written.
   void write_trace(const std::filesystem::path& path) const;

@@ -31,14 +31,16 @@ AddressRange::AddressRange(AddressRange&& other) noexcept
       size_(std::exchange(other.size_, 0)),
       watch_(std::move(other.watch_)) {}
 
-bool AddressRange::back_with_memory(uint64_t bytes) {
+bool AddressRange::back_with_memory(uint64_t bytes, HugePages huge_pages) {
   QVL_CHECK(bytes <= size_);
   if (bytes == 0) return true;
   watch_ = FileWatch();  // a file that was here goes
   void* address = ::mmap(data_, whole_pages(bytes), PROT_READ | PROT_WRITE,
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
   if (address == MAP_FAILED) return false;
-  ::madvise(address, whole_pages(bytes), MADV_HUGEPAGE);  // advice: nothing is lost without
+  if (huge_pages == HugePages::advised) {
+    ::madvise(address, whole_pages(bytes), MADV_HUGEPAGE);  // advice: nothing is lost without
+  }
   return true;
 }
 

@@ -7,6 +7,7 @@
 
 #include "memory/file_watch.h"
 #include "memory/page_size.h"
+#include "memory/system_memory.h"
 
 namespace qvl {
 
@@ -23,9 +24,8 @@ class AddressRange {
   std::byte* data() const { return data_; }
   uint64_t size() const { return size_; }
 
-  /// Memory of zeros behind the first `bytes`, in huge pages where the system has them. False where there is
-  /// none.
-  bool back_with_memory(uint64_t bytes);
+  /// Memory of zeros behind the first `bytes`. False where there is none.
+  bool back_with_memory(uint64_t bytes, HugePages huge_pages);
   /// The first `bytes` of an open file; with Access::write writes go to it. False where the system refuses.
   /// The file is watched from now on; it may be closed.
   using Access = FaultGuard::Access;

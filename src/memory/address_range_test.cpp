@@ -33,7 +33,7 @@ TEST(AddressRange, keeps_its_addresses_when_memory_is_put_behind_them) {
   AddressRange range(page_size() + 1);
   EXPECT_EQ(range.size(), 2 * page_size());
   std::byte* const data = range.data();
-  ASSERT_TRUE(range.back_with_memory(range.size()));
+  ASSERT_TRUE(range.back_with_memory(range.size(), HugePages::off));
   EXPECT_EQ(range.data(), data);
   EXPECT_EQ(data[range.size() - 1], std::byte{0});
   data[0] = std::byte{1};
@@ -77,7 +77,7 @@ TEST(AddressRange, forgets_the_file_when_memory_takes_its_place) {
   ASSERT_TRUE(range.back_with_file(file.get(), page, AddressRange::Access::read));
   ASSERT_EQ(::ftruncate(file.get(), 0), 0);
   EXPECT_TRUE(range.damaged());
-  ASSERT_TRUE(range.back_with_memory(page));
+  ASSERT_TRUE(range.back_with_memory(page, HugePages::off));
   EXPECT_FALSE(range.damaged());
 }
 

@@ -57,15 +57,20 @@ uint64_t wanted_under(const MemoryPressure& pressure, const PressureMarks& marks
 
 }  // namespace
 
-CleanupSchedule::CleanupSchedule(int interval_operations, const PressureMarks& marks)
-    : interval_(interval_operations), marks_(marks) {
-  QVL_CHECK(interval_ >= 1);
+CleanupSchedule::CleanupSchedule(std::optional<int> interval_operations, const PressureMarks& marks)
+    : marks_(marks) {
+  set_interval(interval_operations);
+}
+
+void CleanupSchedule::set_interval(std::optional<int> interval_operations) {
+  QVL_CHECK(interval_operations.value_or(1) >= 1);
+  interval_ = interval_operations;
 }
 
 std::optional<CleanupOrder> CleanupSchedule::after_operation(const MemoryPressure& pressure) {
   ++operations_;
   if (auto order = pressure_order(pressure)) return order;
-  if (operations_ < interval_) return std::nullopt;
+  if (!interval_over()) return std::nullopt;
   const int operations = std::exchange(operations_, 0);
   return CleanupOrder{.cause = CleanupCause::interval,
                       .wanted_bytes = 0,
@@ -80,7 +85,7 @@ std::optional<CleanupOrder> CleanupSchedule::pressure_order(const MemoryPressure
   const bool before = pressed_;
   auto sign = sign_of_pressure(pressure, marks_, before);
   pressed_ = sign.has_value();
-  if (!pressed_ || (before && operations_ < interval_)) return std::nullopt;
+  if (!pressed_ || (before && !interval_over())) return std::nullopt;
   operations_ = 0;
   return CleanupOrder{.cause = CleanupCause::pressure,
                       .wanted_bytes = wanted_under(pressure, marks_),
@@ -127,6 +132,11 @@ CleanupReport Cleaner::clean_up(uint64_t wanted_bytes) {
   return carry_out({.cause = CleanupCause::demand,
                     .wanted_bytes = wanted_bytes,
                     .why = fmt::format("{} wanted", format_bytes(wanted_bytes))});
+}
+
+void Cleaner::set_interval(std::optional<int> interval_operations) {
+  const std::lock_guard lock(mutex_);
+  schedule_.set_interval(interval_operations);
 }
 
 bool Cleaner::pressed() const {

@@ -45,8 +45,10 @@ class CleanupSchedule {
   /// Under pressure that only waiting tells of, the bytes wanted at a time.
   static constexpr uint64_t kPressureStep = uint64_t{64} << 20;
 
-  /// At least once every `interval_operations` >= 1.
-  explicit CleanupSchedule(int interval_operations, const PressureMarks& marks = {});
+  /// At least once every `interval_operations` >= 1; nothing: when pressure begins alone.
+  explicit CleanupSchedule(std::optional<int> interval_operations, const PressureMarks& marks = {});
+  /// From now on. The operations since the last clean-up count.
+  void set_interval(std::optional<int> interval_operations);
 
   /// Called after each operation. An order when the interval is over or pressure begins; while pressure
   /// lasts, those of the interval are for the pressure too.
@@ -62,7 +64,9 @@ class CleanupSchedule {
   // An order where pressure begins, or lasts when the interval is over.
   std::optional<CleanupOrder> pressure_order(const MemoryPressure& pressure);
 
-  int interval_;
+  bool interval_over() const { return interval_ && operations_ >= *interval_; }
+
+  std::optional<int> interval_;
   PressureMarks marks_;
   int operations_ = 0;  // since the last clean-up
   bool pressed_ = false;
@@ -91,6 +95,8 @@ class Cleaner {
   /// Gives back at least `wanted` bytes of caches and pool, as far as they have them, idle blocks, and the
   /// heap.
   CleanupReport clean_up(uint64_t wanted_bytes);
+  /// As CleanupSchedule::set_interval.
+  void set_interval(std::optional<int> interval_operations);
   /// Whether the last pressure told of lasts.
   bool pressed() const;
 

@@ -33,6 +33,17 @@ TEST(CleanupSchedule, is_due_after_every_interval) {
   EXPECT_EQ(CleanupSchedule(1).after_operation({})->why, "1 operation");
 }
 
+TEST(CleanupSchedule, is_due_under_pressure_alone_without_an_interval) {
+  CleanupSchedule schedule(std::nullopt);
+  for (int operation = 0; operation < 1000; ++operation) EXPECT_FALSE(schedule.after_operation({}));
+  EXPECT_EQ(schedule.after_operation(some(20))->cause, CleanupCause::pressure);
+  EXPECT_FALSE(schedule.after_operation(some(20)));
+  schedule.set_interval(2);
+  EXPECT_EQ(schedule.after_operation(some(20))->cause, CleanupCause::pressure);
+  EXPECT_FALSE(schedule.after_operation({}));
+  EXPECT_EQ(schedule.after_operation({})->why, "2 operations");
+}
+
 TEST(CleanupSchedule, begins_the_interval_anew_after_any_clean_up) {
   CleanupSchedule schedule(3);
   EXPECT_FALSE(schedule.after_operation({}));

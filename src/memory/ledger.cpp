@@ -30,6 +30,16 @@ std::string list_of(std::span<const MemoryNeed> needs) {
   return out;
 }
 
+// The same of what each part holds, "nothing" where that is nothing.
+std::string held_text(const std::array<LedgerReport::Part, kMemoryParts>& parts) {
+  std::vector<MemoryNeed> held;
+  for (size_t i = 0; i < kMemoryParts; ++i) {
+    held.push_back({.part = static_cast<MemoryPart>(i), .bytes = parts[i].held_bytes});
+  }
+  const std::string sum = list_of(held);
+  return sum.empty() ? "nothing" : sum;
+}
+
 }  // namespace
 
 Reservation::Reservation(Reservation&& other) noexcept
@@ -150,11 +160,6 @@ MemoryRefusal Ledger::refuse(std::span<const MemoryNeed> needs, uint64_t asked, 
     ++refusals_;
     ++parts_[index_of(largest->part)].refusals;
   }
-  std::vector<MemoryNeed> held;
-  for (size_t i = 0; i < kMemoryParts; ++i) {
-    held.push_back({.part = static_cast<MemoryPart>(i), .bytes = shortage.parts[i].held_bytes});
-  }
-  const std::string sum = list_of(held);
   return {
       .cause = MemoryRefusal::Cause::limit,
       .part = largest->part,
@@ -163,12 +168,28 @@ MemoryRefusal Ledger::refuse(std::span<const MemoryNeed> needs, uint64_t asked, 
       .missing_bytes = shortage.missing_bytes,
       .message = fmt::format("not enough memory for {}: {} of {} free, {} missing (held: {})", list_of(needs),
                              format_bytes(shortage.free_bytes), format_bytes(shortage.cap_bytes),
-                             format_bytes(shortage.missing_bytes), sum.empty() ? "nothing" : sum)};
+                             format_bytes(shortage.missing_bytes), held_text(shortage.parts))};
 }
 
 void Ledger::set_cap(uint64_t bytes) {
   const std::lock_guard lock(mutex_);
   cap_ = bytes;
+}
+
+std::optional<std::string> Ledger::try_set_cap(uint64_t bytes) {
+  if (set_cap_or_missing(bytes) == 0) return std::nullopt;
+  reclaimers_.run([&](uint64_t) { return set_cap_or_missing(bytes); });
+  const uint64_t missing = set_cap_or_missing(bytes);
+  if (missing == 0) return std::nullopt;
+  return fmt::format("{} are not enough for what is held, {} missing (held: {})", format_bytes(bytes),
+                     format_bytes(missing), held_text(report().parts));
+}
+
+uint64_t Ledger::set_cap_or_missing(uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  if (held_ > bytes) return held_ - bytes;
+  cap_ = bytes;
+  return 0;
 }
 
 uint64_t Ledger::cap_bytes() const {

@@ -91,6 +91,9 @@ class Ledger {
 
   /// From now on. What is held stays; nothing is granted until enough of it was given back.
   void set_cap(uint64_t bytes);
+  /// The same where the cap holds all that is held, after the reclaimers were asked for what it does not.
+  /// Otherwise nothing changes: one line that lists what each part holds.
+  std::optional<std::string> try_set_cap(uint64_t bytes);
   uint64_t cap_bytes() const;
   /// Bytes below the cap; 0 where more is held than the cap allows.
   uint64_t free_bytes() const;
@@ -110,6 +113,8 @@ class Ledger {
   std::optional<MemoryRefusal> take(std::span<const MemoryNeed> needs);
   // The same at once; nothing where all of them, `asked` bytes, were set down.
   std::optional<Shortage> try_take(std::span<const MemoryNeed> needs, uint64_t asked);
+  // Of what a cap of `bytes` lacks; nothing where it was set.
+  uint64_t set_cap_or_missing(uint64_t bytes);
   MemoryRefusal refuse(std::span<const MemoryNeed> needs, uint64_t asked, const Shortage& shortage);
   void give_back(MemoryPart part, uint64_t bytes);
   void move(MemoryPart from, MemoryPart to, uint64_t bytes);

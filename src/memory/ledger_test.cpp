@@ -171,6 +171,27 @@ struct SmallCache {
   std::vector<Reservation> entries;
 };
 
+TEST(Ledger, takes_a_new_cap_where_that_holds_what_is_held) {
+  Ledger ledger(100 * kMiB);
+  auto weights = *ledger.reserve(MemoryPart::weights, 60 * kMiB);
+  auto cached = *ledger.reserve(MemoryPart::caches, 30 * kMiB);
+  const auto cache = ledger.reclaimers().add(ReclaimStage::caches, [&](uint64_t wanted) {
+    const uint64_t given = std::min(wanted, cached.bytes());
+    cached.shrink(given);
+    return given;
+  });
+  EXPECT_EQ(ledger.try_set_cap(95 * kMiB), std::nullopt);
+  EXPECT_EQ(cached.bytes(), 30 * kMiB);
+  EXPECT_EQ(ledger.try_set_cap(70 * kMiB), std::nullopt);
+  EXPECT_EQ(cached.bytes(), 10 * kMiB);
+  EXPECT_EQ(ledger.cap_bytes(), 70 * kMiB);
+  EXPECT_EQ(ledger.try_set_cap(59 * kMiB),
+            "59.0 MiB are not enough for what is held, 1.0 MiB missing (held: weights 60.0 MiB)");
+  EXPECT_EQ(ledger.cap_bytes(), 70 * kMiB);
+  EXPECT_EQ(ledger.try_set_cap(200 * kMiB), std::nullopt);
+  EXPECT_EQ(ledger.free_bytes(), 140 * kMiB);
+}
+
 TEST(Ledger, asks_the_reclaimers_for_the_missing_bytes_before_it_refuses) {
   Ledger ledger(100);
   SmallCache cache(ledger, 10);

@@ -14,9 +14,9 @@ const MemoryManagerOptions& checked(const MemoryManagerOptions& options) {
     fail(ErrorCode::usage, "memory_limit_ratio: found {}, expected a number above 0 and at most 1",
          options.memory_limit_ratio);
   }
-  if (options.memory_cleanup_interval < 1 || options.memory_cleanup_interval > 1'000'000) {
-    fail(ErrorCode::usage, "memory_cleanup_interval: found {}, expected 1 to 1000000",
-         options.memory_cleanup_interval);
+  const int64_t interval = options.memory_cleanup_interval.value_or(1);
+  if (interval < 1 || interval > 1'000'000) {
+    fail(ErrorCode::usage, "memory_cleanup_interval: found {}, expected 1 to 1000000", interval);
   }
   return options;
 }
@@ -35,6 +35,11 @@ MemoryLimit cap_for(const MemoryManagerOptions& options, const SystemFiles& file
   }
   return {.bytes = static_cast<uint64_t>(static_cast<double>(usable->bytes) * options.memory_limit_ratio),
           .cause = fmt::format("{:.3g} % of {}", 100 * options.memory_limit_ratio, usable->cause)};
+}
+
+std::optional<int> interval_of(const MemoryManagerOptions& options) {
+  const auto interval = options.memory_cleanup_interval;
+  return interval ? std::optional(static_cast<int>(*interval)) : std::nullopt;
 }
 
 uint64_t program_bytes(const SystemFiles& files) {
@@ -114,12 +119,29 @@ MemoryManager::MemoryManager(const MemoryManagerOptions& options, const SystemFi
       program_(ledger_.reserve(MemoryPart::program, program_bytes(files)).take_for("memory limit")),
       system_(options.huge_pages),
       pool_(ledger_, options.blocks == nullptr ? system_ : *options.blocks, options.memory_pool_size),
-      cleaner_(ledger_, pool_, files, CleanupSchedule(static_cast<int>(options.memory_cleanup_interval))) {}
+      cleaner_(ledger_, pool_, files, CleanupSchedule(interval_of(options))) {}
+
+void MemoryManager::configure(const MemoryManagerOptions& options) {
+  MemoryLimit limit = cap_for(checked(options), files_);
+  if (const auto refusal = ledger_.try_set_cap(limit.bytes)) {
+    fail(ErrorCode::limit, "memory limit: {}", *refusal);
+  }
+  pool_.set_kept_limit(options.memory_pool_size);
+  cleaner_.set_interval(interval_of(options));
+  system_.set_huge_pages(options.huge_pages);
+  const std::lock_guard lock(limit_mutex_);
+  limit_ = std::move(limit);
+}
+
+MemoryLimit MemoryManager::limit() const {
+  const std::lock_guard lock(limit_mutex_);
+  return limit_;
+}
 
 MemoryReport MemoryManager::report() const {
   return {.process = process_memory(files_),
           .machine = machine_memory(files_),
-          .limit = limit_,
+          .limit = limit(),
           .ledger = ledger_.report(),
           .pool = pool_.stats()};
 }

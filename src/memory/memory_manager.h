@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <mutex>
 #include <optional>
 
 #include "base/json.h"
@@ -22,8 +23,8 @@ struct MemoryManagerOptions {
   std::optional<uint64_t> memory_limit_bytes{};
   /// Most bytes the pool keeps for reuse.
   uint64_t memory_pool_size = 268'435'456;
-  /// Clean up at least every so many operations, 1 to 1,000,000.
-  int64_t memory_cleanup_interval = 10;
+  /// Clean up at least every so many operations, 1 to 1,000,000; nothing: under pressure alone.
+  std::optional<int64_t> memory_cleanup_interval = 10;
   HugePages huge_pages = HugePages::advised;
   SystemMemory* blocks = nullptr;  ///< where the pool's come from, outlives the manager; null: heap and pages
 };
@@ -32,7 +33,7 @@ struct MemoryManagerOptions {
 struct MemoryReport {
   std::optional<ProcessMemory> process{};  ///< as the kernel tells it
   std::optional<MachineMemory> machine{};
-  MemoryLimit limit;  ///< the cap at the start, and its cause
+  MemoryLimit limit;  ///< the cap, and its cause
   LedgerReport ledger;
   TensorPoolStats pool;
 
@@ -57,8 +58,13 @@ class MemoryManager {
   /// the cap.
   explicit MemoryManager(const MemoryManagerOptions& options, const SystemFiles& files = SystemFiles());
 
-  /// The cap at the start, and its cause: "80 % of physical memory".
-  const MemoryLimit& limit() const { return limit_; }
+  /// From now on under `options`, but for where blocks come from. Throws as the constructor, and Error{limit}
+  /// with what each part holds where the new cap does not hold it; then nothing has changed. One caller at a
+  /// time.
+  void configure(const MemoryManagerOptions& options);
+
+  /// The cap, and its cause: "80 % of physical memory".
+  MemoryLimit limit() const;
   Ledger& ledger() { return ledger_; }
   TensorPool& pool() { return pool_; }
 
@@ -80,6 +86,7 @@ class MemoryManager {
 
  private:
   SystemFiles files_;
+  mutable std::mutex limit_mutex_;
   MemoryLimit limit_;
   Ledger ledger_;
   Reservation program_;  // what the process had at the start

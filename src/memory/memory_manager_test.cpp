@@ -137,6 +137,35 @@ TEST_F(MemoryManagerTest, keeps_what_the_pool_may_keep_and_cleans_up_at_its_inte
   EXPECT_TRUE(manager.pressed());
 }
 
+TEST_F(MemoryManagerTest, runs_under_other_options_from_then_on) {
+  MemoryManager manager({}, system_.files());
+  { (void)manager.pool().allocate(kMiB, MemoryPart::scratch); }
+  EXPECT_EQ(manager.pool().stats().kept_bytes, kMiB);
+  manager.configure({.memory_limit_ratio = 0.5, .memory_pool_size = 0, .memory_cleanup_interval = 1});
+  EXPECT_EQ(manager.limit().cause, "50 % of physical memory");
+  EXPECT_EQ(manager.ledger().cap_bytes(), 500 * kMiB);
+  EXPECT_EQ(manager.pool().stats().kept_bytes, 0u);
+  EXPECT_EQ(manager.after_operation({})->why, "1 operation");
+}
+
+TEST_F(MemoryManagerTest, keeps_its_options_where_its_memory_does_not_fit_the_new_limit) {
+  MemoryManager manager({}, system_.files());
+  const auto kv = *manager.ledger().reserve(MemoryPart::kv, 100 * kMiB);
+  try {
+    manager.configure({.memory_limit_ratio = 0.1, .memory_pool_size = 0});
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::limit);
+    EXPECT_EQ(std::string(error.what()),
+              "memory limit: 100.0 MiB are not enough for what is held, 50.0 MiB missing (held: program "
+              "50.0 MiB + kv 100.0 MiB)");
+  }
+  EXPECT_EQ(manager.limit().bytes, 800 * kMiB);
+  EXPECT_EQ(manager.ledger().cap_bytes(), 800 * kMiB);
+  { (void)manager.pool().allocate(kMiB, MemoryPart::scratch); }
+  EXPECT_EQ(manager.pool().stats().kept_bytes, kMiB);
+}
+
 TEST(MemoryManager, runs_on_this_machine) {
   MemoryManager manager({});
   const MemoryReport report = manager.report();

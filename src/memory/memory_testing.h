@@ -1,15 +1,38 @@
 // A source of memory that counts, and that refuses when a test wants it to. Only for tests.
 #pragma once
 
+#include <charconv>
 #include <cstdint>
+#include <fstream>
 #include <functional>
 #include <map>
 #include <mutex>
+#include <optional>
+#include <string>
 
 #include "base/error.h"
 #include "memory/system_memory.h"
 
 namespace qvl {
+
+/// Whether the kernel was advised to put the mapping around `data` into huge pages; nothing where it does not
+/// tell.
+inline std::optional<bool> advised_huge(const std::byte* data) {
+  const auto address = reinterpret_cast<uintptr_t>(data);
+  std::ifstream maps("/proc/self/smaps");
+  bool inside = false;
+  for (std::string line; std::getline(maps, line);) {
+    uintptr_t first = 0, last = 0;  // "7f0000000000-7f0000400000 rw-p ..."
+    const char* const end = line.data() + line.size();
+    const auto begin = std::from_chars(line.data(), end, first, 16);
+    if (begin.ptr != end && *begin.ptr == '-' &&
+        std::from_chars(begin.ptr + 1, end, last, 16).ec == std::errc()) {
+      inside = first <= address && address < last;
+    }
+    if (inside && line.starts_with("VmFlags:")) return (line + ' ').find(" hg ") != std::string::npos;
+  }
+  return std::nullopt;
+}
 
 /// Heap memory with an account of what is out. Thread-safe.
 class CountedMemory final : public SystemMemory {

@@ -1,6 +1,7 @@
 // Where blocks of memory come from: the heap for small ones, own pages for large ones.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -23,7 +24,7 @@ class SystemMemory {
 /// still takes no more than its own size.
 enum class HugePages { off, advised };
 
-/// The real one. Immutable, thread-safe.
+/// The real one. Thread-safe.
 class HeapAndPages final : public SystemMemory {
  public:
   /// Blocks from this size on have pages of their own, which go back to the system at once when released.
@@ -32,11 +33,13 @@ class HeapAndPages final : public SystemMemory {
   static constexpr uint64_t kHugePage = uint64_t{2} << 20;
 
   explicit HeapAndPages(HugePages huge_pages) : huge_pages_(huge_pages) {}
+  /// For blocks from now on.
+  void set_huge_pages(HugePages huge_pages) { huge_pages_ = huge_pages; }
   std::byte* allocate(uint64_t bytes) noexcept override;
   void release(std::byte* data, uint64_t bytes) noexcept override;
 
  private:
-  HugePages huge_pages_;
+  std::atomic<HugePages> huge_pages_;
 };
 
 /// Gives freed memory that the heap still holds back to the system. Takes milliseconds.

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "memory/memory_testing.h"
 #include "memory/page_size.h"
 
 namespace qvl {
@@ -38,6 +39,19 @@ TEST(SystemMemory, begins_large_blocks_where_a_huge_page_may_begin) {
     unsigned char resident = 0;
     EXPECT_NE(::mincore(data + whole_pages(bytes) - page_size(), page_size(), &resident), 0);
   }
+}
+
+TEST(SystemMemory, advises_huge_pages_for_blocks_from_then_on) {
+  HeapAndPages memory(HugePages::off);
+  constexpr uint64_t bytes = 2 * HeapAndPages::kHugePage;
+  std::byte* const small = memory.allocate(bytes);
+  if (!advised_huge(small)) GTEST_SKIP() << "the kernel does not tell";
+  memory.set_huge_pages(HugePages::advised);
+  std::byte* const huge = memory.allocate(bytes);
+  EXPECT_EQ(advised_huge(small), false);
+  EXPECT_EQ(advised_huge(huge), true);
+  memory.release(small, bytes);
+  memory.release(huge, bytes);
 }
 
 TEST(SystemMemory, has_no_block_larger_than_the_addresses) {

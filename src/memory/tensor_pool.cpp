@@ -152,11 +152,13 @@ void TensorPool::put_back(std::byte* data, Reservation charge) noexcept {
   const uint64_t size = charge.bytes();
   ASAN_UNPOISON_MEMORY_REGION(data, size);
   Evicted evicted;
+  bool kept = false;
   {
     const std::lock_guard lock(mutex_);
     --stats_.in_use_blocks;
     stats_.in_use_bytes -= size;
-    if (size <= kept_bytes_limit_) {
+    kept = size <= kept_bytes_limit_;
+    if (kept) {
       kept_.put(data, size_class_of(size), stamp_);
       kept_charge_.absorb(std::move(charge));
       if (kept_.bytes() > kept_bytes_limit_) {
@@ -166,7 +168,17 @@ void TensorPool::put_back(std::byte* data, Reservation charge) noexcept {
       ++stats_.system_releases;
     }
   }
-  if (size > kept_bytes_limit_) system_.release(data, size);
+  if (!kept) system_.release(data, size);
+  return_to_system(std::move(evicted));
+}
+
+void TensorPool::set_kept_limit(uint64_t bytes) {
+  Evicted evicted;
+  {
+    const std::lock_guard lock(mutex_);
+    kept_bytes_limit_ = bytes;
+    if (kept_.bytes() > bytes) evicted = evict(kept_.take_oldest(kept_.bytes() - bytes));
+  }
   return_to_system(std::move(evicted));
 }
 

@@ -84,6 +84,8 @@ class TensorPool {
   /// Returns kept blocks to the system, the oldest first, until `bytes` are back or none is left. Bytes
   /// returned.
   uint64_t trim(uint64_t bytes);
+  /// From now on; what is kept beyond goes back to the system, the oldest first.
+  void set_kept_limit(uint64_t bytes);
   /// Returns kept blocks that nobody has used since the call before.
   uint64_t trim_idle();
   TensorPoolStats stats() const;
@@ -114,8 +116,8 @@ class TensorPool {
 
   Ledger& ledger_;
   SystemMemory& system_;
-  const uint64_t kept_bytes_limit_;
   mutable std::mutex mutex_;
+  uint64_t kept_bytes_limit_;
   KeptBlocks kept_;
   Reservation kept_charge_;  // as many bytes as kept_ has
   TensorPoolStats stats_;    // but for what kept_ knows

@@ -127,6 +127,25 @@ TEST_F(TensorPoolTest, returns_a_block_above_its_bound_and_keeps_the_others) {
   EXPECT_EQ(keeps_nothing.stats().system_releases, 1u);
 }
 
+TEST_F(TensorPoolTest, keeps_less_from_then_on_where_its_bound_is_lowered) {
+  TensorPool pool(ledger_, system_, 8 * kMiB);
+  for (const uint64_t bytes : {1 * kMiB, 2 * kMiB, 4 * kMiB}) {
+    (void)pool.allocate(bytes, MemoryPart::scratch);
+  }
+  EXPECT_EQ(pool.stats().kept_bytes, 7 * kMiB);
+  pool.set_kept_limit(4 * kMiB);
+  EXPECT_EQ(pool.stats().kept_bytes, 4 * kMiB);  // the oldest went
+  expect_exact(pool);
+  pool.set_kept_limit(1 * kMiB);
+  EXPECT_EQ(pool.stats().kept_bytes, 0u);
+  (void)pool.allocate(2 * kMiB, MemoryPart::scratch);
+  EXPECT_EQ(pool.stats().kept_bytes, 0u);
+  pool.set_kept_limit(2 * kMiB);
+  (void)pool.allocate(2 * kMiB, MemoryPart::scratch);
+  EXPECT_EQ(pool.stats().kept_bytes, 2 * kMiB);
+  expect_exact(pool);
+}
+
 TEST_F(TensorPoolTest, refuses_what_the_ledger_refuses) {
   TensorPool pool(ledger_, system_, kMiB);
   const auto block = pool.allocate(65 * kMiB, MemoryPart::vision);

@@ -373,7 +373,7 @@ PackReport WeightPacker::pack(ThreadPool& pool, const PackOptions& options) {
     report.cache = CacheOutcome::failed;
     report.problem = writer.problem();
   }
-  if (!range_.back_with_memory(used_)) {
+  if (!range_.back_with_memory(used_, options.huge_pages)) {
     fail(ErrorCode::limit, "not enough memory for the packed weights ({} MiB)", used_ >> 20);
   }
   report.contents = run_jobs(pool, options);

@@ -13,6 +13,7 @@
 #include "kernels/matmul/packed_weight.h"
 #include "memory/address_range.h"
 #include "memory/ledger.h"
+#include "memory/system_memory.h"
 #include "tensor/tensor.h"
 #include "threads/thread_pool.h"
 
@@ -40,6 +41,7 @@ struct PackOptions {
   /// What the system says of the files behind the sources, from which it shows where they changed. Empty:
   /// that is not known, and their contents are read to tell whether the cache file is theirs.
   std::string source_state = {};
+  HugePages huge_pages = HugePages::off;  ///< of weights that lie in memory of our own
   std::function<void(double)> progress = {};
   std::stop_token stop = {};  ///< looked at between shares of the work
   /// Where sources and buffers are set down while they are read; null: nowhere.

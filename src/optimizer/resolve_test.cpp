@@ -50,7 +50,7 @@ TEST(Levels, take_what_the_table_says) {
   const Row rows[] = {
       {Choice::instruction_set, {"scalar", "avx2", "avx2", "avx2"}},
       {Choice::threads, {"1 thread", "4 threads", "4 threads", "4 threads"}},
-      {Choice::spinning, {"off", "50 us", "50 us", "50 us"}},
+      {Choice::spinning, {"off", "20 us", "20 us", "20 us"}},
       {Choice::pinning, {"off", "off", "processors 0,1,2,3", "processors 0,1,2,3"}},
       {Choice::duty_cycle, {"100 %", "100 %", "100 %", "100 %"}},
       {Choice::text_weights, {"f32", "f32", "q8", "q4"}},
@@ -368,7 +368,7 @@ TEST(Passes, chunks_are_short_on_slow_machines) {
   inputs.hardware.measured.int8_gop_s[Isa::avx2] = 40;
   const Plan slow = resolve_at(inputs).plan;
   EXPECT_LT(slow.prefill_chunk, fast.prefill_chunk);
-  EXPECT_EQ(slow.prefill_chunk, 64);
+  EXPECT_EQ(slow.prefill_chunk, 128);
   EXPECT_LT(slow.vision_blocks_per_step, fast.vision_blocks_per_step);
   EXPECT_EQ(fast.prefill_chunk % 64, 0);
 }

@@ -21,7 +21,7 @@ PlanInputs server() {
 Plan defaults(Isa isa) {
   return {.forms = {.text = WeightChoice::q4, .vision = WeightChoice::q8, .kv = KvForm::i16, .isa = isa},
           .threads = 2,
-          .spin_us = 50,
+          .spin_us = 20,
           .keep_packed = true};
 }
 

@@ -208,7 +208,7 @@ class Benchmark {
     Stream stream(runtime_);
     stream.cache.reserve(tokens);
     const SequenceStep step = stream.step(tokens, text_.vocab_size, random_);
-    constexpr int64_t chunk = 512;
+    const int64_t chunk = runtime_.layer.limits().prefill_chunk;
     for (int64_t first = 0; first < tokens; first += chunk) {
       between_steps(static_cast<double>(first) / static_cast<double>(tokens));
       const auto begin = static_cast<size_t>(first);

@@ -151,7 +151,7 @@ Answer answer_to(ConversationState& state, Addition addition, const AskArgs& arg
               .prompt = prompt,
               .kept = kept,
               .answer_tokens = reserved_answer(args.options),
-              .chunk = args.options.prefill_chunk},
+              .chunk = std::min(args.options.prefill_chunk, runtime.layer.limits().prefill_chunk)},
              state.cached.cache, runtime);
   counted.begin();
   if (!make_ready({.prompt = prompt, .keys = keys, .media = media}, state, args, before)) return cancelled();

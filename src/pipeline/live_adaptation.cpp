@@ -12,8 +12,6 @@ namespace {
 using scheduling::PowerPolicy;
 using scheduling::Spinning;
 
-constexpr uint32_t kPrefillChunk = 512;
-
 int permille(double share) {
   return std::isfinite(share) ? static_cast<int>(std::lround(std::clamp(share, 0.0, 1e5) * 1000)) : 0;
 }
@@ -50,11 +48,12 @@ scheduling::Load load_of(const scheduling::Signals& signals) {
           .io_permille = std::min(signals.io_pressure_permille.value_or(0), 1000)};
 }
 
-scheduling::ControlOptions control_options(const SystemOptimizationConfig& config) {
+scheduling::ControlOptions control_options(const SystemOptimizationConfig& config, const RunLimits& limits) {
   scheduling::ControlOptions options;
   options.asked_threads = static_cast<int>(config.num_compute_threads);
   options.policy = power_policy(config.scheduler_policy);
-  options.prefill_chunk = kPrefillChunk;
+  options.prefill_chunk = static_cast<uint32_t>(limits.prefill_chunk);
+  options.cache_bytes = limits.feature_bytes;
   return options;
 }
 
@@ -91,14 +90,14 @@ MemoryPressure memory_pressure_of(const SystemFiles& files) {
   return pressure;
 }
 
-LiveAdaptation::LiveAdaptation(const SystemOptimizationConfig& config, ThreadManager& threads,
-                               SystemFiles files, Tracer* tracer)
-    : dynamic_(config.dynamic_resource_adjustment),
+LiveAdaptation::LiveAdaptation(const Options& options, ThreadManager& threads)
+    : dynamic_(options.config.dynamic_resource_adjustment),
       threads_(threads),
-      files_(std::move(files)),
-      tracer_(tracer),
-      loop_(control_options(config)),
-      prefill_chunk_(kPrefillChunk) {}
+      files_(options.files),
+      tracer_(options.tracer),
+      loop_(control_options(options.config, options.limits)),
+      prefill_chunk_(options.limits.prefill_chunk),
+      feature_bytes_(options.limits.feature_bytes) {}
 
 bool LiveAdaptation::update(int64_t now_us) {
   if (next_us_ && now_us < *next_us_) return false;
@@ -123,6 +122,7 @@ void LiveAdaptation::adjust(const std::optional<CpuLoad>& load, int64_t now_us) 
                    .duty = adjustment.duty_permille / 1000.0});
   if (adjustment.spinning == Spinning::off) threads_.compute().set_awake_turns(0);
   prefill_chunk_ = std::max<int64_t>(adjustment.prefill_chunk, 1);
+  feature_bytes_ = adjustment.cache_bytes;
   // Each change on its own: the text of an event is short.
   for (std::string_view rest = adjustment.cause; !rest.empty();) {
     const size_t end = std::min(rest.find("; "), rest.size());
@@ -134,8 +134,6 @@ void LiveAdaptation::adjust(const std::optional<CpuLoad>& load, int64_t now_us) 
   if (signals.own_permille) tracer_->counter("own processors", *signals.own_permille / 1000.0);
   if (signals.foreign_permille) tracer_->counter("foreign processors", *signals.foreign_permille / 1000.0);
 }
-
-int64_t LiveAdaptation::prefill_chunk(int64_t asked) const { return std::min(asked, prefill_chunk_); }
 
 void LiveAdaptation::tell(std::string_view what) {
   if (tracer_ != nullptr) tracer_->instant("adaptation", what);

@@ -6,6 +6,7 @@
 
 #include "base/system_files.h"
 #include "memory/cleaner.h"
+#include "pipeline/run_limits.h"
 #include "profiler/cpu_load.h"
 #include "profiler/tracer.h"
 #include "qvl/system_config.h"
@@ -30,16 +31,23 @@ class LiveAdaptation {
   /// How long between two looks at the machine.
   static constexpr int64_t kInterval_us = 500'000;
 
-  /// Borrows `threads` and `tracer`, which may be null.
-  LiveAdaptation(const SystemOptimizationConfig& config, ThreadManager& threads, SystemFiles files,
-                 Tracer* tracer);
+  struct Options {
+    const SystemOptimizationConfig& config;
+    RunLimits limits = {};
+    SystemFiles files = SystemFiles();
+    Tracer* tracer = nullptr;  ///< outlives it; null: nobody is told
+  };
+  /// Borrows `threads`.
+  LiveAdaptation(const Options& options, ThreadManager& threads);
 
   /// Does nothing before kInterval_us have passed since it last did something. Without dynamic adjustment a
   /// changed budget alone is followed. Whether it looked at the machine's load and memory.
   bool update(int64_t now_us);
 
-  /// Prompt tokens to compute at once for now: at most the chunk asked for.
-  int64_t prefill_chunk(int64_t asked) const;
+  /// Prompt tokens to compute at once for now, at most.
+  int64_t prefill_chunk() const { return prefill_chunk_; }
+  /// Features of pictures to keep for now, at most.
+  uint64_t feature_bytes() const { return feature_bytes_; }
   /// How busy the machine was when it was last looked at; of memory's bandwidth nothing is known.
   const scheduling::Load& load() const { return load_; }
   /// As it was found the last time; nothing is told without dynamic adjustment.
@@ -59,6 +67,7 @@ class LiveAdaptation {
   std::optional<CpuCounters> last_;
   std::optional<int64_t> next_us_;
   int64_t prefill_chunk_;
+  uint64_t feature_bytes_;
   scheduling::Load load_;
   MemoryPressure memory_pressure_;
 };

@@ -37,6 +37,26 @@ TEST(LiveAdaptation, leaves_out_what_the_machine_does_not_tell) {
   EXPECT_EQ(signals.available_bytes, std::nullopt);
 }
 
+TEST(LiveAdaptation, begins_with_what_the_plan_allows) {
+  FakeSystem system;
+  const SystemOptimizationConfig config;
+  ThreadManager threads({.num_compute_threads = 1}, {.files = system.files()});
+  LiveAdaptation adaptation(
+      {.config = config, .limits = {.prefill_chunk = 192, .feature_bytes = 800}, .files = system.files()},
+      threads);
+  EXPECT_EQ(adaptation.prefill_chunk(), 192);
+  EXPECT_EQ(adaptation.feature_bytes(), 800u);
+  // An eighth less of the caches after each second in which memory is short.
+  system.write("/proc/pressure/memory",
+               "some avg10=25.00 avg60=0.00 avg300=0.00 total=0\nfull avg10=0.00 avg60=0.00 avg300=0.00 "
+               "total=0\n");
+  for (int64_t now_us = 0; now_us <= 2'000'000; now_us += LiveAdaptation::kInterval_us) {
+    EXPECT_TRUE(adaptation.update(now_us));
+  }
+  EXPECT_LT(adaptation.feature_bytes(), 800u);
+  EXPECT_LE(adaptation.prefill_chunk(), 192);
+}
+
 TEST(LiveAdaptation, passes_on_quota_stalls_and_memory) {
   FakeSystem system;
   system.write(

@@ -65,6 +65,43 @@ void add_rates(const LoadOptions& load, PlanOptions::Measure wanted, HardwareFac
   }
 }
 
+// The plan for `inputs`; where the cap holds none, the one of least memory.
+Plan plan_within(const PlanInputs& inputs) {
+  try {
+    return resolve(inputs, all_passes()).plan;
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::limit) throw;
+    const PlanWishes& wishes = inputs.wishes;
+    return {.forms = {.text = wishes.text.value_or(WeightChoice::automatic),
+                      .vision = wishes.vision.value_or(WeightChoice::automatic),
+                      .kv = wishes.kv.value_or(KvForm::i8),
+                      .isa = wishes.isa.value_or(best_isa())},
+            .threads = static_cast<int>(inputs.config.num_compute_threads),
+            .keep_packed = true};
+  }
+}
+
+// What the plan would be without a quota and with nobody else on the processors: both come and go, and where
+// threads follow them as they do, a busy moment at the start must not count for ever.
+Plan unhindered_plan(PlanInputs inputs, const Plan& plan) {
+  const bool hindered = inputs.hardware.foreign_load > 0 || inputs.hardware.cpu_quota;
+  if (!hindered || !inputs.config.dynamic_resource_adjustment) return plan;
+  inputs.hardware.foreign_load = 0;
+  inputs.hardware.cpu_quota.reset();
+  return plan_within(inputs);
+}
+
+// What loading has planned from, under another configuration. The limit that it was given stays one.
+PlanInputs inputs_under(const LoadDecision& loaded, const SystemOptimizationConfig& config) {
+  PlanInputs inputs = loaded.inputs;
+  inputs.config = config;
+  inputs.memory_limit_bytes.reset();
+  if (const auto limit = loaded.inputs.memory_limit_bytes; limit && *limit < inputs.memory_cap()) {
+    inputs.memory_limit_bytes = limit;
+  }
+  return inputs;
+}
+
 }  // namespace
 
 PlanInputs plan_inputs(const LoadOptions& load, const ModelFacts& model, PlanOptions::Measure measure,
@@ -82,30 +119,56 @@ PlanInputs plan_inputs(const LoadOptions& load, const ModelFacts& model, PlanOpt
   return inputs;
 }
 
-Plan plan_to_load(const LoadOptions& load, const ModelFacts& model, const SystemFiles& files) {
-  if (model.linears.empty()) return {.forms = {.isa = chosen_isa(load)}};  // binding tells what is missing
-  std::vector<std::string> unused;
-  const PlanInputs inputs = plan_inputs(load, model, PlanOptions::Measure::stored, files, unused);
-  try {
-    return resolve(inputs, all_passes()).plan;
-  } catch (const Error& error) {
-    if (error.code() != ErrorCode::limit) throw;
-    return {.forms = {.text = inputs.wishes.text.value_or(WeightChoice::automatic),
-                      .vision = inputs.wishes.vision.value_or(WeightChoice::automatic),
-                      .kv = inputs.wishes.kv.value_or(KvForm::i8),
-                      .isa = chosen_isa(load)},
-            .threads = static_cast<int>(asked_threads(load)),
-            .keep_packed = true};
-  }
+LoadDecision decide(PlanInputs inputs) {
+  LoadDecision decision{.plan = plan_within(inputs), .config = inputs.config};
+  const Plan& plan = decision.plan;
+  const Plan unhindered = unhindered_plan(inputs, plan);
+  // Up to what was asked for, as processors and quotas come and go.
+  if (unhindered.threads == 1) decision.config.num_compute_threads = 1;
+  decision.config.memory_pool_size =
+      std::min(inputs.config.memory_pool_size, static_cast<int64_t>(plan.pool_bytes));
+  decision.limits = {.pinning = !unhindered.pinned_cpus.empty(),
+                     .waiting_awake = unhindered.spin_us > 0,
+                     .shared_cores = unhindered.threads > inputs.usable_cores(),
+                     .duty = plan.duty_cycle,
+                     .huge_pages = plan.huge_pages,
+                     .interval_clean_up = plan.trim_interval.has_value(),
+                     .prefill_chunk = plan.prefill_chunk,
+                     .vision_blocks = std::max<int64_t>(plan.vision_blocks_per_step, 1),
+                     .feature_bytes = plan.feature_cache_bytes};
+  decision.inputs = std::move(inputs);
+  return decision;
 }
 
-SystemOptimizationConfig planned_config(const LoadOptions& load, const Plan& plan) {
-  SystemOptimizationConfig config = load.system;
-  // The plan has looked at quotas as they are; threads follow them as they change, up to what was asked for.
-  const bool all_threads = plan.threads > 1;
-  config.num_compute_threads = all_threads ? asked_threads(load) : plan.threads;
-  config.memory_pool_size = std::min(config.memory_pool_size, static_cast<int64_t>(plan.pool_bytes));
-  return config;
+LoadDecision decide_to_load(const LoadOptions& load, const ModelFacts& model, const SystemFiles& files) {
+  if (model.linears.empty()) {  // binding tells what is missing
+    return {.plan = {.forms = {.isa = chosen_isa(load)}}, .config = load.system};
+  }
+  std::vector<std::string> unused;
+  return decide(plan_inputs(load, model, PlanOptions::Measure::stored, files, unused));
+}
+
+LoadDecision decide_again(const LoadDecision& loaded, const SystemOptimizationConfig& config) {
+  PlanInputs inputs = inputs_under(loaded, config);
+  const ModelForms& forms = loaded.plan.forms;
+  inputs.wishes = {.isa = forms.isa, .text = forms.text, .vision = forms.vision, .kv = forms.kv};
+  LoadDecision again = decide(std::move(inputs));
+  again.plan.keep_packed = loaded.plan.keep_packed;
+  again.plan.huge_weights = loaded.plan.huge_weights;
+  return again;
+}
+
+std::vector<std::string> decided_by_loading(const LoadDecision& loaded,
+                                            const SystemOptimizationConfig& config) {
+  const Plan wanted = plan_within(inputs_under(loaded, config));
+  std::vector<std::string> lines;
+  for (Choice choice : kChoicesOfLoading) {
+    const std::string would = value_of(choice, wanted), is = value_of(choice, loaded.plan);
+    if (would == is) continue;
+    lines.push_back(fmt::format("{}: this configuration would choose {}, loading has chosen {}",
+                                name_of(choice), would, is));
+  }
+  return lines;
 }
 
 }  // namespace qvl

@@ -1,4 +1,4 @@
-// What loading a checkpoint obeys: the optimizer's plan for it on this machine.
+// What a checkpoint obeys when it is loaded, and afterwards: the optimizer's plan for it on this machine.
 #pragma once
 
 #include <string>
@@ -8,6 +8,7 @@
 #include "files/model_files.h"
 #include "optimizer/model_facts.h"
 #include "optimizer/resolve.h"
+#include "pipeline/run_limits.h"
 #include "qvl/plan.h"
 
 namespace qvl {
@@ -17,11 +18,30 @@ namespace qvl {
 PlanInputs plan_inputs(const LoadOptions& load, const ModelFacts& model, PlanOptions::Measure measure,
                        const SystemFiles& files, std::vector<std::string>& warnings);
 
-/// The plan by which `load` is loaded on the machine of `files`. Where the memory cap holds none, the one of
-/// least memory: the ledger then tells what is missing. Throws Error{usage} as resolve() and plan_wishes().
-Plan plan_to_load(const LoadOptions& load, const ModelFacts& model, const SystemFiles& files);
+/// How a checkpoint is loaded and run.
+struct LoadDecision {
+  PlanInputs inputs = {};  ///< what the plan was made from
+  Plan plan = {};
+  SystemOptimizationConfig config = {};  ///< that of the inputs, with the plan's threads and pool
+  RunLimits limits = {};
+};
 
-/// The configuration with what `plan` decides put into it.
-SystemOptimizationConfig planned_config(const LoadOptions& load, const Plan& plan);
+/// What `inputs` decide. Where the memory cap holds no plan, that of least memory: the ledger then tells what
+/// is missing. Throws Error{usage} as resolve().
+LoadDecision decide(PlanInputs inputs);
+/// The same for loading on the machine of `files`. Throws Error{usage} also as plan_wishes().
+LoadDecision decide_to_load(const LoadOptions& load, const ModelFacts& model, const SystemFiles& files);
+
+/// What `config` decides for a checkpoint that `loaded` has loaded: the forms of its numbers stay.
+LoadDecision decide_again(const LoadDecision& loaded, const SystemOptimizationConfig& config);
+/// What of a plan cannot change once the checkpoint is loaded.
+inline constexpr Choice kChoicesOfLoading[] = {Choice::instruction_set, Choice::text_weights,
+                                               Choice::vision_weights,  Choice::packed_weights,
+                                               Choice::huge_weights,    Choice::kv};
+
+/// What of `config` cannot be had any more since the checkpoint is loaded, a line for each such choice:
+/// "decoder weights: this configuration would choose f32, loading has chosen q8".
+std::vector<std::string> decided_by_loading(const LoadDecision& loaded,
+                                            const SystemOptimizationConfig& config);
 
 }  // namespace qvl

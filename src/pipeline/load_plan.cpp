@@ -116,6 +116,7 @@ std::filesystem::path cache_folder(const LoadOptions& options) {
 
 PackOptions pack_options(const LoadOptions& options, const ModelFiles& files, const Plan& plan) {
   PackOptions pack{.cache_file = {}, .source_state = files.tensors->fingerprint()};
+  pack.huge_pages = plan.huge_weights ? HugePages::advised : HugePages::off;
   pack.stop = options.stop;
   pack.release = [source = files.tensors.get()](std::span<const std::byte> bytes) { source->release(bytes); };
   if (options.progress) {

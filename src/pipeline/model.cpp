@@ -87,7 +87,10 @@ int64_t compute_logits(const LogitsRequest& request, Runtime& runtime, const Log
   const ModelConfig& config = runtime.files.config;
   check_fits_context(prompt, 0, config.text);
   CachedSequence cached(runtime);
-  check_room({.media = media, .prompt = prompt, .chunk = request.chunk, .logit_rows = kLogitsRows},
+  check_room({.media = media,
+              .prompt = prompt,
+              .chunk = std::min(request.chunk, runtime.layer.limits().prefill_chunk),
+              .logit_rows = kLogitsRows},
              cached.cache, runtime);
   Timings unused;
   if (!encode_media(media, runtime, listeners, unused)) return 0;
@@ -175,8 +178,9 @@ Packing Model::packing() const {
   return Packing::not_kept;
 }
 std::string_view Model::isa() const { return name_of(runtime_->ops.isa()); }
-int Model::threads() const { return runtime_->layer.compute().size(); }
+int Model::threads() const { return runtime_->layer.compute_threads(); }
 std::string Model::memory_json() const { return to_json(runtime_->layer.memory().report()).dump(); }
+std::string Model::followed_json() const { return runtime_->followed_json().dump(); }
 void Model::write_trace(const std::filesystem::path& path) const {
   qvl::write_trace(*runtime_->layer.tracer(), "qvl", path);
 }

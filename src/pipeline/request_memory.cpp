@@ -32,7 +32,7 @@ std::vector<MemoryNeed> needs_of(const RequestSize& size, const KvCache& cache, 
                         .decoder = {.chunk_tokens = std::min(size.chunk, computed), .keys = keys},
                         .kv_bytes = cache.growth_bytes(keys - cache.size()),
                         .logit_rows = size.logit_rows,
-                        .threads = runtime.layer.compute().size()});
+                        .threads = runtime.layer.compute_threads()});
 }
 
 void check_room(const RequestSize& size, const KvCache& cache, detail::Runtime& runtime) {
@@ -43,7 +43,7 @@ void check_room(const RequestSize& size, const KvCache& cache, detail::Runtime& 
 RequestScope::~RequestScope() {
   runtime_.ops.release_scratch();
   runtime_.pass.clear();
-  runtime_.layer.after_request();
+  runtime_.after_request();
 }
 
 }  // namespace qvl

@@ -215,6 +215,50 @@ TEST_F(RequestMemory, features_of_idle_conversations_go_first_and_are_computed_a
   EXPECT_EQ(ledger().report().of(MemoryPart::caches).held_bytes, 0u);  // its keys and values were kept
 }
 
+TEST_F(RequestMemory, conversations_keep_no_more_features_than_the_plan_does) {
+  const auto held_features = [&] { return ledger().report().of(MemoryPart::caches).held_bytes; };
+  const Turn second{.text = "And this?", .images = {kSecondPicture}};
+  std::string first_answer, second_answer;
+  uint64_t both = 0, last = 0;
+  {
+    Conversation conversation(model_);
+    first_answer = answer(conversation, kPictureTurn);
+    last = held_features();
+    second_answer = answer(conversation, second);
+    both = held_features();
+    EXPECT_GT(both, last);
+    last = both - last;
+  }
+  runtime_->layer.configure(runtime_->layer.state().config, {.feature_bytes = last});
+  {
+    Conversation conversation(model_);
+    EXPECT_EQ(answer(conversation, kPictureTurn), first_answer);
+    EXPECT_EQ(answer(conversation, second), second_answer);
+    EXPECT_EQ(held_features(), last);  // the older picture's went
+  }
+  runtime_->layer.configure(runtime_->layer.state().config, {.feature_bytes = 0});
+  Conversation conversation(model_);
+  EXPECT_EQ(answer(conversation, kPictureTurn), first_answer);
+  EXPECT_EQ(held_features(), 0u);
+  EXPECT_EQ(answer(conversation, second), second_answer);
+}
+
+TEST(LoadMemory, the_limits_of_the_plan_reach_a_loaded_checkpoint) {
+  LoadOptions options = options_for(kSource / "models/shapes");
+  options.system.memory_pool_size = 1 << 20;
+  const detail::Runtime all(options);
+  EXPECT_EQ(all.layer.limits(), all.loaded_by.limits);
+  EXPECT_TRUE(all.layer.limits().interval_clean_up);
+  EXPECT_GT(all.layer.limits().feature_bytes, 0u);
+  EXPECT_EQ(all.layer.state().config.memory_pool_size, 1 << 20);
+  options.disabled_passes = {"memory_trim", "feature_cache", "tensor_pool", "prefill_chunk"};
+  const detail::Runtime less(options);
+  EXPECT_FALSE(less.layer.limits().interval_clean_up);
+  EXPECT_EQ(less.layer.limits().feature_bytes, 0u);
+  EXPECT_EQ(less.layer.prefill_chunk(1000), 512);
+  EXPECT_EQ(less.layer.state().config.memory_pool_size, 0);
+}
+
 TEST(LoadMemory, weights_that_do_not_fit_are_refused_in_one_line) {
   LoadOptions options = options_for(kSource / "models/shapes");
   bool loaded = false;

@@ -7,7 +7,6 @@
 #include "base/file.h"
 #include "memory/admission.h"
 #include "optimizer/memory_model.h"
-#include "pipeline/load_decision.h"
 #include "pipeline/load_plan.h"
 #include "pipeline/memory_guard.h"
 #include "pipeline/stopwatch.h"
@@ -72,7 +71,7 @@ ModelFacts facts_of(const ModelFiles& files) {
 std::vector<Reservation> reserve_model(const detail::Runtime& runtime, const LoadOptions& options,
                                        Ledger& ledger) {
   const ModelFacts& facts = runtime.facts;
-  const ModelForms& forms = runtime.plan.forms;
+  const ModelForms& forms = runtime.loaded_by.plan.forms;
   // What the caller has in memory was there before, and counts with the program.
   const uint64_t stored = options.in_memory ? 0 : stored_in_use_bytes(facts, forms);
   const uint64_t weights = packed_bytes(facts, forms) + stored + facts.float_bytes;
@@ -96,7 +95,7 @@ Qwen3Vl bind_network(const ModelFiles& files, const ModelForms& forms, const Loa
 
 // Files are for later starts, which must know that the weights are the same. Without them nobody asks.
 std::unique_ptr<ModelCaches> make_caches(detail::Runtime& runtime, const LoadOptions& options) {
-  const bool on_disk = runtime.plan.disk_feature_cache_bytes > 0;
+  const bool on_disk = runtime.loaded_by.plan.disk_feature_cache_bytes > 0;
   const auto folder = on_disk ? kept_features_folder(cache_folder(options)) : "";
   std::string weights;
   if (on_disk) {
@@ -109,7 +108,7 @@ std::unique_ptr<ModelCaches> make_caches(detail::Runtime& runtime, const LoadOpt
     check_not_stopped(options);
   }
   return std::make_unique<ModelCaches>(CacheSetup{.files = runtime.files,
-                                                  .plan = runtime.plan,
+                                                  .plan = runtime.loaded_by.plan,
                                                   .forms = runtime.network.forms(),
                                                   .folder = folder,
                                                   .weights = std::move(weights),
@@ -173,24 +172,24 @@ Runtime::Runtime(const LoadOptions& options, const RuntimeSystem& system)
     : name(checkpoint_name(options)),
       files(open_files(options)),
       facts(facts_of(files)),
-      plan(plan_to_load(options, facts, system.files)),
-      layer(planned_config(options, plan),
-            {.memory_limit = options.memory_limit,
-             .tracing = options.trace ? Tracing::on : Tracing::off,
-             .files = system.files,
-             .blocks = system.blocks,
-             .model = options.in_memory ? name : options.path.filename().string(),
-             .status_folder = run_status_folder()}),
+      loaded_by(decide_to_load(options, facts, system.files)),
+      layer(loaded_by.config, {.limits = loaded_by.limits,
+                               .memory_limit = options.memory_limit,
+                               .tracing = options.trace ? Tracing::on : Tracing::off,
+                               .files = system.files,
+                               .blocks = system.blocks,
+                               .model = options.in_memory ? name : options.path.filename().string(),
+                               .status_folder = run_status_folder()}),
       loaded(reserve_model(*this, options, layer.memory().ledger())),
       tokenizer(read_tokenizer(files, options.path)),
-      network(bind_network(files, plan.forms, options)),
+      network(bind_network(files, loaded_by.plan.forms, options)),
       ops(layer.compute(), network.forms().isa, layer.home(MemoryPart::scratch)),
       pass(layer.home(MemoryPart::scratch)),
       warnings(layer.warnings()) {
   warnings.insert(warnings.end(), files.warnings.begin(), files.warnings.end());
   check_parts_fit(files, tokenizer.get(), name);
   check_not_stopped(options);
-  PackOptions pack = pack_options(options, files, plan);
+  PackOptions pack = pack_options(options, files, loaded_by.plan);
   pack.ledger = &layer.memory().ledger();
   packed = network.pack(layer.compute(), pack);
   if (packed.cache == CacheOutcome::failed)
@@ -200,6 +199,12 @@ Runtime::Runtime(const LoadOptions& options, const RuntimeSystem& system)
   warn_of_disk();
   warnings.insert(warnings.end(), network.warnings().begin(), network.warnings().end());
   if (options.progress) options.progress({.stage = "load", .fraction = 1});
+}
+
+void Runtime::after_request() noexcept {
+  layer.after_request();
+  const uint64_t kept = caches->features.stats().bytes, most = layer.feature_bytes();
+  if (kept > most) caches->features.reclaim(kept - most);
 }
 
 void Runtime::warn_of_disk() {

@@ -2,18 +2,20 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
+#include "base/json.h"
 #include "files/model_files.h"
 #include "media/image.h"
 #include "media/video.h"
 #include "model/qwen3_vl.h"
 #include "ops/ops.h"
 #include "optimizer/model_facts.h"
-#include "optimizer/plan.h"
 #include "pipeline/cache/model_caches.h"
 #include "pipeline/compute_turn.h"
+#include "pipeline/load_decision.h"
 #include "pipeline/system_layer.h"
 #include "qvl/qvl.h"
 #include "tokenizer/tokenizer.h"
@@ -35,8 +37,8 @@ struct RuntimeSystem {
   SystemFiles files = SystemFiles();
 };
 
-/// Immutable after loading but for `layer`, `ops` and `pass`, which do one computation at a time. Whatever
-/// takes memory of `layer` stands behind it.
+/// Immutable after loading but for `layer`, `ops`, `pass`, `caches` and what configure() notes, which do one
+/// computation at a time. Whatever takes memory of `layer` stands behind it.
 struct Runtime {
   explicit Runtime(const LoadOptions& options, const RuntimeSystem& system = {});
 
@@ -47,16 +49,26 @@ struct Runtime {
     layer.between_steps();
   }
 
+  /// Called after each request, when its memory is given back: features are kept as far as the machine has
+  /// memory for them now.
+  void after_request() noexcept;
   /// Puts among the warnings, once, that nothing is kept on disk any more. Called by the thread of a
   /// conversation.
   void warn_of_disk();
   /// The tokenizer. Throws Error{usage} where the checkpoint came without one.
   const Tokenizer& words() const;
+  /// From now on everything runs under `config`, until the next one; waits for its turn to compute. What
+  /// loading has settled stays: followed_json() tells. Throws as SystemLayer::configure, then nothing has
+  /// changed. Thread-safe.
+  void configure(const SystemOptimizationConfig& config);
+  /// What is followed at this moment of the configuration that was applied last, and what of it loading has
+  /// settled otherwise. Thread-safe.
+  OrderedJson followed_json() const;
 
   std::string name;  // the path that was loaded, for messages
   ModelFiles files;  // outlives `network`, which borrows its tensors
   ModelFacts facts;
-  Plan plan;
+  const LoadDecision loaded_by;
   SystemLayer layer;
   std::vector<Reservation> loaded;             // tokenizer and weights
   std::shared_ptr<const Tokenizer> tokenizer;  // null: prompts come as tensors
@@ -67,7 +79,9 @@ struct Runtime {
   std::unique_ptr<ModelCaches> caches;  ///< never null once it is loaded
   std::vector<std::string> warnings;
   double load_seconds = 0;
-  ComputeQueue computing;  ///< an engine gives way between two steps, a conversation after its answer
+  mutable std::mutex notes_mutex;
+  std::vector<std::string> notes;  // on the configuration that was applied last, a line each
+  ComputeQueue computing;          ///< an engine gives way between two steps, a conversation after its answer
 };
 
 }  // namespace detail

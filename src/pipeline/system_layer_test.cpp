@@ -6,8 +6,10 @@
 #include <chrono>
 #include <thread>
 
+#include "base/error.h"
 #include "base/fake_system.h"
 #include "base/file.h"
+#include "memory/memory_testing.h"
 #include "profiler/trace_writer.h"
 
 namespace qvl {
@@ -76,6 +78,122 @@ void write_machine(const FakeSystem& system) {
   system.write("/sys/class/thermal/thermal_zone0/temp", "50000\n");
 }
 
+TEST(SystemLayer, does_nothing_that_the_plan_does_not_allow) {
+  FakeSystem system;
+  write_machine(system);
+  const auto threads_of = [&](const RunLimits& limits) {
+    SystemLayer layer({.num_compute_threads = 2}, {.limits = limits, .files = system.files()});
+    const ThreadManager::CallerGuard guard(layer.threads());
+    layer.between_steps();
+    return layer.state().threads;
+  };
+  if (threads_of({}).compute_threads < 2) GTEST_SKIP() << "needs two processors";
+  EXPECT_EQ(threads_of({}).placing, ThreadStatus::Placing::pinned);
+  EXPECT_GT(threads_of({}).awake_turns, 0);
+  EXPECT_EQ(threads_of({.pinning = false}).placing, ThreadStatus::Placing::confined);
+  EXPECT_EQ(threads_of({.waiting_awake = false}).awake_turns, 0);
+  EXPECT_DOUBLE_EQ(threads_of({.duty = 0.5}).duty, 0.5);
+}
+
+TEST(SystemLayer, keeps_to_the_chunk_and_the_features_of_the_plan) {
+  FakeSystem system;
+  write_machine(system);
+  SystemLayer layer({}, {.limits = {.prefill_chunk = 192, .feature_bytes = 5000}, .files = system.files()});
+  EXPECT_EQ(layer.prefill_chunk(512), 192);
+  EXPECT_EQ(layer.prefill_chunk(100), 100);
+  EXPECT_EQ(layer.feature_bytes(), 5000u);
+  EXPECT_EQ(layer.limits().prefill_chunk, 192);
+}
+
+TEST(SystemLayer, advises_huge_pages_and_cleans_up_only_where_the_plan_does) {
+  FakeSystem system;
+  write_machine(system);
+  for (const bool planned : {false, true}) {
+    SystemLayer layer({.memory_cleanup_interval = 1},
+                      {.limits = {.huge_pages = planned, .interval_clean_up = planned},
+                       .tracing = Tracing::on,
+                       .files = system.files()});
+    HomeVector<std::byte> keys(4 << 20, layer.home(MemoryPart::kv));
+    if (const auto advised = advised_huge(keys.data())) {
+      EXPECT_EQ(advised, planned);
+    }
+    layer.after_request();
+    EXPECT_EQ(trace_of(layer, system).find("interval (1 operation)") != std::string::npos, planned);
+  }
+}
+
+TEST(SystemLayer, runs_under_another_configuration_from_then_on) {
+  FakeSystem system;
+  write_machine(system);
+  SystemLayer layer({.num_compute_threads = 2}, {.files = system.files()});
+  EXPECT_THAT(layer.configure({.num_compute_threads = 1,
+                               .num_io_threads = 3,
+                               .scheduler_policy = SchedulerPolicy::power_save,
+                               .memory_limit_ratio = 0.5,
+                               .memory_pool_size = 0,
+                               .memory_cleanup_interval = 1},
+                              {.huge_pages = false, .prefill_chunk = 64, .feature_bytes = 7}),
+              IsEmpty());
+  const SystemState state = layer.state();
+  EXPECT_EQ(state.threads.policy, SchedulerPolicy::power_save);
+  EXPECT_EQ(state.threads.compute_threads, 1);
+  EXPECT_EQ(state.threads.io_threads, 3);
+  EXPECT_EQ(state.prefill_chunk, 64);
+  EXPECT_EQ(state.feature_bytes, 7u);
+  EXPECT_EQ(layer.memory().limit().bytes, 512'000'000u);
+  EXPECT_EQ(layer.memory().ledger().cap_bytes(), 512'000'000u);
+  { const HomeVector<uint8_t> pixels(1000, layer.home(MemoryPart::pixels)); }
+  EXPECT_EQ(layer.memory().pool().stats().kept_bytes, 0u);
+}
+
+TEST(SystemLayer, changes_nothing_where_a_configuration_is_refused) {
+  FakeSystem system;
+  write_machine(system);
+  SystemLayer layer({.num_compute_threads = 1}, {.files = system.files()});
+  const auto held = *layer.memory().ledger().reserve(MemoryPart::weights, 200'000'000);
+  const auto code_of = [&](const SystemOptimizationConfig& config) {
+    try {
+      layer.configure(config, {});
+    } catch (const Error& error) {
+      return error.code();
+    }
+    return ErrorCode::cancelled;  // it was taken
+  };
+  EXPECT_EQ(code_of({.num_io_threads = 7, .memory_limit_ratio = 0.1}), ErrorCode::limit);
+  EXPECT_EQ(code_of({.cpu_affinity_mask = CpuMask::parse("0x1" + std::string(2000, '0')),
+                     .memory_limit_ratio = 0.5}),
+            ErrorCode::usage);
+  EXPECT_EQ(layer.state().threads.io_threads, 2);
+  EXPECT_EQ(layer.state().config.memory_limit_ratio, 0.8);
+  EXPECT_EQ(layer.memory().ledger().cap_bytes(), 819'200'000u);
+}
+
+TEST(SystemLayer, never_passes_the_limit_that_it_was_given) {
+  FakeSystem system;
+  write_machine(system);
+  SystemLayer layer({}, {.memory_limit = 300'000'000, .files = system.files()});
+  layer.configure({.memory_limit_ratio = 0.9}, {});
+  EXPECT_EQ(layer.memory().ledger().cap_bytes(), 300'000'000u);
+  layer.configure({.memory_limit_ratio = 0.25}, {});
+  EXPECT_EQ(layer.memory().ledger().cap_bytes(), 256'000'000u);
+}
+
+TEST(SystemLayer, publishes_what_it_is_at_only_while_it_samples) {
+  FakeSystem system;
+  write_machine(system);
+  const std::filesystem::path folder = system.files().at("/status");
+  const auto published = [&] {
+    return std::filesystem::exists(folder) && !std::filesystem::is_empty(folder);
+  };
+  SystemLayer layer({.enable_profiling = false},
+                    {.files = system.files(), .model = "small", .status_folder = folder});
+  EXPECT_FALSE(published());
+  layer.configure({.profile_interval = 0.01}, {});
+  while (!published()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  layer.configure({.enable_profiling = false}, {});
+  EXPECT_FALSE(published());
+}
+
 SystemProfiler::SamplePtr first_sample(const SystemLayer& layer) {
   while (layer.profiler()->latest() == nullptr) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   return layer.profiler()->latest();
@@ -109,6 +227,20 @@ TEST(SystemLayer, samples_at_the_interval_of_the_configuration_and_not_at_all_wi
   EXPECT_EQ(seldom.profiler()->history().size(), 1u);
   const SystemLayer off({.enable_profiling = false}, {.files = system.files()});
   EXPECT_EQ(off.profiler(), nullptr);
+}
+
+TEST(SystemLayer, samples_as_the_last_configuration_says) {
+  FakeSystem system;
+  write_machine(system);
+  SystemLayer layer({.profile_interval = 3600}, {.files = system.files()});
+  const auto first = layer.profiler();
+  layer.configure({.num_io_threads = 1, .profile_interval = 3600}, {});
+  EXPECT_EQ(layer.profiler(), first);  // goes on, with its history
+  layer.configure({.profile_interval = 0.01}, {});
+  EXPECT_FALSE(first->running());
+  while (layer.profiler()->cost().samples < 3) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  layer.configure({.enable_profiling = false}, {});
+  EXPECT_EQ(layer.profiler(), nullptr);
 }
 
 TEST(SystemLayer, cleans_up_after_as_many_requests_as_configured) {

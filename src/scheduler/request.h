@@ -17,6 +17,7 @@ enum class RequestClass : uint8_t { interactive, normal, background };
 struct Work {
   uint32_t prepare_units = 0;  ///< reading, decoding, resizing, tokenising; done outside of steps
   uint32_t vision_steps = 0;   ///< blocks of the vision tower, all pictures together
+  uint32_t most_vision_steps = UINT32_MAX;  ///< of them in a step, >= 1: of large pictures fewer fit its time
   uint32_t prompt_tokens = 0;  ///< to be computed, without those that a cache holds; at least the last one is
   uint32_t answer_tokens = 0;  ///< at most; the first one comes with the last chunk of the prompt
 };

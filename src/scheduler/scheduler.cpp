@@ -189,7 +189,8 @@ void Scheduler::plan_compute(const Job& job, const Situation& at) {
   const Work& left = job.left;
   const RequestId id = job.request.id;
   if (left.vision_steps > 0) {
-    const uint32_t most = std::min(left.vision_steps, options_.vision_steps);
+    const uint32_t most =
+        std::min({left.vision_steps, options_.vision_steps, std::max(left.most_vision_steps, uint32_t{1})});
     plan_.vision = {id, planned(StepPart::vision, 1, most, options_.max_stall_us)};
   } else {
     const uint32_t most = std::min(left.prompt_tokens, options_.prefill_chunk);

@@ -49,6 +49,22 @@ std::vector<RequestId> step(Scheduler& scheduler) {
   return scheduler.commit(admit_and_plan(scheduler), {.vision_us = 400, .prefill_us = 400, .decode_us = 100});
 }
 
+TEST(Scheduler, takes_no_more_vision_steps_at_a_time_than_a_request_allows) {
+  Scheduler scheduler(small_machine());
+  const Work work{
+      .prepare_units = 1, .vision_steps = 5, .most_vision_steps = 2, .prompt_tokens = 1, .answer_tokens = 1};
+  ASSERT_FALSE(scheduler.arrive({.id = 1, .holds = {}, .work = work}));
+  scheduler.to_prepare(kQuiet);
+  ASSERT_TRUE(scheduler.prepared(1, {}, work));
+  scheduler.admit(kQuiet);
+  for (uint32_t steps : {2u, 2u, 1u}) {
+    const StepPlan& plan = scheduler.next(kQuiet);
+    ASSERT_TRUE(plan.vision);
+    EXPECT_EQ(plan.vision->steps, steps);
+    scheduler.commit(plan, {.vision_us = 500});
+  }
+}
+
 TEST(Scheduler, a_request_with_a_picture_goes_all_the_way) {
   Scheduler scheduler(small_machine());
   const Request arriving{.id = 7, .holds = {.memory = 10}, .work = {.prepare_units = 2}};

@@ -26,6 +26,10 @@ void resize(Pool& pool, std::string_view name, int granted, std::vector<std::str
                                  granted, pool.problem()));
 }
 
+PriorityPlan priorities_for(const ThreadManagerOptions& options, const OsPriority& own) {
+  return plan_priorities(options, own.nice, may_raise_priority() ? RaiseRight::granted : RaiseRight::missing);
+}
+
 void note_refused(std::vector<std::string>& problems, int threads, std::string_view what) {
   if (threads == 0) return;
   problems.push_back(
@@ -47,8 +51,7 @@ ThreadManager::ThreadManager(ThreadManagerOptions options, ThreadSystem system)
       own_affinity_(this_thread_affinity()),
       seen_affinity_(own_affinity_),
       own_priority_(thread_priority(this_thread_id())),
-      priority_(plan_priorities(options_, own_priority_.nice,
-                                may_raise_priority() ? RaiseRight::granted : RaiseRight::missing)),
+      priority_(priorities_for(options_, own_priority_)),
       topology_(read_topology(system_.files, own_affinity_)),
       compute_(1, system_.start),
       io_(task_pool("io", system_.start)),
@@ -111,6 +114,20 @@ std::optional<std::string> ThreadManager::refresh_budget() {
   budget_ = std::move(now);
   apply();
   return change;
+}
+
+void ThreadManager::check(const ThreadManagerOptions& options) {
+  check_options(options);
+  masked_affinity(affinity(), options.cpu_affinity_mask);
+}
+
+void ThreadManager::configure(ThreadManagerOptions options) {
+  check(options);
+  options_ = std::move(options);
+  priority_ = priorities_for(options_, own_priority_);
+  budget_ = read_budget(affinity());
+  target_ = {};
+  apply();
 }
 
 void ThreadManager::adjust(const ThreadTarget& target) {

@@ -72,6 +72,12 @@ class ThreadManager {
     ThreadManager& manager_;
   };
 
+  /// Throws as the constructor would for these options; changes nothing.
+  void check(const ThreadManagerOptions& options);
+  /// From now on under `options`, with what the control loop asked for forgotten. Throws as check(), and
+  /// then nothing has changed.
+  void configure(ThreadManagerOptions options);
+
   /// Applies what the control loop asks, within options, budget and policy.
   void adjust(const ThreadTarget& target);
 
@@ -97,12 +103,12 @@ class ThreadManager {
   void prioritise_caller();
   OsPriority compute_priority() const;
 
-  const ThreadManagerOptions options_;
+  ThreadManagerOptions options_;
   const ThreadSystem system_;
   CpuSet own_affinity_;   // without our own placing
   CpuSet seen_affinity_;  // of the thread that runs the steps, while it is not placed
   const OsPriority own_priority_;
-  const PriorityPlan priority_;
+  PriorityPlan priority_;
   Topology topology_;
   CpuBudget budget_;
   ThreadTarget target_;

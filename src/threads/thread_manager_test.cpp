@@ -250,6 +250,50 @@ TEST_F(ThreadManagerOnTwo, adjusts_to_a_target) {
   EXPECT_EQ(worker_affinities(manager.compute())[1], CpuSet{second_});
 }
 
+TEST_F(ThreadManagerOnTwo, runs_under_other_options_from_then_on) {
+  FakeSystem system;
+  ThreadManager manager({.num_compute_threads = 2, .thread_priority = 0}, {.files = system.files()});
+  const ThreadManager::CallerGuard guard(manager);
+  manager.adjust({.most_compute_threads = 1});
+  manager.configure({.num_compute_threads = 2,
+                     .num_io_threads = 3,
+                     .num_preprocess_threads = 1,
+                     .thread_priority = 0,
+                     .policy = SchedulerPolicy::balanced});
+  const ThreadStatus status = manager.status();
+  EXPECT_EQ(status.policy, SchedulerPolicy::balanced);
+  EXPECT_EQ(status.compute_threads, 2);  // what was asked of the threads before is forgotten
+  EXPECT_EQ(status.io_threads, 3);
+  EXPECT_EQ(status.preprocess_threads, 1);
+  EXPECT_EQ(status.placing, Placing::confined);
+  EXPECT_EQ(status.priority.compute_nice, manager.status().priority.task_nice);
+  EXPECT_EQ(worker_nice(manager.compute()), status.priority.compute_nice);
+  manager.configure({.num_compute_threads = 2, .cpu_affinity_mask = CpuSet{second_}});
+  EXPECT_EQ(manager.status().compute_threads, 1);
+  EXPECT_EQ(this_thread_affinity(), CpuSet{second_});
+}
+
+TEST_F(ThreadManagerOnTwo, keeps_its_options_where_others_are_refused) {
+  FakeSystem system;
+  ThreadManager manager({.num_compute_threads = 2}, {.files = system.files()});
+  const auto refusal = [&](const ThreadManagerOptions& options) -> std::string {
+    try {
+      manager.configure(options);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::usage);
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(refusal({.num_compute_threads = 0}), "num_compute_threads: found 0, expected 1 to 1024");
+  const CpuSet absent{CpuSet::kMostCpus - 1};
+  EXPECT_EQ(refusal({.num_compute_threads = 1, .cpu_affinity_mask = absent}),
+            fmt::format("cpu_affinity_mask: found {}, expected at least one CPU of {} (CPUs {})",
+                        absent.mask(), (CpuSet{first_, second_}).mask(), both()));
+  EXPECT_EQ(manager.status().compute_threads, 2);
+  EXPECT_EQ(manager.status().placing, Placing::pinned);
+}
+
 TEST_F(ThreadManagerOnTwo, saves_power) {
   ThreadManager manager({.num_compute_threads = 2, .policy = SchedulerPolicy::power_save});
   EXPECT_EQ(manager.status().compute_threads, 1);

@@ -40,9 +40,10 @@ const PolicyRules& rules(SchedulerPolicy policy) {
   return *found;
 }
 
-int most_threads(Threads which, const CpuBudget& budget) {
-  if (which == Threads::budget) return budget.threads;
-  return (std::min(budget.threads, budget.cores) + 1) / 2;
+int most_threads(Threads which, const CpuBudget& budget, const ThreadManagerOptions& options) {
+  const int on_cores = std::min(budget.threads, budget.cores);
+  if (which == Threads::half_the_cores) return (on_cores + 1) / 2;
+  return options.may_share_cores ? budget.threads : on_cores;
 }
 
 bool holds(When when, int threads, const CpuBudget& budget, double foreign_cpus) {
@@ -87,25 +88,26 @@ void check_options(const ThreadManagerOptions& options) {
   check_range("num_io_threads", options.num_io_threads, 1, most);
   check_range("num_preprocess_threads", options.num_preprocess_threads, 1, most);
   check_range("thread_priority", options.thread_priority, 0, 2);
+  QVL_CHECK(options.most_duty > 0 && options.most_duty <= 1);
 }
 
 ThreadPlan plan_threads(const ThreadManagerOptions& options, const CpuBudget& budget,
                         const ThreadTarget& target) {
   QVL_CHECK(target.most_compute_threads.value_or(1) >= 1 && target.duty > 0 && target.duty <= 1);
   const PolicyRules& policy = rules(options.policy);
-  const int most = most_threads(policy.threads, budget);
+  const int most = most_threads(policy.threads, budget, options);
   ThreadPlan out;
   out.compute_threads =
       std::min({options.num_compute_threads, most, target.most_compute_threads.value_or(most)});
   out.io_threads = options.num_io_threads;
   out.preprocess_threads = std::min(options.num_preprocess_threads, most);
-  out.pinned = holds(policy.pinned, out.compute_threads, budget, target.foreign_cpus);
+  out.pinned = options.may_pin && holds(policy.pinned, out.compute_threads, budget, target.foreign_cpus);
   out.compute_places = places(out.compute_threads, budget, out.pinned);
   for (int cpu : budget.cpus) out.task_place.add(cpu);
-  if (holds(policy.awake, out.compute_threads, budget, target.foreign_cpus)) {
+  if (options.may_wait_awake && holds(policy.awake, out.compute_threads, budget, target.foreign_cpus)) {
     out.awake_turns = ThreadPool::kAwakeTurns;
   }
-  out.duty = std::max(policy.duty * target.duty, DutyCycle::kLeastShare);
+  out.duty = std::max(std::min(policy.duty * target.duty, options.most_duty), DutyCycle::kLeastShare);
   return out;
 }
 

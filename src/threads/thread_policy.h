@@ -36,6 +36,11 @@ struct ThreadManagerOptions {
   int thread_priority = 1;         ///< of compute over the rest: 0 none, 1 above, 2 high
   std::optional<CpuSet> cpu_affinity_mask = {};
   SchedulerPolicy policy = SchedulerPolicy::performance;
+  /// What policy and load may do at all. What is not allowed here never happens, whatever they say.
+  bool may_pin = true;
+  bool may_wait_awake = true;
+  bool may_share_cores = true;  ///< more threads than there are cores
+  double most_duty = 1;         ///< share of the time, above 0
 };
 
 /// Throws Error{usage} naming the field, what was found and the range.

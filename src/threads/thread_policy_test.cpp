@@ -61,6 +61,24 @@ TEST(ThreadPolicy, says_how_hard_to_work) {
   }
 }
 
+TEST(ThreadPolicy, does_nothing_that_the_options_do_not_allow) {
+  ThreadManagerOptions options = with(performance, 8);
+  options.may_pin = false;
+  EXPECT_FALSE(plan_threads(options, laptop(), {}).pinned);
+  EXPECT_EQ(plan_threads(options, laptop(), {}).awake_turns, kAwake);
+  options = with(performance, 8);
+  options.may_wait_awake = false;
+  EXPECT_EQ(plan_threads(options, laptop(), {}).awake_turns, 0);
+  EXPECT_TRUE(plan_threads(options, laptop(), {}).pinned);
+  options = with(performance, 8);
+  options.may_share_cores = false;
+  EXPECT_EQ(plan_threads(options, laptop(), {}).compute_threads, 4);
+  EXPECT_EQ(plan_threads(options, laptop(3.5, 3), {}).compute_threads, 3);
+  options.most_duty = 0.5;
+  EXPECT_DOUBLE_EQ(plan_threads(options, laptop(), {}).duty, 0.5);
+  EXPECT_DOUBLE_EQ(plan_threads(options, laptop(), {.duty = 0.3}).duty, 0.3);
+}
+
 TEST(ThreadPolicy, places_threads_in_the_order_of_the_budget) {
   CpuBudget budget{.cpus = {2, 0, 3}, .cores = 2, .threads = 3, .quota = {}, .cause = ""};
   const ThreadPlan pinned = plan_threads(with(performance, 2), budget, {});

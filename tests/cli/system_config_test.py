@@ -90,6 +90,42 @@ class ConfigFile(ProgramTest):
         self.refused(2, "large.json: 104857600 bytes, at most 1048576 allowed", *run, large)
 
 
+class Followed(ProgramTest):
+    def followed(self, *args):
+        return self.run_json("--max-tokens", 1, *args, "Q")["followed"]
+
+    def test_a_pass_that_is_left_out_is_not_followed(self):
+        planned = self.followed()
+        self.assertEqual(planned["memory_cleanup_interval"], 10)
+        self.assertGreater(planned["feature_cache_bytes"], 0)
+        self.assertGreater(planned["memory_pool_size"], 0)
+        self.assertEqual(planned["notes"], [])
+        for name, key, value in (("pinning", "placing", "confined"), ("spinning", "waiting_awake", False),
+                                 ("memory_trim", "memory_cleanup_interval", None), ("tensor_pool", "memory_pool_size", 0),
+                                 ("feature_cache", "feature_cache_bytes", 0),
+                                 ("threads", "compute_threads", 1)):
+            self.assertEqual(self.followed("--disable-pass", name)[key], value, name)
+
+    def test_what_the_plan_shows_is_what_is_followed(self):
+        for level in range(4):
+            # Without what depends on the load of the moment, which may be another one for the second command.
+            args = ["--optimization-level", level, "--memory-cleanup-interval", 7,
+                    "--dynamic-resource-adjustment", "false", "--disable-pass", "pinning", "--disable-pass", "spinning"]
+            plan = json.loads(self.good("plan", "--model", MODEL, "--cache", "off", "--json", *args))["choices"]
+            found = self.followed("--cache", "off", *args)
+            for name, value in found["loaded"].items():
+                self.assertEqual(value, plan[name]["value"], name)
+            self.assertEqual(plan["prefill chunk"]["value"], f'{found["prefill_chunk"]} tokens')
+            self.assertEqual(plan["vision chunk"]["value"], f'{found["vision_blocks"]} blocks')
+            self.assertEqual(plan["huge pages"]["value"], "on" if found["huge_pages"] else "off")
+            interval = found["memory_cleanup_interval"]
+            self.assertEqual(plan["clean-up"]["value"], f"every {interval} operations" if interval else "off")
+            threads = found["compute_threads"]
+            self.assertEqual(plan["threads"]["value"], "1 thread" if threads == 1 else f"{threads} threads")
+            self.assertEqual((plan["pinning"]["value"], found["placing"]), ("off", "confined"))
+            self.assertEqual((plan["waiting awake"]["value"], found["waiting_awake"]), ("off", False))
+
+
 class Plan(ProgramTest):
     def test_levels_choose_more_and_more(self):
         plans = [json.loads(self.good("plan", "--model", MODEL, "--cache", "off", "--json", "--optimization-level", level))

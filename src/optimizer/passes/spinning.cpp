@@ -5,7 +5,7 @@
 namespace qvl {
 namespace {
 
-constexpr int64_t kSpinUs = 50;
+constexpr int64_t kSpinUs = 20;  // ThreadPool::kAwakeTurns
 constexpr double kMostForeignLoad = 0.5;
 
 std::optional<std::string> obstacle(const PassContext& context) {

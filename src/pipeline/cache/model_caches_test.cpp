@@ -38,12 +38,13 @@ class KeptFeatures : public ::testing::Test {
     options.cache_folder = "";
     Model model = load_model(options);
     detail::Runtime& runtime = model.runtime();
-    runtime.plan.feature_cache_bytes = budgets.features;
-    runtime.plan.prefix_cache_bytes = budgets.prefixes;
-    runtime.plan.disk_feature_cache_bytes = budgets.disk;
+    Plan plan = runtime.loaded_by.plan;
+    plan.feature_cache_bytes = budgets.features;
+    plan.prefix_cache_bytes = budgets.prefixes;
+    plan.disk_feature_cache_bytes = budgets.disk;
     runtime.caches = std::make_unique<ModelCaches>(
         CacheSetup{.files = runtime.files,
-                   .plan = runtime.plan,
+                   .plan = plan,
                    .forms = runtime.network.forms(),
                    .folder = folder_,
                    .weights = weights_identity({.network = runtime.network,
@@ -118,7 +119,7 @@ TEST_F(KeptFeatures, of_other_options_are_those_of_another_picture) {
   const auto with = [&](const PreprocessorConfig& images, const std::string& weights) {
     const PreprocessorConfig before = std::exchange(runtime.files.image_preprocessor, images);
     const ModelCaches caches({.files = runtime.files,
-                              .plan = runtime.plan,
+                              .plan = runtime.loaded_by.plan,
                               .forms = runtime.network.forms(),
                               .folder = "",
                               .weights = weights,

@@ -1,5 +1,6 @@
 #include "pipeline/engine/checkpoint_model.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "pipeline/cache/model_caches.h"
@@ -37,6 +38,11 @@ class CheckpointModel final : public EngineModel {
   std::unique_ptr<StepRunner> steps(StepRunner::Find find, StepRunner::Between between) override {
     return std::make_unique<EngineStep>(model_.runtime(), std::move(find), std::move(between));
   }
+  OrderedJson followed_json() const override { return model_.runtime().followed_json(); }
+  uint32_t most_vision_steps() const override {
+    return static_cast<uint32_t>(std::max<int64_t>(model_.runtime().files.config.vision.depth, 1));
+  }
+  void after_request() noexcept override { model_.runtime().after_request(); }
   int64_t logits(const LogitsRequest& request, const LogitsSink& sink, const Listeners& listeners) override {
     return model_.logits(request, sink, listeners);
   }
@@ -48,7 +54,8 @@ class CheckpointModel final : public EngineModel {
 
 }  // namespace
 
-std::unique_ptr<EngineModel> engine_model(Model model) {
+std::unique_ptr<EngineModel> engine_model(Model model, const SystemOptimizationConfig& config) {
+  model.runtime().configure(config);
   return std::make_unique<CheckpointModel>(std::move(model));
 }
 

@@ -1,5 +1,6 @@
 #include "pipeline/engine/engine.h"
 
+#include <algorithm>
 #include <new>
 #include <utility>
 
@@ -12,9 +13,20 @@
 
 namespace qvl {
 
+namespace {
+
+// What nobody's request holds and no cache would give back.
+uint64_t bytes_of_others(EngineModel& model) {
+  const uint64_t held = model.layer().memory().ledger().report().held_bytes;
+  return held - std::min(held, model.cached_bytes());
+}
+
+}  // namespace
+
 Engine::Engine(EngineModel& model, const SystemOptimizationConfig& config)
     : model_(model),
       algorithm_(engine_options(model, config).algorithm),
+      held_before_(bytes_of_others(model)),
       scheduler_(engine_options(model, config)),
       step_(model.steps(
           [this](scheduling::RequestId id) {
@@ -206,7 +218,16 @@ void Engine::prepare(ScheduledRequest& request) {
   bell_->ring();
 }
 
+// Another pipeline of the model may have changed it.
+void Engine::follow_memory_limit() {
+  const uint64_t cap = model_.layer().memory().ledger().cap_bytes();
+  scheduling::Amounts capacities = scheduler_.resources().capacities();
+  capacities.memory = cap - std::min(cap, held_before_);
+  if (capacities != scheduler_.resources().capacities()) scheduler_.set_capacities(capacities);
+}
+
 void Engine::admit() {
+  follow_memory_limit();
   const scheduling::Admission& admission = scheduler_.admit(model_.layer().load());
   for (const auto& impossible : admission.impossible) {
     end_with(impossible.id, Error(ErrorCode::limit, "request: " + impossible.refusal.message()));
@@ -298,7 +319,7 @@ void Engine::end(scheduling::RequestId id, const End& how) noexcept {
   request->give_back();
   ended.seconds = request->age_s();
   ended.now_ns = steady_ns();
-  model_.layer().after_request();
+  model_.after_request();
   ended.memory_percent = memory_percent();
   record_.ended(ended);
   if (output) return request->channel().finish(std::move(*output));

@@ -64,6 +64,7 @@ class Engine {
   void prepare(ScheduledRequest& request);
   void admit();
   void take_kept();
+  void follow_memory_limit();
   bool compute();
   void commit(const scheduling::StepPlan& plan, const scheduling::StepOutcome& outcome);
   void rest();
@@ -74,6 +75,7 @@ class Engine {
 
   EngineModel& model_;
   const scheduling::Algorithm algorithm_;
+  const uint64_t held_before_;  // bytes of memory that are none of its requests'
   const std::shared_ptr<Bell> bell_ = std::make_shared<Bell>();
   std::mutex mutex_;  // for inbox_
   Inbox inbox_;

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/json.h"
 #include "memory/ledger.h"
 #include "pipeline/compute_turn.h"
 #include "pipeline/engine/inference_channel.h"
@@ -120,10 +121,16 @@ class EngineModel {
   /// What it keeps of earlier requests: what that spared, and the bytes that go when they are wanted.
   virtual CacheMetrics caches() const { return {}; }
   virtual uint64_t cached_bytes() const { return 0; }
+  /// What of the configuration is followed; null where the model says nothing of it.
+  virtual OrderedJson followed_json() const { return nullptr; }
+  /// Blocks of the vision tower that any step may have; a request may have fewer (Work::most_vision_steps).
+  virtual uint32_t most_vision_steps() const { return 1; }
   virtual std::unique_ptr<ScheduledRequest> request(InferenceRequest request,
                                                     std::shared_ptr<detail::InferenceChannel> channel) = 0;
   /// `find` is given ids of requests that this model made.
   virtual std::unique_ptr<StepRunner> steps(StepRunner::Find find, StepRunner::Between between) = 0;
+  /// Called after each request, when its memory is given back.
+  virtual void after_request() noexcept { layer().after_request(); }
   /// As Model::logits. Throws Error{usage} where it has none.
   virtual int64_t logits(const LogitsRequest& request, const LogitsSink& sink, const Listeners& listeners);
   /// All requests are about to be cancelled: a step under way may end early. Called from any thread.

@@ -22,13 +22,15 @@ scheduling::SchedulerOptions engine_options(EngineModel& model, const SystemOpti
   options.scheduling =
       config.resource_scheduling_enabled ? scheduling::Scheduling::enabled : scheduling::Scheduling::disabled;
   options.algorithm = algorithm_of(config.scheduling_algorithm);
-  options.capacities.compute = 1000 * static_cast<uint64_t>(model.layer().compute().size());
+  options.capacities.compute = 1000 * static_cast<uint64_t>(model.layer().compute_threads());
   options.capacities.memory = model.layer().memory().ledger().free_bytes() + model.cached_bytes();
   options.reservation_permille = static_cast<int>(std::lround(config.resource_reservation_ratio * 1000));
   options.max_preparing = static_cast<uint32_t>(config.num_preprocess_threads);
   options.max_decode_batch = kDecodeBatch;
   options.least_prefill_chunk = kFewPromptTokens;
-  options.prefill_chunk = static_cast<uint32_t>(kMostPromptTokens);
+  options.prefill_chunk = static_cast<uint32_t>(model.layer().prefill_chunk(kMostPromptTokens));
+  // Each request says how many of its pictures fit a step.
+  options.vision_steps = model.most_vision_steps();
   return options;
 }
 

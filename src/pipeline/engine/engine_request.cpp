@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "optimizer/time_model.h"
 #include "pipeline/engine/prompt_lookup.h"
 #include "pipeline/generation_options.h"
 #include "pipeline/memory_guard.h"
@@ -14,6 +15,14 @@
 
 namespace qvl {
 namespace {
+
+// Of the largest picture; the plan's are for one of 512 x 512.
+uint32_t blocks_in_a_step(const Media& media, const detail::Runtime& runtime) {
+  int64_t patches = 1;
+  for (const auto& medium : media) patches = std::max(patches, medium->grid.patches());
+  return static_cast<uint32_t>(
+      std::max<int64_t>(runtime.layer.limits().vision_blocks * kReferencePatches / patches, 1));
+}
 
 Turn turn_of(const InferenceRequest& request) {
   return {.text = request.prompt, .images = request.images, .videos = request.videos};
@@ -118,6 +127,7 @@ scheduling::Work EngineRequest::work() const {
       media_.begin(), media_.end(), [](const auto& medium) { return medium->features == nullptr; }));
   return {.prepare_units = 1,
           .vision_steps = static_cast<uint32_t>(unseen * runtime_.files.config.vision.depth),
+          .most_vision_steps = blocks_in_a_step(media_, runtime_),
           .prompt_tokens = static_cast<uint32_t>(prompt_.size()),
           .answer_tokens = static_cast<uint32_t>(writer_->room())};
 }
@@ -126,7 +136,7 @@ std::vector<MemoryNeed> EngineRequest::needs() const {
   return needs_of({.media = media_,
                    .prompt = prompt_,
                    .answer_tokens = reserved_answer(request_.generation),
-                   .chunk = kMostPromptTokens},
+                   .chunk = std::min(kMostPromptTokens, runtime_.layer.limits().prefill_chunk)},
                   cached_.cache, runtime_);
 }
 

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "base/json.h"
+#include "pipeline/runtime.h"
 #include "qvl/hardware.h"
 #include "qvl/pipeline.h"
 
@@ -276,7 +277,7 @@ TEST(Pipeline, reports_on_the_machine_it_runs_on) {
   } while (report["system_summary"]["latest"].is_null());  // the first sample is taken beside
   EXPECT_THAT(keys_of(report),
               ::testing::ElementsAre("system_summary", "hardware_info", "memory_efficiency",
-                                     "resource_status", "operation_count", "uptime", "config"));
+                                     "resource_status", "operation_count", "uptime", "config", "followed"));
   EXPECT_THAT(keys_of(report["system_summary"]),
               ::testing::ElementsAre("profiling", "latest", "averages", "cost"));
   EXPECT_EQ(report["system_summary"]["averages"]["samples"], report["system_summary"]["cost"]["samples"]);
@@ -286,12 +287,106 @@ TEST(Pipeline, reports_on_the_machine_it_runs_on) {
   EXPECT_EQ(report["config"]["enable_profiling"], true);
 }
 
+OrderedJson followed_by(const Model& model) { return OrderedJson::parse(model.followed_json()); }
+
+TEST(Pipeline, puts_its_whole_configuration_over_that_of_the_loaded_model) {
+  const Model model = small_model();
+  auto pipeline = apply_system_level_optimizations(model, {.num_compute_threads = 1,
+                                                           .num_io_threads = 3,
+                                                           .num_preprocess_threads = 1,
+                                                           .thread_priority = 0,
+                                                           .scheduler_policy = SchedulerPolicy::balanced,
+                                                           .memory_limit_ratio = 0.5,
+                                                           .memory_pool_size = 1 << 20,
+                                                           .memory_cleanup_interval = 7,
+                                                           .profile_interval = 0.25});
+  const OrderedJson followed = followed_by(model);
+  EXPECT_EQ(followed["compute_threads"], 1);
+  EXPECT_EQ(followed["io_threads"], 3);
+  EXPECT_EQ(followed["preprocess_threads"], 1);
+  EXPECT_EQ(followed["thread_priority"], "equal");
+  EXPECT_EQ(followed["scheduler_policy"], "balanced");
+  EXPECT_EQ(followed["placing"], "confined");
+  EXPECT_EQ(followed["waiting_awake"], false);
+  EXPECT_EQ(followed["memory_pool_size"], 1 << 20);
+  EXPECT_EQ(followed["memory_cleanup_interval"], 7);
+  EXPECT_EQ(followed["profile_interval"], 0.25);
+  EXPECT_EQ(followed["notes"].dump(), "[]");
+  const auto memory = OrderedJson::parse(model.memory_json());
+  EXPECT_EQ(followed["memory_limit_bytes"], memory["cap_bytes"]);
+  EXPECT_THAT(followed["memory_limit_cause"].get<std::string>(), ::testing::StartsWith("50 % of "));
+  EXPECT_EQ(OrderedJson::parse(pipeline.get_performance_metrics().system_optimization_report)["followed"],
+            followed);
+  EXPECT_FALSE(pipeline.run_inference(mixed_requests().front()).tokens.empty());
+}
+
+TEST(Pipeline, the_configuration_that_was_applied_last_counts) {
+  const Model model = small_model();
+  const auto requests = mixed_requests();
+  const auto expected = answers_alone(model, requests);
+  auto first = apply_system_level_optimizations(model, {.num_compute_threads = 2});
+  auto stream = first.submit(requests.front());
+  auto second = apply_system_level_optimizations(
+      model, {.num_compute_threads = 1, .memory_limit_ratio = 0.4, .enable_profiling = false});
+  const OrderedJson followed = followed_by(model);
+  EXPECT_EQ(followed["compute_threads"], 1);
+  EXPECT_TRUE(followed["profile_interval"].is_null());
+  EXPECT_EQ(stream.result().text, expected.front().text);
+  for (size_t i = 0; i < requests.size(); ++i) {
+    EXPECT_EQ(first.run_inference(requests[i]).text, expected[i].text) << i;
+    EXPECT_EQ(second.run_inference(requests[i]).text, expected[i].text) << i;
+  }
+}
+
+TEST(Pipeline, may_be_made_while_a_conversation_answers) {
+  const Model model = small_model();
+  std::jthread talking([&model](const std::stop_token& stop) {
+    Conversation conversation(model);
+    while (!stop.stop_requested()) (void)conversation.ask({.text = "Name a colour."}, {.max_tokens = 4}, {});
+  });
+  for (const int64_t threads : {1, 2, 1, 2}) {
+    auto pipeline = apply_system_level_optimizations(
+        model, {.num_compute_threads = threads, .profile_interval = 0.1 * static_cast<double>(threads)});
+    EXPECT_FALSE(pipeline.run_inference(mixed_requests()[1]).tokens.empty());
+  }
+}
+
+TEST(Pipeline, says_what_loading_has_settled_otherwise) {
+  const Model model = small_model();
+  const auto pipeline = apply_system_level_optimizations(model, {.optimization_level = 0});
+  const OrderedJson followed = followed_by(model);
+  EXPECT_EQ(followed["compute_threads"], 1);
+  EXPECT_EQ(followed["loaded"]["instruction set"], model.isa());
+  EXPECT_TRUE(followed["memory_cleanup_interval"].is_null());
+  EXPECT_EQ(followed["feature_cache_bytes"], 0);
+  std::vector<std::string> notes = followed["notes"];
+  EXPECT_THAT(notes, ::testing::Contains("keys and values: this configuration would choose f32, loading has "
+                                         "chosen " +
+                                         followed["loaded"]["keys and values"].get<std::string>()));
+}
+
+TEST(Pipeline, refuses_a_memory_limit_below_what_is_held_and_changes_nothing) {
+  const Model model = small_model();
+  const auto before = followed_by(model);
+  Ledger& ledger = model.runtime().layer.memory().ledger();
+  const auto held = *ledger.reserve(MemoryPart::staging, ledger.free_bytes() / 2);
+  try {
+    apply_system_level_optimizations(model, {.num_io_threads = 9, .memory_limit_ratio = 0.1});
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::limit);
+    EXPECT_THAT(error.what(), ::testing::MatchesRegex("memory limit: .* are not enough for what is held, .* "
+                                                      "missing \\(held: program .* staging .*\\)"));
+  }
+  EXPECT_EQ(followed_by(model), before);
+}
+
 TEST(Pipeline, says_that_it_does_not_sample_the_machine) {
   const Model model = load_model({.path = kSource / "models/shapes",
                                   .threads = 2,
                                   .cache_folder = "",
                                   .system = {.enable_profiling = false}});
-  const auto pipeline = apply_system_level_optimizations(model, {});
+  const auto pipeline = apply_system_level_optimizations(model, {.enable_profiling = false});
   const PerformanceMetrics metrics = pipeline.get_performance_metrics();
   const auto report = OrderedJson::parse(metrics.system_optimization_report);
   EXPECT_EQ(report["system_summary"].dump(), R"({"profiling":false})");

@@ -80,8 +80,7 @@ InferenceRequest in_background(InferenceRequest request) {
 
 OptimizedInferencePipeline::OptimizedInferencePipeline(Model model, const SystemOptimizationConfig& config) {
   with_memory_for("to make a pipeline", [&] {
-    validate(config);
-    state_ = std::make_unique<detail::PipelineState>(engine_model(std::move(model)), config);
+    state_ = std::make_unique<detail::PipelineState>(engine_model(std::move(model), config), config);
   });
 }
 OptimizedInferencePipeline::OptimizedInferencePipeline(std::shared_ptr<InferenceModel> model,

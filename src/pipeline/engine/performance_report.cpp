@@ -78,7 +78,8 @@ OrderedJson cost_json(const ProfilerCost& cost) {
 }
 
 // The latest sample, and what the history was on average.
-OrderedJson summary_json(const SystemProfiler* profiler, const SampleAverages& averages) {
+OrderedJson summary_json(const std::shared_ptr<const SystemProfiler>& profiler,
+                         const SampleAverages& averages) {
   OrderedJson json = {{"profiling", profiler != nullptr}};
   if (profiler == nullptr) return json;
   const auto latest = profiler->latest();
@@ -88,7 +89,7 @@ OrderedJson summary_json(const SystemProfiler* profiler, const SampleAverages& a
   return json;
 }
 
-SampleAverages averages_of(const SystemProfiler* profiler) {
+SampleAverages averages_of(const std::shared_ptr<const SystemProfiler>& profiler) {
   if (profiler == nullptr) return {};
   return qvl::averages_of(profiler->history(), static_cast<uint32_t>(::getpid()));
 }
@@ -101,16 +102,18 @@ PerformanceMetrics performance_metrics(const Engine& engine, EngineModel& model,
   PerformanceMetrics metrics = engine.record().metrics();
   metrics.stages = stages_of(layer.stages());
   metrics.caches = model.caches();
-  const SampleAverages averages = averages_of(layer.profiler());
+  const auto profiler = layer.profiler();
+  const SampleAverages averages = averages_of(profiler);
   constexpr double kMib = 1 << 20;
   metrics.avg_gpu_memory_allocated_mb = averages.gpu_memory_own_bytes.value_or(0) / kMib;
-  const OrderedJson report = {{"system_summary", summary_json(layer.profiler(), averages)},
+  const OrderedJson report = {{"system_summary", summary_json(profiler, averages)},
                               {"hardware_info", OrderedJson::parse(to_json(read_hardware_info()))},
                               {"memory_efficiency", to_json(layer.memory().report())},
                               {"resource_status", resource_json(engine, config)},
                               {"operation_count", metrics.total_inferences},
                               {"uptime", uptime_s},
-                              {"config", OrderedJson::parse(to_json(config))}};
+                              {"config", OrderedJson::parse(to_json(config))},
+                              {"followed", model.followed_json()}};
   metrics.system_optimization_report = report.dump();
   return metrics;
 }

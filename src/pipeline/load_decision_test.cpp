@@ -1,0 +1,130 @@
+// What a plan allows is what a checkpoint is loaded and run under.
+#include "pipeline/load_decision.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "optimizer/plan_testing.h"
+
+namespace qvl {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+PlanInputs laptop_inputs() {
+  PlanInputs inputs = inputs_at(3);
+  inputs.hardware.measured.smt_speedup = 1;  // four threads
+  return inputs;
+}
+
+LoadDecision without(const std::string& pass, PlanInputs inputs = laptop_inputs()) {
+  inputs.disabled = {pass};
+  return decide(std::move(inputs));
+}
+
+TEST(LoadDecision, follows_every_choice_of_the_plan) {
+  const LoadDecision decision = decide(laptop_inputs());
+  EXPECT_EQ(decision.limits, (RunLimits{.pinning = true,
+                                        .waiting_awake = true,
+                                        .shared_cores = false,
+                                        .duty = 1,
+                                        .huge_pages = true,
+                                        .interval_clean_up = true,
+                                        .prefill_chunk = decision.plan.prefill_chunk,
+                                        .vision_blocks = decision.plan.vision_blocks_per_step,
+                                        .feature_bytes = decision.plan.feature_cache_bytes}));
+  EXPECT_LT(decision.limits.prefill_chunk, 512);
+  EXPECT_LT(decision.limits.vision_blocks, 24);
+  EXPECT_GT(decision.limits.feature_bytes, 0u);
+  EXPECT_EQ(decision.config.num_compute_threads, 4);
+  EXPECT_EQ(decision.config.memory_pool_size, static_cast<int64_t>(decision.plan.pool_bytes));
+}
+
+TEST(LoadDecision, does_without_what_is_switched_off) {
+  EXPECT_FALSE(without("pinning").limits.pinning);
+  EXPECT_FALSE(without("spinning").limits.waiting_awake);
+  EXPECT_FALSE(without("huge_pages").limits.huge_pages);
+  EXPECT_FALSE(without("memory_trim").limits.interval_clean_up);
+  EXPECT_EQ(without("prefill_chunk").limits.prefill_chunk, 512);
+  EXPECT_EQ(without("vision_chunk").limits.vision_blocks, 24);  // whole pictures
+  EXPECT_EQ(without("feature_cache").limits.feature_bytes, 0u);
+  EXPECT_EQ(without("tensor_pool").config.memory_pool_size, 0);
+  EXPECT_EQ(without("threads").config.num_compute_threads, 1);
+  PlanInputs saving = laptop_inputs();
+  saving.config.scheduler_policy = SchedulerPolicy::power_save;
+  EXPECT_EQ(decide(saving).limits.duty, 0.5);
+  EXPECT_EQ(without("duty_cycle", saving).limits.duty, 1);
+}
+
+TEST(LoadDecision, level_0_allows_nothing) {
+  PlanInputs inputs = laptop_inputs();
+  inputs.config.optimization_level = 0;
+  const LoadDecision decision = decide(std::move(inputs));
+  EXPECT_EQ(decision.limits, (RunLimits{.pinning = false,
+                                        .waiting_awake = false,
+                                        .shared_cores = false,
+                                        .huge_pages = false,
+                                        .interval_clean_up = false,
+                                        .prefill_chunk = 512,
+                                        .vision_blocks = 24,
+                                        .feature_bytes = 0}));
+  EXPECT_EQ(decision.config.num_compute_threads, 1);
+  EXPECT_EQ(decision.config.memory_pool_size, 0);
+}
+
+TEST(LoadDecision, lets_threads_share_cores_where_that_was_measured_to_be_faster) {
+  PlanInputs inputs = inputs_at(3);
+  inputs.hardware.measured.smt_speedup = 1.5;
+  inputs.config.num_compute_threads = 8;
+  EXPECT_TRUE(decide(inputs).limits.shared_cores);
+  EXPECT_FALSE(without("smt", inputs).limits.shared_cores);
+}
+
+TEST(LoadDecision, a_busy_moment_does_not_count_where_threads_follow_the_load) {
+  PlanInputs inputs = laptop_inputs();
+  inputs.hardware.foreign_load = 3;
+  inputs.hardware.cpu_quota = 1;
+  const LoadDecision follows = decide(inputs);
+  EXPECT_THAT(follows.plan.pinned_cpus, IsEmpty());
+  EXPECT_TRUE(follows.limits.pinning);
+  EXPECT_TRUE(follows.limits.waiting_awake);
+  EXPECT_EQ(follows.config.num_compute_threads, 4);
+  inputs.config.dynamic_resource_adjustment = false;
+  const LoadDecision stays = decide(inputs);
+  EXPECT_FALSE(stays.limits.pinning);
+  EXPECT_FALSE(stays.limits.waiting_awake);
+  EXPECT_EQ(stays.config.num_compute_threads, 1);
+}
+
+TEST(LoadDecision, decides_again_for_another_configuration_but_keeps_what_is_loaded) {
+  const LoadDecision loaded = decide(laptop_inputs());
+  EXPECT_THAT(decided_by_loading(loaded, loaded.inputs.config), IsEmpty());
+  SystemOptimizationConfig config{
+      .scheduler_policy = SchedulerPolicy::balanced, .memory_pool_size = 1 << 20, .optimization_level = 1};
+  LoadDecision again = decide_again(loaded, config);
+  EXPECT_EQ(again.plan.forms, loaded.plan.forms);
+  EXPECT_TRUE(again.plan.keep_packed);
+  EXPECT_FALSE(again.limits.pinning);
+  EXPECT_FALSE(again.limits.waiting_awake);
+  EXPECT_EQ(again.limits.feature_bytes, 0u);
+  EXPECT_EQ(again.config.memory_pool_size, 1 << 20);
+  EXPECT_THAT(decided_by_loading(loaded, config),
+              ElementsAre("decoder weights: this configuration would choose f32, loading has chosen q4",
+                          "vision weights: this configuration would choose f32, loading has chosen q8",
+                          "packed weights: this configuration would choose in memory, loading has chosen "
+                          "kept in a file",
+                          "keys and values: this configuration would choose f32, loading has chosen 16"));
+}
+
+TEST(LoadDecision, never_passes_the_limit_that_loading_was_given) {
+  PlanInputs inputs = laptop_inputs();
+  inputs.memory_limit_bytes = uint64_t{4} << 30;
+  const LoadDecision loaded = decide(std::move(inputs));
+  EXPECT_EQ(decide_again(loaded, {.memory_limit_ratio = 0.9}).inputs.memory_cap(), uint64_t{4} << 30);
+  EXPECT_EQ(decide_again(loaded, {.memory_limit_ratio = 0.3}).inputs.memory_cap(), 3'090'000'000u);
+}
+
+}  // namespace
+}  // namespace qvl
