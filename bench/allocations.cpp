@@ -69,12 +69,15 @@ PoolCounts pool_of(const Model& model) {
 // Allocations of the tokens behind the first few of an answer.
 struct TokenCounts {
   std::vector<int64_t> marks;  // after each token
-  int64_t tokens = 0, made = 0;
+  int64_t tokens = 0, made = 0, making = 0;
 
   void begin() { marks.clear(); }
   void mark() { marks.push_back(allocations); }
   void end() {
-    for (size_t i = kWarm; i < marks.size(); ++i) made += marks[i] - marks[i - 1];
+    for (size_t i = kWarm; i < marks.size(); ++i) {
+      made += marks[i] - marks[i - 1];
+      making += marks[i] != marks[i - 1] ? 1 : 0;
+    }
     tokens += std::max<int64_t>(std::ssize(marks) - kWarm, 0);
   }
 };
@@ -116,6 +119,8 @@ Json by_conversation(const Model& model, std::span<const std::string> pictures) 
   }
   Json json = counts(model, before, made, pictures.size());
   json["decoded_tokens"] = per_token.tokens;
+  // Those in which it looked at the processors it may use, twice a second.
+  json["tokens_with_operator_new"] = per_token.making;
   json["operator_new_of_these"] = per_token.made;
   return json;
 }
