@@ -6,12 +6,15 @@
 # headers this one may include; tools/tidy reads the same line and refuses any other include.
 
 add_library(qvl_compile_options INTERFACE)
+# Ours, not those of programs that use the library installed.
 target_compile_options(qvl_compile_options INTERFACE
-  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
+  $<BUILD_INTERFACE:-Wall> $<BUILD_INTERFACE:-Wextra> $<BUILD_INTERFACE:-Wpedantic> $<BUILD_INTERFACE:-Wshadow>
+  $<BUILD_INTERFACE:-Wnon-virtual-dtor> $<BUILD_INTERFACE:-Woverloaded-virtual>
   # Results must not depend on whether a compiler fuses a product and a sum.
-  -ffp-contract=off
-  $<$<BOOL:${QVL_WERROR}>:-Werror>)
-target_include_directories(qvl_compile_options INTERFACE ${PROJECT_SOURCE_DIR}/include)
+  $<BUILD_INTERFACE:-ffp-contract=off>
+  $<BUILD_INTERFACE:$<$<BOOL:${QVL_WERROR}>:-Werror>>)
+target_include_directories(qvl_compile_options INTERFACE
+  $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 if(QVL_SANITIZE)
   target_compile_options(qvl_compile_options INTERFACE -fsanitize=${QVL_SANITIZE} -fno-omit-frame-pointer
                          -fno-sanitize-recover=all)
@@ -37,7 +40,8 @@ function(qvl_module name)
   qvl_instruction_set(avx512 "-mavx2;-mfma;-mf16c;-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mavx512vnni;\
 -Wno-uninitialized;-Wno-maybe-uninitialized" ${sources})
   set_target_properties(qvl_${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
-  target_include_directories(qvl_${name} PUBLIC ${PROJECT_SOURCE_DIR}/src)
+  target_include_directories(qvl_${name} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src>)
+  set_property(GLOBAL APPEND PROPERTY QVL_MODULES qvl_${name})
   list(TRANSFORM arg_USES PREPEND qvl_)
   target_link_libraries(qvl_${name} PUBLIC qvl_compile_options ${arg_USES} ${arg_LIBRARIES})
   if(QVL_BUILD_TESTS AND tests)

@@ -39,7 +39,7 @@ std::string to_line(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
-Json answer_json(const Answer& answer, const Model& model) {
+Json answer_fields(const Answer& answer) {
   const Usage& usage = answer.usage;
   const Timings& timings = answer.timings;
   return {{"text", answer.text},
@@ -55,10 +55,15 @@ Json answer_json(const Answer& answer, const Model& model) {
             {"vision_s", timings.vision_s},
             {"prefill_s", timings.prefill_s},
             {"decode_s", timings.decode_s},
-            {"time_to_first_token_s", timings.time_to_first_token_s}}},
-          {"memory", memory_report(model)},
-          {"threads", model.threads()},
-          {"warnings", model.warnings()}};
+            {"time_to_first_token_s", timings.time_to_first_token_s}}}};
+}
+
+Json answer_json(const Answer& answer, const Model& model) {
+  Json json = answer_fields(answer);
+  json["memory"] = memory_report(model);
+  json["threads"] = model.threads();
+  json["warnings"] = model.warnings();
+  return json;
 }
 
 std::string timings_line(const Answer& answer) {

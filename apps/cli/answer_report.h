@@ -13,6 +13,9 @@ using Json = nlohmann::ordered_json;
 /// One line; bytes that are no UTF-8 become U+FFFD.
 std::string to_line(const Json& json);
 
+/// What an answer is and cost.
+Json answer_fields(const Answer& answer);
+/// And the process it was made in.
 Json answer_json(const Answer& answer, const Model& model);
 
 /// "load 0.1 s, vision 0.2 s, ...", one line.

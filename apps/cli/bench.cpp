@@ -1,12 +1,19 @@
 // qvl bench: how fast a checkpoint is on this machine.
+#include <fcntl.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
+#include <system_error>
 
 #include "activity.h"
 #include "answer_report.h"
 #include "bench_report.h"
 #include "commands.h"
+#include "file_descriptor.h"
 #include "options.h"
 #include "output.h"
 #include "qvl/benchmark.h"
@@ -22,6 +29,7 @@ struct BenchArgs {
   std::optional<int64_t> repeat = {};
   std::string starts_folder = {};                     // empty: none
   std::string save_baseline = {}, compare_with = {};  // names; empty: none
+  const CLI::Option* image_sizes = nullptr;
   bool json = false;
 };
 
@@ -54,8 +62,25 @@ BaselinePlace place_of(const BenchArgs& args, const LoadOptions& load) {
           .program = "qvl " QVL_VERSION};
 }
 
-BenchmarkOptions benchmark_options(const BenchArgs& args) {
+// A small model is not kept there, and would not notice.
+void check_starts_folder(const std::string& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  const FileDescriptor file(error ? -1 : ::open(folder.c_str(), O_WRONLY | O_TMPFILE | O_CLOEXEC, 0600));
+  if (file.get() >= 0) return;
+  throw Error(ErrorCode::environment, "--starts: " + folder + ": cannot keep files there: " +
+                                          (error ? error.message() : std::strerror(errno)));
+}
+
+// Why none of the pictures that nobody asked for by name are measured; empty: they are.
+std::string why_no_pictures(const BenchArgs& args, const Model& model) {
+  if (model.has_vision() || !args.image_sizes->empty()) return "";
+  return "pictures are not measured: there is no vision file";
+}
+
+BenchmarkOptions benchmark_options(const BenchArgs& args, const Model& model) {
   BenchmarkOptions options = args.options;
+  if (!why_no_pictures(args, model).empty()) options.image_sizes.clear();
   const bool baseline = !args.save_baseline.empty() || !args.compare_with.empty();
   options.repeat = args.repeat.value_or(baseline ? kBaselineRuns : options.repeat);
   return options;
@@ -82,14 +107,19 @@ int bench(const BenchArgs& args) {
   load.progress = listeners.progress;
   Starts starts;
   if (!args.starts_folder.empty()) {
+    check_starts_folder(args.starts_folder);
     load.cache_folder = args.starts_folder;
     starts.add(load_model(load));
   }
   const Model model = load_model(load);
   starts.add(model);
   if (!args.starts_folder.empty()) explain_starts(args, starts);
-  if (!args.json) print_warnings(model);
-  const BenchmarkOptions options = benchmark_options(args);
+  const std::string no_pictures = why_no_pictures(args, model);
+  if (!args.json) {
+    print_warnings(model);
+    if (!no_pictures.empty()) print_error("warning: " + no_pictures);
+  }
+  const BenchmarkOptions options = benchmark_options(args, model);
   const BaselinePlace place = place_of(args, load);
   check_baseline(args, place, model, options);
   const BenchmarkReport report = measure(model, options, listeners);
@@ -97,6 +127,7 @@ int bench(const BenchArgs& args) {
   if (!args.compare_with.empty()) comparison = compare_with_baseline(place, model, options, report);
   if (args.json) {
     Json json = report_json(report, model, starts);
+    if (!no_pictures.empty()) json["warnings"].push_back(no_pictures);
     if (comparison) json["comparison"] = comparison_json(*comparison, place.name);
     print(to_line(json));
   } else {
@@ -107,14 +138,19 @@ int bench(const BenchArgs& args) {
   return comparison && comparison->regression ? kSlowerExit : 0;
 }
 
-void add_integers(CLI::App& command, const std::string& name, std::vector<int64_t>& target,
-                  const std::string& description) {
-  command
+const CLI::Option* add_integers(CLI::App& command, const std::string& name, std::vector<int64_t>& target,
+                                const std::string& description) {
+  return command
       .add_option_function<std::string>(
           name,
           [name, &target](const std::string& text) {
             target.clear();
-            for (int32_t value : parse_list(name, text, "whole numbers, like 8,16")) target.push_back(value);
+            try {
+              for (int32_t value : parse_list(name, text, "whole numbers, like 8,16"))
+                target.push_back(value);
+            } catch (const Error& error) {
+              throw CLI::ValidationError(std::string(error.what()));
+            }
           },
           description)
       ->type_name("N,N");
@@ -127,7 +163,8 @@ void add_bench(CLI::App& app, Action& action) {
   CLI::App& command = *app.add_subcommand(
       "bench", "Measures encoding, prefill, decoding, starts and memory on random pictures and tokens.");
   add_model(command, args->model);
-  add_integers(command, "--image-sizes", args->options.image_sizes, "sides of square pictures");
+  args->image_sizes =
+      add_integers(command, "--image-sizes", args->options.image_sizes, "sides of square pictures");
   add_integer(command, "--prompt-tokens", args->options.prompt_tokens, {1, 1 << 20, "prompt to prefill"});
   add_integer(command, "--decode-tokens", args->options.decode_tokens, {1, 1 << 20, "tokens to decode"});
   add_integers(command, "--streams", args->options.streams, "sequences decoded together");

@@ -45,7 +45,7 @@ class Chat {
  public:
   explicit Chat(const ChatArgs& args)
       : args_(args),
-        conversation_(load(args.model), {.system = args.system, .video_prompt = args.media.video_prompt}),
+        conversation_(load(args), {.system = args.system, .video_prompt = args.media.video_prompt}),
         next_(args.media.turn("")) {}
 
   void run() {
@@ -61,9 +61,10 @@ class Chat {
   }
 
  private:
-  static Model load(const ModelArgs& args) {
+  static Model load(const ChatArgs& args) {
     Activity activity;
-    LoadOptions options = args.load_options();
+    LoadOptions options = args.model.load_options();
+    options.needs_vision = args.media.any();
     options.progress = activity.progress();
     Model model = load_model(options);
     print_warnings(model);

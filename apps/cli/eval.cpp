@@ -8,6 +8,7 @@
 #include "activity.h"
 #include "answer_report.h"
 #include "commands.h"
+#include "media_list.h"
 #include "options.h"
 #include "output.h"
 #include "qvl/qvl.h"
@@ -33,24 +34,6 @@ struct Score {
   int64_t asked = 0, correct = 0;
 };
 
-std::vector<std::filesystem::path> media_paths(const Json& line, const std::string& key,
-                                               const std::filesystem::path& folder,
-                                               const std::string& place) {
-  std::vector<std::filesystem::path> paths;
-  if (!line.contains(key)) return paths;
-  const Json& names = line.at(key);
-  if (!names.is_array()) throw Error(ErrorCode::usage, place + ": " + key + ": expected a list of files");
-  for (const Json& name : names) {
-    if (!name.is_string()) throw Error(ErrorCode::usage, place + ": " + key + ": expected a list of files");
-    const auto& file = name.get_ref<const std::string&>();
-    if (file.find('\0') != std::string::npos) {
-      throw Error(ErrorCode::usage, place + ": " + key + ": a NUL character in the name of a file");
-    }
-    paths.push_back(folder / file);
-  }
-  return paths;
-}
-
 Question parse_question(const std::string& text, const std::filesystem::path& folder,
                         const std::string& place) {
   try {
@@ -58,8 +41,10 @@ Question parse_question(const std::string& text, const std::filesystem::path& fo
     return {.kind = line.at("kind").get<std::string>(),
             .answer = line.at("answer").get<std::string>(),
             .turn = {.text = line.at("question").get<std::string>(),
-                     .images = media_paths(line, "images", folder, place),
-                     .videos = media_paths(line, "videos", folder, place)}};
+                     .images = media_list(line, "images", folder),
+                     .videos = media_list(line, "videos", folder)}};
+  } catch (const Error& error) {
+    throw Error(error.code(), place + ": " + error.what());
   } catch (const Json::exception&) {
     throw Error(ErrorCode::usage,
                 place +

@@ -38,6 +38,7 @@ int logits(const LogitsArgs& args) {
   const LogitsRequest request = request_of(args);
   LoadOptions load = args.model.load_options();
   load.progress = activity.progress();
+  load.needs_vision = args.media.any();
   const Model model = load_model(load);
   print_warnings(model);
   NpyWriter writer(args.output, model.vocabulary());

@@ -5,6 +5,7 @@
 
 #include "commands.h"
 #include "interrupts.h"
+#include "options.h"
 #include "output.h"
 #include "qvl/error.h"
 
@@ -83,7 +84,7 @@ int main(int argc, char** argv) {
     return interrupted() ? kInterruptedExit : 0;
   } catch (const qvl::Error& error) {
     if (error.code() == qvl::ErrorCode::cancelled) return kInterruptedExit;
-    print_error(error.what());
+    print_error(with_option_name(error, {"disable-pass"}).what());
     return static_cast<int>(error.code());
   } catch (const std::bad_alloc&) {
     print_error("not enough memory");

@@ -71,6 +71,7 @@ struct MediaArgs {
   VideoPrompt video_prompt = VideoPrompt::timestamps;
 
   Turn turn(std::string text) const;
+  bool any() const { return !images.empty() || !videos.empty(); }
 };
 void add_media(CLI::App& command, MediaArgs& args);  ///< --image, --video, --video-prompt
 void add_video_prompt(CLI::App& command, VideoPrompt& target);

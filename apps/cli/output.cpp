@@ -9,6 +9,7 @@
 #include <csignal>
 #include <cstring>
 
+#include "file_descriptor.h"
 #include "qvl/error.h"
 
 namespace qvl::cli {
@@ -55,27 +56,29 @@ std::string one_line(std::string_view text) {
 void prepare_standard_streams() {
   for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
     if (::fcntl(fd, F_GETFD) == -1 && errno == EBADF) {
-      // The lowest free number is this one: all below are open.
-      (void)!::open("/dev/null", fd == STDIN_FILENO ? O_RDONLY : O_WRONLY);
+      // The lowest free number is this one: all below are open. An answer that nobody can read is no success,
+      // so writing to standard output shall fail; a message without a reader harms nobody.
+      (void)!::open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY);
     }
   }
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
 }
 
-void print(std::string_view text) {
+void write_text(int fd, std::string_view name, std::string_view text) {
   while (!text.empty()) {
-    const ssize_t written = ::write(STDOUT_FILENO, text.data(), text.size());
+    const ssize_t written = ::write(fd, text.data(), text.size());
     if (written >= 0) {
       text.remove_prefix(static_cast<size_t>(written));
     } else if (errno == EPIPE) {
       throw OutputClosed{};
     } else if (errno != EINTR) {
-      throw Error(ErrorCode::environment,
-                  std::string("standard output: cannot write: ") + std::strerror(errno));
+      throw Error(ErrorCode::environment, std::string(name) + ": cannot write: " + std::strerror(errno));
     }
   }
 }
+
+void print(std::string_view text) { write_text(STDOUT_FILENO, "standard output", text); }
 
 void print_error(std::string_view message) {
   const std::string line = "qvl: " + one_line(message) + '\n';
@@ -91,16 +94,7 @@ std::string read_standard_input(uint64_t max_bytes) {
 }
 
 std::string read_text_file(const std::string& path, uint64_t max_bytes) {
-  struct File {
-    int fd;
-    ~File() {
-      if (fd >= 0) ::close(fd);
-    }
-  } file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (file.fd < 0) {
-    throw Error(ErrorCode::usage, (path.empty() ? "\"\"" : path) + ": cannot open: " + std::strerror(errno));
-  }
-  return read_all(file.fd, path, max_bytes);
+  return read_all(open_to_read(path).get(), path, max_bytes);
 }
 
 }  // namespace qvl::cli

@@ -18,6 +18,9 @@ struct OutputClosed {};
 /// signals.
 void prepare_standard_streams();
 
+/// Writes all of `text` to `fd`, which messages call `name`. Throws as print().
+void write_text(int fd, std::string_view name, std::string_view text);
+
 /// Writes all of `text` at once. Throws OutputClosed, or Error{environment} where the system cannot write.
 void print(std::string_view text);
 

@@ -72,9 +72,10 @@ class InferenceModel {
   virtual std::string name() const = 0;
   /// What the model itself holds, set down in the ledger as long as the pipeline lives; never changes.
   virtual uint64_t memory_bytes() const { return 0; }
-  /// Reads and prepares what the request needs, on a thread of the preprocess pool while others compute:
-  /// called by several threads at once. What it throws ends this request; `stop` is requested where its
-  /// caller has cancelled it. Never null. `request` lives longer than the job.
+  /// Reads and prepares what the request needs, on a thread of the preprocess pool while others compute (on
+  /// the one that computes where that pool has enough to do): called by several threads at once. What it
+  /// throws ends this request; `stop` is requested where its caller has cancelled it. Never null. `request`
+  /// lives longer than the job.
   virtual std::unique_ptr<InferenceJob> prepare(const InferenceRequest& request, std::stop_token stop) = 0;
 };
 

@@ -15,7 +15,8 @@ struct PlanOptions {
 
 /// Plans from the files of the checkpoint and what the system tells; no weights are packed. The fields of
 /// `load` that fix a choice (weights, isa, ...) are kept to. Throws Error{limit} with the bytes of each
-/// part where the memory cap holds no plan, Error{usage} for a pass or a processor that is not there.
+/// part where the memory cap holds no plan, Error{usage} for a pass or a processor that is not there,
+/// Error{cancelled} where `load.stop` ended the measuring.
 PlanReport plan_for(const LoadOptions& load, const PlanOptions& options);
 
 }  // namespace qvl

@@ -51,6 +51,8 @@ enum class KvPrecision {
 struct LoadOptions {
   std::filesystem::path path = {};                   ///< a Hugging Face folder or a text .gguf file
   std::optional<std::filesystem::path> mmproj = {};  ///< the vision .gguf beside a text .gguf
+  /// There will be pictures or videos: a text .gguf without its vision file is refused before it is packed.
+  bool needs_vision = false;
   int threads = 0;  ///< 0: as many as this process may use; larger: never more than that
   WeightPrecision weights = WeightPrecision::automatic;         ///< of the text decoder
   WeightPrecision vision_weights = WeightPrecision::automatic;  ///< of the vision tower
@@ -216,6 +218,8 @@ class Model {
   /// positions computed, fewer than the prompt has only where `listeners.stop` ended the work.
   int64_t logits(const LogitsRequest& request, const LogitsSink& sink, const Listeners& listeners) const;
   int64_t vocabulary() const;
+  /// Whether it can be asked about pictures: a text .gguf loaded without its vision file cannot.
+  bool has_vision() const;
   double load_seconds() const;
   int threads() const;
   /// The instruction set its kernels use, "avx2".

@@ -40,17 +40,23 @@ double measure_smt_speedup(const HardwareFacts& hardware) {
 }
 
 // The stored rates of this machine; with Measure::missing the rest is measured and stored. A folder that
-// cannot be written is a warning.
-void add_rates(const std::filesystem::path& folder, PlanOptions::Measure wanted, HardwareFacts& hardware,
+// cannot be written is a warning. Throws Error{cancelled} where `load.stop` ended it.
+void add_rates(const LoadOptions& load, PlanOptions::Measure wanted, HardwareFacts& hardware,
                std::vector<std::string>& warnings) {
+  const auto folder = cache_folder(load);
   const auto path = folder / "machine.json";
   const std::string name = fingerprint(hardware);
   if (!folder.empty()) hardware.measured = read_rates(path, name).value_or(MeasuredRates{});
   if (wanted == PlanOptions::Measure::stored) return;
   ThreadPool pool(hardware.cores());
-  const Measure measure{.read_gb_s = [&] { return measure_read_bytes_per_second(pool, {}) / 1e9; },
-                        .int8_gop_s = [&](Isa isa) { return measure_int8_ops_per_second(pool, isa) / 1e9; },
-                        .smt_speedup = [&] { return measure_smt_speedup(hardware); }};
+  // Between two measurements, each a fraction of a second.
+  const auto going_on = [&] {
+    if (load.stop.stop_requested()) fail(ErrorCode::cancelled, "measuring the machine was stopped");
+  };
+  const Measure measure{
+      .read_gb_s = [&] { return going_on(), measure_read_bytes_per_second(pool, {}) / 1e9; },
+      .int8_gop_s = [&](Isa isa) { return going_on(), measure_int8_ops_per_second(pool, isa) / 1e9; },
+      .smt_speedup = [&] { return going_on(), measure_smt_speedup(hardware); }};
   if (!measure_missing(hardware, measure, hardware.measured) || folder.empty()) return;
   try {
     write_rates(path, name, hardware.measured);
@@ -71,9 +77,8 @@ PlanInputs plan_inputs(const LoadOptions& load, const ModelFacts& model, PlanOpt
                     .memory_limit_bytes = load.memory_limit,
                     .disabled = load.disabled_passes};
   inputs.config.num_compute_threads = asked_threads(load);
-  const auto folder = cache_folder(load);
-  inputs.hardware.cache_free_bytes = free_bytes(folder);
-  add_rates(folder, measure, inputs.hardware, warnings);
+  inputs.hardware.cache_free_bytes = free_bytes(cache_folder(load));
+  add_rates(load, measure, inputs.hardware, warnings);
   return inputs;
 }
 

@@ -149,6 +149,8 @@ int64_t Model::logits(const LogitsRequest& request, const LogitsSink& sink,
                          [&] { return compute_logits(request, *runtime_, sink, listeners); });
 }
 
+bool Model::has_vision() const { return runtime_->files.config.has_vision; }
+
 int64_t Model::vocabulary() const { return runtime_->files.config.text.vocab_size; }
 double Model::load_seconds() const { return runtime_->load_seconds; }
 Packing Model::packing() const {

@@ -51,7 +51,12 @@ void check_not_stopped(const LoadOptions& options) {
 ModelFiles open_files(const LoadOptions& options) {
   check_not_stopped(options);
   if (options.progress) options.progress({.stage = "load", .fraction = 0});
-  return open_model_files(options.path, options.mmproj);
+  ModelFiles files = open_model_files(options.path, options.mmproj);
+  if (options.needs_vision && !files.config.has_vision) {
+    fail(ErrorCode::media, "{}: there is no vision file for pictures and videos; give it with --mmproj",
+         path_name(options.path));
+  }
+  return files;
 }
 
 // Where a tensor is missing, nothing: binding names all of them.

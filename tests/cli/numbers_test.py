@@ -5,6 +5,7 @@ import os
 import unittest
 
 from program import IMAGE, MODEL, ProgramTest, complaints, large_vocabulary, qvl, read_npy
+from text_gguf import write_text_gguf
 
 BENCH = ["bench", "--model", MODEL, "--image-sizes", "64", "--prompt-tokens", "9", "--decode-tokens", "2",
          "--streams", "1,3", "--json"]
@@ -120,6 +121,41 @@ class Bench(ProgramTest):
                              f'qvl: {option}: found "", expected the name of a {kind}; see qvl bench --help\n')
 
 
+class TextAlone(ProgramTest):
+    """A text .gguf without its vision file."""
+
+    def setUp(self):
+        super().setUp()
+        self.model = write_text_gguf(MODEL, self.folder / "text.gguf")
+
+    def test_it_answers_as_the_folder_it_was_made_from(self):
+        args = ["run", "--temperature", 0, "--max-tokens", 8, "--json", "Hello"]
+        ours, theirs = (json.loads(self.good(*args, "--model", model)) for model in (self.model, MODEL))
+        self.assertEqual(ours["tokens"], theirs["tokens"])
+
+    def test_it_is_measured_without_pictures_unless_they_are_asked_for(self):
+        bench = ["bench", "--model", self.model, "--prompt-tokens", "4", "--decode-tokens", "2", "--streams", "1"]
+        why = "pictures are not measured: there is no vision file"
+        report = json.loads(self.good(*bench, "--json"))
+        self.assertEqual((report["warnings"], [key for key in report if key.startswith("encode")]), ([why], []))
+        self.assertIn("prefill_4_tok_s", report)
+        result = qvl(*bench)
+        self.assertEqual((result.returncode, complaints(result.stderr).decode()), (0, f"qvl: warning: {why}\n"))
+        self.refused(2, "--image-sizes: found 64, expected none: there is no vision file", *bench, "--image-sizes", "64")
+
+    def test_a_picture_is_refused_before_anything_is_packed(self):
+        message = f"{self.model}: there is no vision file for pictures and videos; give it with --mmproj"
+        for command in (["run", "Hello"], ["chat"], ["logits", "--prompt", "Hello", "--output", self.folder / "x.npy"]):
+            self.refused(4, message, *command, "--model", self.model, "--image", IMAGE)
+        path = self.folder / "batch.jsonl"
+        path.write_text('{"prompt": "Hello", "max_tokens": 1}\n{"prompt": "Hello", "images": ["a.png"]}\n')
+        result = qvl("run", "--model", self.model, "--batch", path, "--quiet")
+        answers = [json.loads(line) for line in result.stdout.splitlines()]
+        self.assertEqual((result.returncode, len(answers[0]["tokens"]), answers[1]["error"]["message"]),
+                         (4, 1, f"{self.folder}/a.png: the model was loaded without its vision file; give it with "
+                                "--mmproj"))
+
+
 class Starts(ProgramTest):
     """Only what happened is reported."""
 
@@ -138,6 +174,14 @@ class Starts(ProgramTest):
         self.assertEqual(keys, {"start_cold_s"})
         self.assertRegex(text, r"\nstart, packing +\d+\.\d\d s\n"
                                r"start, packed before +not measured +the packed weights were not kept: less than 64 MiB")
+
+    def test_a_folder_that_keeps_nothing_is_refused_even_for_small_weights(self):
+        file = self.folder / "file"
+        file.write_text("precious")
+        for folder, why in ((file / "below", "Not a directory"), (file, "Not a directory"),
+                            ("/proc/none", "No such file or directory")):
+            self.refused(6, f"--starts: {folder}: cannot keep files there: {why}", *BENCH, "--starts", folder)
+        self.assertEqual(file.read_text(), "precious")
 
     def test_weights_as_stored_are_not_packed(self):
         keys, text = self.starts("--level", 1, "--starts", self.folder)

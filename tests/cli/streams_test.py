@@ -41,9 +41,18 @@ class Streams(ProgramTest):
             for args in (["run", "--model", MODEL, "--max-tokens", 2, "Hello"],
                          ["logits", "--model", MODEL, "--prompt", "Hello", "--output", path]):
                 code = subprocess.run(["sh", "-c", command, "sh", PROGRAM, *map(str, args)], timeout=SECONDS,
-                                      stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL).returncode
-                self.assertEqual(code, 0, (closed, args))
+                                      stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                      stderr=subprocess.DEVNULL).returncode
+                # An answer that nobody can read is no success.
+                self.assertEqual(code, 6 if ">&-" in closed.split("2>")[0] and args[0] == "run" else 0, (closed, args))
             self.assertEqual(path.read_bytes(), self.logits("--prompt", "Hello").read_bytes())
+
+    def test_an_answer_to_nowhere_says_so(self):
+        for args in (["run", "--model", MODEL, "--max-tokens", 2, "Hello"], ["--version"], ["--help"]):
+            result = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", PROGRAM, *map(str, args)], timeout=SECONDS,
+                                    stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            self.assertEqual((result.returncode, complaints(result.stderr)),
+                             (6, b"qvl: standard output: cannot write: Bad file descriptor\n"))
 
     def test_a_full_device(self):
         with open("/dev/full", "wb") as full:
@@ -110,6 +119,17 @@ class Streams(ProgramTest):
                 self.assertEqual(process.stdout.read(), b"")
                 code, errors = self.end(process)
                 self.assertEqual((code, complaints(errors)), (130, b""))
+
+    def test_an_interrupt_ends_the_measuring_of_a_plan(self):
+        cache = self.folder / "cache"
+        process = start("plan", "--model", MODEL, "--measure", "--cache", cache)
+        self.wait_for_handler(process)
+        process.send_signal(signal.SIGINT)
+        answer = process.stdout.read()
+        code, errors = self.end(process)
+        if code == 0 or (cache / "machine.json").exists():
+            self.skipTest("all was measured before this process had its turn")
+        self.assertEqual((code, answer, complaints(errors)), (130, b"", b""))
 
     def test_an_interrupt_ends_a_process_that_has_just_begun(self):
         for milliseconds in range(0, 50, 3):

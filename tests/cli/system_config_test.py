@@ -117,7 +117,7 @@ class Plan(ProgramTest):
         reasons = {other["pass"]: other["reason"] for choice in plan["choices"].values()
                    for other in choice["alternatives"]}
         self.assertEqual(reasons["kv_16_bit"], "it was switched off")
-        self.refused(2, 'disable-pass: found "x", expected one of disk_feature_cache, ', *args, "--disable-pass", "x")
+        self.refused(2, '--disable-pass: found "x", expected one of disk_feature_cache, ', *args, "--disable-pass", "x")
 
     def test_what_was_asked_for_stays(self):
         plan = json.loads(self.good("plan", "--model", MODEL, "--cache", "off", "--json", "--isa", "scalar",

@@ -1,0 +1,80 @@
+"""qvl as a library for others: installed, found by find_package, linked, and right about a picture."""
+
+import os
+import pathlib
+import subprocess
+import tempfile
+import unittest
+
+BUILD = os.environ["QVL_BUILD_DIR"]
+SOURCE = pathlib.Path(os.environ["QVL_SOURCE_DIR"])
+CMAKE = os.environ["QVL_CMAKE"]
+MODEL = SOURCE / "models/shapes"
+EXAMPLES = SOURCE / "examples"
+
+
+class Installed(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.folder.cleanup)
+        root = pathlib.Path(cls.folder.name)
+        cls.prefix, cls.build = root / "a prefix", root / "build"
+        cls.cmake("--install", BUILD, "--prefix", cls.prefix, "--component", "devel")
+        cls.cmake("-S", EXAMPLES / "cpp", "-B", cls.build, f"-DCMAKE_PREFIX_PATH={cls.prefix}",
+                  f"-DCMAKE_CXX_FLAGS={os.environ['QVL_CXX_FLAGS']}",
+                  f"-DCMAKE_CXX_COMPILER={os.environ['QVL_CXX_COMPILER']}", "-DCMAKE_BUILD_TYPE=Release")
+        cls.cmake("--build", cls.build)
+
+    @staticmethod
+    def cmake(*args):
+        result = subprocess.run([CMAKE, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert result.returncode == 0, result.stdout
+        return result.stdout
+
+    def example(self, name, *args, code=0):
+        result = subprocess.run([self.build / name, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                text=True)
+        self.assertEqual(result.returncode, code, result.stderr)
+        return result
+
+    def test_nothing_of_the_source_tree_is_needed(self):
+        headers = sorted(path.name for path in (self.prefix / "include/qvl").iterdir())
+        self.assertEqual(headers, sorted(path.name for path in (SOURCE / "include/qvl").iterdir()))
+        for path in self.prefix.rglob("*.cmake"):
+            self.assertNotIn(str(SOURCE), path.read_text(), path)
+
+    def test_another_version_is_refused(self):
+        (self.build / "other").mkdir()
+        (self.build / "other/CMakeLists.txt").write_text(
+            "cmake_minimum_required(VERSION 3.25)\nproject(other LANGUAGES CXX)\nfind_package(qvl 0.2 REQUIRED)\n")
+        with self.assertRaisesRegex(AssertionError, r'compatible\s+with\s+requested\s+version\s+"0\.2"'):
+            self.cmake("-S", self.build / "other", "-B", self.build / "other/build", f"-DCMAKE_PREFIX_PATH={self.prefix}")
+
+    def test_a_picture_is_asked_about(self):
+        self.assertIn("heart", self.example("ask", MODEL, EXAMPLES / "blue-heart.png").stdout)
+        refused = self.example("ask", MODEL, "missing.png", code=4)
+        self.assertEqual((refused.stdout, refused.stderr),
+                         ("", "ask: missing.png: cannot open: No such file or directory\n"))
+
+    def test_a_folder_is_captioned(self):
+        folder = self.build / "pictures"
+        folder.mkdir()
+        names = ["blue-heart.png", "white-cross.webp"]
+        for name in names:
+            (folder / name).write_bytes((EXAMPLES / name).read_bytes())
+        (folder / "c.txt").write_text("no picture")
+        lines = [line.split("\t") for line in self.example("caption_folder", MODEL, folder).stdout.splitlines()]
+        self.assertEqual([name for name, _ in lines], ["blue-heart.png", "c.txt", "white-cross.webp"])
+        self.assertIn("blue heart", lines[0][1])
+        self.assertEqual(lines[1][1], f"({folder}/c.txt: found no known picture format, expected JPEG, PNG, WebP or GIF)")
+        self.assertIn("white cross", lines[2][1])
+
+    def test_a_model_of_ones_own_answers(self):
+        files = [EXAMPLES / "blue-heart.png", EXAMPLES / "white-cross.webp"]
+        self.assertEqual(self.example("own_model", *files).stdout,
+                         "".join(f"{file.stat().st_size} bytes\n" for file in files))
+
+
+if __name__ == "__main__":
+    unittest.main()
