@@ -169,9 +169,18 @@ class Batch(ProgramTest):
         self.assertEqual(len(just), LIMIT + 1)
         path = self.write(b'{"prompt": "' + b"a" * (100 << 20) + b'"}\n', just.replace(b'"Hello"', b'"Hello2"'),
                           {"prompt": "Hello"})
-        answers = self.answers(path, "--memory-limit", "80MiB", "--quiet", code=5)
+        answers = self.answers(path, "--quiet", code=5)
         self.assertEqual([answer.get("error", {}).get("message") for answer in answers],
                          [f"a line of more than the {LIMIT} bytes allowed"] * 2 + [None])
+        short = self.write(b"x\n", b"x\n", {"prompt": "Hello"}, name="short.jsonl")
+        self.assertLess(self.peak_bytes(path) - self.peak_bytes(short), 50 << 20)
+
+    def peak_bytes(self, path):
+        process = subprocess.Popen([PROGRAM, "run", "--model", str(MODEL), "--batch", str(path), "--quiet"],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        return usage.ru_maxrss * 1024
 
     def test_options_that_do_not_go_together(self):
         path = self.write({"prompt": "Hello"})
