@@ -97,35 +97,48 @@ struct PanelRows {
   int64_t outputs, inputs;
 };
 
-// The group behind all others of a panel: what rounding left of some columns. blocks: the panel's
 template <typename Block>
-void encode_repeated(const PanelRows& in, std::span<const int32_t> repeated, Isa isa,
-                     std::span<Block> blocks) {
-  std::array<float, kPanel * kGroup> rest;
-  const auto length = std::ssize(repeated);
-  BlockRows rows{.rows = {}, .outputs = in.outputs, .length = length};
-  for (int64_t o = 0; o < in.outputs; ++o) {
-    float* row = rest.data() + o * length;
-    for (const int32_t input : repeated) {
-      const Block& block = blocks[static_cast<size_t>(input / kGroup)];
-      *row++ = in.rows[o * in.inputs + input] - decode(block, o, input % kGroup);
-    }
-    rows.rows[o] = rest.data() + o * length;
-  }
-  encode(rows, isa, blocks.back());
+Block block_at(const std::byte* blocks, int64_t group) {
+  Block block;
+  std::memcpy(&block, blocks + group * static_cast<int64_t>(sizeof block), sizeof block);
+  return block;
 }
 
 template <typename Block>
-void encode_panel(const PanelRows& in, std::span<const int32_t> repeated, Isa isa, std::byte* out) {
-  const int64_t groups = groups_of(in.inputs);
-  std::vector<Block> blocks(static_cast<size_t>(groups + (repeated.empty() ? 0 : 1)));
-  for (int64_t group = 0; group < groups; ++group) {
+void put_block(const Block& block, std::byte* blocks, int64_t group) {
+  std::memcpy(blocks + group * static_cast<int64_t>(sizeof block), &block, sizeof block);
+}
+
+// The group behind all others of a panel: what rounding left of some columns. blocks: the panel's
+template <typename Block>
+void encode_repeated(const PanelRows& in, std::span<const int32_t> repeated, Isa isa, std::byte* blocks) {
+  std::array<float, kPanel * kGroup> rest;
+  const auto length = std::ssize(repeated);
+  BlockRows rows{.rows = {}, .outputs = in.outputs, .length = length};
+  for (int64_t o = 0; o < in.outputs; ++o) rows.rows[o] = rest.data() + o * length;
+  for (int64_t i = 0; i < length; ++i) {
+    const int64_t input = repeated[static_cast<size_t>(i)];
+    const Block block = block_at<Block>(blocks, input / kGroup);
+    for (int64_t o = 0; o < in.outputs; ++o) {
+      rest[static_cast<size_t>(o * length + i)] =
+          in.rows[o * in.inputs + input] - decode(block, o, input % kGroup);
+    }
+  }
+  Block block;
+  encode(rows, isa, block);
+  put_block(block, blocks, groups_of(in.inputs));
+}
+
+template <typename Block>
+void encode_panel(const PanelRows& in, std::span<const int32_t> repeated, Isa isa, std::byte* blocks) {
+  for (int64_t group = 0; group < groups_of(in.inputs); ++group) {
     BlockRows rows{.rows = {}, .outputs = in.outputs, .length = std::min(kGroup, in.inputs - group * kGroup)};
     for (int64_t o = 0; o < in.outputs; ++o) rows.rows[o] = in.rows + o * in.inputs + group * kGroup;
-    encode(rows, isa, blocks[static_cast<size_t>(group)]);
+    Block block;
+    encode(rows, isa, block);
+    put_block(block, blocks, group);
   }
   if (!repeated.empty()) encode_repeated<Block>(in, repeated, isa, blocks);
-  std::memcpy(out, blocks.data(), blocks.size() * sizeof(Block));
 }
 
 }  // namespace

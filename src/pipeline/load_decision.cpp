@@ -151,7 +151,9 @@ LoadDecision decide_to_load(const LoadOptions& load, const ModelFacts& model, co
 LoadDecision decide_again(const LoadDecision& loaded, const SystemOptimizationConfig& config) {
   PlanInputs inputs = inputs_under(loaded, config);
   const ModelForms& forms = loaded.plan.forms;
-  inputs.wishes = {.isa = forms.isa, .text = forms.text, .vision = forms.vision, .kv = forms.kv};
+  // The instruction set is chosen as before: what else there is to choose is weighed as it was beside it.
+  inputs.wishes = {
+      .isa = loaded.inputs.wishes.isa, .text = forms.text, .vision = forms.vision, .kv = forms.kv};
   LoadDecision again = decide(std::move(inputs));
   again.plan.keep_packed = loaded.plan.keep_packed;
   again.plan.huge_weights = loaded.plan.huge_weights;

@@ -216,7 +216,7 @@ TEST_F(RequestMemory, features_of_idle_conversations_go_first_and_are_computed_a
 }
 
 TEST_F(RequestMemory, conversations_keep_no_more_features_than_the_plan_does) {
-  const auto held_features = [&] { return ledger().report().of(MemoryPart::caches).held_bytes; };
+  const auto held_features = [&] { return runtime_->caches->features.stats().bytes; };
   const Turn second{.text = "And this?", .images = {kSecondPicture}};
   std::string first_answer, second_answer;
   uint64_t both = 0, last = 0;

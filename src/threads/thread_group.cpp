@@ -82,14 +82,18 @@ int ThreadGroup::place(std::vector<CpuSet> places) {
   places_ = std::move(places);
   if (places_.empty()) return 0;
   int refused = 0;
-  for (size_t i = 0; i < members_.size(); ++i) refused += place(*members_[i], i) ? 0 : 1;
+  for (size_t i = 0; i < members_.size(); ++i) {
+    // A thread that has come to its end meanwhile is nowhere, and refuses nothing.
+    if (!place(*members_[i], i) && !members_[i]->ended.load(std::memory_order_acquire)) ++refused;
+  }
   return refused;
 }
 
 int ThreadGroup::prioritise(const OsPriority& priority) {
   priority_ = priority;
   return static_cast<int>(std::count_if(members_.begin(), members_.end(), [&](const auto& member) {
-    return !set_thread_priority(wait_for_id(member->id), priority);
+    return !set_thread_priority(wait_for_id(member->id), priority) &&
+           !member->ended.load(std::memory_order_acquire);
   }));
 }
 

@@ -157,7 +157,7 @@ TEST_F(ShrinkingAffinity, is_followed_in_both_directions_while_a_conversation_an
 TEST_F(ShrinkingAffinity, is_followed_in_both_directions_while_a_pipeline_serves) {
   const Model model(runtime_);
   const auto expected = answer(model);
-  auto pipeline = apply_system_level_optimizations(model, {});
+  auto pipeline = apply_system_level_optimizations(model, {.dynamic_resource_adjustment = false});
   for (const auto& [cpus, wanted] : {std::pair(one_, 1), std::pair(both_, 2)}) {
     do {
       auto stream = pipeline.submit(kRequest);
