@@ -26,7 +26,8 @@ class ModelTest(unittest.TestCase):
         cls.model = qvl.load_model(MODEL, cache_folder="")
 
     def test_answers_about_a_picture_and_keeps_the_conversation(self):
-        conversation = qvl.Conversation(self.model)
+        model = qvl.load_model(MODEL, cache_folder="")  # has not seen the picture in another test
+        conversation = qvl.Conversation(model)
         pieces, stages = [], []
         answer = conversation.ask("Describe this picture.", [PICTURE], on_text=pieces.append,
                                   on_progress=lambda stage, fraction: stages.append((stage, fraction)))

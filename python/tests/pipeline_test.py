@@ -19,7 +19,7 @@ HEART, CROSS = SOURCE / "examples" / "blue-heart.png", SOURCE / "examples" / "wh
 QUESTION = "Describe this picture."
 HEART_ANSWER, CROSS_ANSWER = "A blue heart on a black background.", "A white cross on a black background."
 REPORT_KEYS = ["system_summary", "hardware_info", "memory_efficiency", "resource_status", "operation_count", "uptime",
-               "config"]
+               "config", "followed"]
 
 
 class PipelineTest(unittest.TestCase):
