@@ -10,32 +10,6 @@
 namespace qvl::cli {
 namespace {
 
-std::string_view name_of(FinishReason reason) {
-  switch (reason) {
-    case FinishReason::length:
-      return "length";
-    case FinishReason::cancelled:
-      return "cancelled";
-    case FinishReason::stop:
-      break;
-  }
-  return "stop";
-}
-
-std::string_view name_of(FeatureOrigin origin) {
-  switch (origin) {
-    case FeatureOrigin::memory:
-      return "memory";
-    case FeatureOrigin::disk:
-      return "disk";
-    case FeatureOrigin::not_needed:
-      return "not_needed";
-    case FeatureOrigin::computed:
-      break;
-  }
-  return "computed";
-}
-
 Json media_json(const Answer& answer) {
   Json media = Json::array();
   for (const MediumReport& medium : answer.media) {

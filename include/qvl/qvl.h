@@ -112,6 +112,8 @@ enum class VideoPrompt {
 };
 
 enum class FinishReason { stop, length, cancelled };
+/// "stop", "length", "cancelled"
+std::string_view name_of(FinishReason reason);
 
 struct Usage {
   int64_t prompt_tokens = 0;      ///< all of the prompt, media included
@@ -137,6 +139,9 @@ enum class FeatureOrigin {
   disk,        ///< kept in the cache folder, perhaps by an earlier start
   not_needed,  ///< keys and values of all its tokens were kept
 };
+/// "computed", "memory", "disk", "not_needed"
+std::string_view name_of(FeatureOrigin origin);
+
 struct MediumReport {
   std::filesystem::path path = {};
   FeatureOrigin features = FeatureOrigin::computed;

@@ -2,6 +2,7 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/string_view.h>
 #include <nanobind/stl/vector.h>
 
 #include "bindings.h"
@@ -9,18 +10,6 @@
 
 namespace qvl::python {
 namespace {
-
-const char* name_of(FinishReason reason) {
-  switch (reason) {
-    case FinishReason::length:
-      return "length";
-    case FinishReason::cancelled:
-      return "cancelled";
-    case FinishReason::stop:
-      break;
-  }
-  return "stop";
-}
 
 /// Of a model that several threads may share.
 class Talk {
@@ -78,7 +67,7 @@ void bind_answer(nb::module_& module) {
       .def("__str__", [](const Answer& self) { return self.text; })
       .def("__repr__", [](const Answer& self) {
         return "Answer(text=" + nb::cast<std::string>(nb::repr(nb::cast(self.text))) + ", finish_reason='" +
-               name_of(self.finish_reason) + "')";
+               std::string(name_of(self.finish_reason)) + "')";
       });
 }
 

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "base/error_testing.h"
 #include "base/json.h"
 #include "files/model_files.h"
 #include "qvl/pipeline.h"
@@ -45,17 +46,6 @@ std::vector<float> logits_of(const Model& model, const LogitsRequest& request) {
   return out;
 }
 
-template <typename Call>
-std::string refusal(Call&& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ErrorCode::usage);
-    return error.what();
-  }
-  return "";
-}
-
 constexpr const char* kNoTokenizer =
     "object: it was given without a tokenizer, so prompts come as tensors only";
 
@@ -88,14 +78,17 @@ TEST(ModelInMemory, AnswersTensorsWithoutATokenizer) {
 TEST(ModelInMemory, RefusesTextsWithoutATokenizer) {
   const Model model = load_model(options_of({}));
   OptimizedInferencePipeline pipeline(model, {.num_compute_threads = 2});
-  EXPECT_EQ(refusal([&] { pipeline.run_inference({.prompt = "x"}); }), kNoTokenizer);
-  EXPECT_EQ(refusal([&] { Conversation(model).ask({.text = "x"}, {}, {}); }), kNoTokenizer);
-  EXPECT_EQ(refusal([&] { logits_of(model, {.turn = {.text = "x"}}); }), kNoTokenizer);
-  EXPECT_EQ(refusal([&] { model.tokenizer(); }), kNoTokenizer);
-  EXPECT_EQ(refusal([&] {
-              pipeline.run_inference({.tensors = TensorInputs{.ids = {1}}, .generation = {.stop = {"."}}});
-            }),
+  EXPECT_EQ(error_of(ErrorCode::usage, [&] { pipeline.run_inference({.prompt = "x"}); }), kNoTokenizer);
+  EXPECT_EQ(error_of(ErrorCode::usage, [&] { Conversation(model).ask({.text = "x"}, {}, {}); }),
             kNoTokenizer);
+  EXPECT_EQ(error_of(ErrorCode::usage, [&] { logits_of(model, {.turn = {.text = "x"}}); }), kNoTokenizer);
+  EXPECT_EQ(error_of(ErrorCode::usage, [&] { model.tokenizer(); }), kNoTokenizer);
+  EXPECT_EQ(
+      error_of(ErrorCode::usage,
+               [&] {
+                 pipeline.run_inference({.tensors = TensorInputs{.ids = {1}}, .generation = {.stop = {"."}}});
+               }),
+      kNoTokenizer);
 }
 
 TEST(ModelInMemory, CountsNoWeightTwice) {

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "base/error_testing.h"
 #include "qvl/pipeline.h"
 
 namespace qvl {
@@ -36,19 +37,8 @@ PatchValues picture(int64_t h, int64_t w) {
           .grid_w = w};
 }
 
-template <typename Call>
-std::string refusal(Call&& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ErrorCode::usage);
-    return error.what();
-  }
-  return "";
-}
-
 std::string refusal_of(TensorInputs inputs) {
-  return refusal([&] { check_tensor_inputs(inputs, small_config()); });
+  return error_of(ErrorCode::usage, [&] { check_tensor_inputs(inputs, small_config()); });
 }
 
 TEST(TensorInputs, TakesPicturesWhosePlaceholdersStandInThePrompt) {
@@ -127,7 +117,7 @@ TEST(SplitBatch, NamesTheTensorThatDoesNotFit) {
   const auto refused = [](auto&& change) {
     Batch batch;
     change(batch);
-    return refusal([&] { split_batch(batch.tensors(), small_config()); });
+    return error_of(ErrorCode::usage, [&] { split_batch(batch.tensors(), small_config()); });
   };
   EXPECT_EQ(refused([](Batch& it) { it.columns = 5; }),
             "input_ids: found 8 ids as [2, 5], expected at least one prompt and token");
@@ -204,13 +194,13 @@ TEST_F(TensorsOfAPicture, GiveTheLogitsOfItsFile) {
 
 TEST_F(TensorsOfAPicture, AreRefusedBesideATextAndWhereTheyDoNotFit) {
   OptimizedInferencePipeline pipeline(model, {.num_compute_threads = 2});
-  EXPECT_EQ(refusal([&] { pipeline.submit({.prompt = "x", .tensors = inputs()}); }),
+  EXPECT_EQ(error_of(ErrorCode::usage, [&] { pipeline.submit({.prompt = "x", .tensors = inputs()}); }),
             "request: found tensors and a text or files, expected one of them");
   TensorInputs short_of_one = inputs();
   short_of_one.images[0].values.pop_back();
-  EXPECT_THAT(refusal([&] { pipeline.submit({.tensors = short_of_one}); }),
+  EXPECT_THAT(error_of(ErrorCode::usage, [&] { pipeline.submit({.tensors = short_of_one}); }),
               testing::StartsWith("pixel_values: "));
-  EXPECT_THAT(refusal([&] { pipeline.logits({.tensors = short_of_one}, {}, {}); }),
+  EXPECT_THAT(error_of(ErrorCode::usage, [&] { pipeline.logits({.tensors = short_of_one}, {}, {}); }),
               testing::StartsWith("pixel_values: "));
   const auto metrics = pipeline.get_performance_metrics();
   EXPECT_EQ(metrics.failed_inferences, 1u);  // what is refused at once was no inference

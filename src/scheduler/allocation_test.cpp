@@ -1,25 +1,8 @@
 // Steps allocate nothing once their memory is there: counts every allocation of the process.
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <cstdlib>
-#include <new>
-
+#include "base/counted_allocations.h"
 #include "scheduler/scheduler.h"
-
-namespace {
-std::atomic<int64_t> allocations{0};
-}  // namespace
-
-// The standard lets a program replace these. Not inlined: GCC 12 takes the free of one that is for a mismatch
-// with the operator that is not.
-[[gnu::noinline]] void* operator new(size_t size) {
-  ++allocations;
-  if (void* memory = std::malloc(size)) return memory;
-  throw std::bad_alloc();
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { std::free(memory); }
 
 namespace qvl::scheduling {
 namespace {

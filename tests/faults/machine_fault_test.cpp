@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error_testing.h"
 #include "base/fake_system.h"
 #include "pipeline/runtime.h"
 #include "qvl/pipeline.h"
@@ -27,18 +28,6 @@ const InferenceRequest kRequest{.prompt = kTurn.text, .images = kTurn.images};
 LoadOptions options() { return {.path = kSource / "models/shapes", .threads = 2, .cache_folder = ""}; }
 
 std::vector<int32_t> answer(const Model& model) { return Conversation(model).ask(kTurn, {}, {}).tokens; }
-
-// The message of the error of `code` that `call` throws; empty where it throws none.
-template <typename Call>
-std::string error_of(ErrorCode code, Call call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), code) << error.what();
-    return error.what();
-  }
-  return "";
-}
 
 constexpr const char* kRefused = "Resource temporarily unavailable";
 

@@ -230,7 +230,7 @@ void EngineRequest::begin_to_see(size_t index, BetweenPieces between) {
   seeing_ = &medium;
   if (shared) task_ = tasks_.find(medium.key);
   if (task_) {
-    medium.patches = {};
+    if (!medium.path.empty()) medium.patches = {};  // given as tensors, they could not be cut again
     return take_features_kept(medium);
   }
   cut_ahead(index);

@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "base/error_testing.h"
 #include "base/json.h"
 #include "qvl/pipeline.h"
 
@@ -73,17 +74,6 @@ InferenceStep done(std::string text) { return {.text = std::move(text), .finish 
 InferenceStep pause() {
   std::this_thread::yield();
   return {};
-}
-
-template <typename Call>
-std::string error_of(ErrorCode expected, Call&& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), expected);
-    return error.what();
-  }
-  return "no error";
 }
 
 TEST(OpaqueModel, answers_step_by_step) {

@@ -7,6 +7,7 @@
 #include <latch>
 #include <thread>
 
+#include "base/error_testing.h"
 #include "base/json.h"
 #include "pipeline/system/report.h"
 
@@ -22,17 +23,6 @@ std::vector<std::string> keys(const OrderedJson& json) {
   std::vector<std::string> out;
   for (const auto& item : json.items()) out.push_back(item.key());
   return out;
-}
-
-template <typename Body>
-std::string refusal(ErrorCode code, Body&& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), code);
-    return error.what();
-  }
-  return "no error";
 }
 
 TEST(SystemHardware, is_told_under_flat_names) {
@@ -129,7 +119,7 @@ TEST(MemoryManagerOfPrograms, refuses_more_than_its_cap_and_says_so_beforehand) 
   const auto cap = Json::parse(memory.memory_efficiency_report())["cap_bytes"].get<uint64_t>();
   EXPECT_FALSE(memory.is_memory_available(cap));
   EXPECT_TRUE(memory.is_memory_available(1 << 20));
-  EXPECT_THAT(refusal(ErrorCode::limit, [&] { (void)memory.allocate(cap); }), StartsWith("tensor: "));
+  EXPECT_THAT(error_of(ErrorCode::limit, [&] { (void)memory.allocate(cap); }), StartsWith("tensor: "));
 }
 
 TEST(MemoryManagerOfPrograms, gives_back_what_it_kept) {
@@ -144,7 +134,7 @@ TEST(MemoryManagerOfPrograms, gives_back_what_it_kept) {
 TEST(ResourceSchedulerOfPrograms, obeys_ratio_and_algorithm_of_the_configuration) {
   ResourceScheduler resources(
       {.scheduling_algorithm = SchedulingAlgorithm::priority, .resource_reservation_ratio = 0.5}, kSmall);
-  EXPECT_EQ(refusal(ErrorCode::usage, [&] { resources.request_resources("memory", 501, 0); }),
+  EXPECT_EQ(error_of(ErrorCode::usage, [&] { resources.request_resources("memory", 501, 0); }),
             "amount: found 501, expected 1 to 500 (memory: all that may be held)");
   resources.request_resources("memory", 100, 0);
   const uint64_t urgent = resources.request_resources("memory", 500, 9);
@@ -199,11 +189,11 @@ TEST(SystemReport, has_the_parts_and_the_whole_configuration) {
 TEST(SystemComponents, refuse_a_configuration_out_of_its_range) {
   const SystemOptimizationConfig bad{.memory_limit_ratio = 1.7};
   const std::string expected = "memory_limit_ratio: found 1.7, expected a number from 0.05 to 1";
-  EXPECT_EQ(refusal(ErrorCode::usage, [&] { SystemProfiler profiler(bad); }), expected);
-  EXPECT_EQ(refusal(ErrorCode::usage, [&] { ThreadManager threads(bad); }), expected);
-  EXPECT_EQ(refusal(ErrorCode::usage, [&] { MemoryManager memory(bad); }), expected);
-  EXPECT_EQ(refusal(ErrorCode::usage, [&] { ResourceScheduler resources(bad, kSmall); }), expected);
-  EXPECT_EQ(refusal(ErrorCode::usage, [&] { ResourceCapacities::of_this_machine(bad); }), expected);
+  EXPECT_EQ(error_of(ErrorCode::usage, [&] { SystemProfiler profiler(bad); }), expected);
+  EXPECT_EQ(error_of(ErrorCode::usage, [&] { ThreadManager threads(bad); }), expected);
+  EXPECT_EQ(error_of(ErrorCode::usage, [&] { MemoryManager memory(bad); }), expected);
+  EXPECT_EQ(error_of(ErrorCode::usage, [&] { ResourceScheduler resources(bad, kSmall); }), expected);
+  EXPECT_EQ(error_of(ErrorCode::usage, [&] { ResourceCapacities::of_this_machine(bad); }), expected);
 }
 
 }  // namespace
