@@ -2,7 +2,7 @@
 
     memory_pressure.py --qvl QVL --model MODEL [--pictures 60] [--leave 0.04] [--hold 10] [--save FILE.json]
 
-Asks about many pictures (qvl eval); in the middle of it another process takes memory until only the share LEAVE of it is available, and
+Asks about many pictures (qvl run --batch); in the middle of it another process takes memory until only the share LEAVE of it is available, and
 keeps it for HOLD seconds. Prints what the trace says of it: each reduction with its cause, and how much the caches held over
 time. Takes nearly all memory of the machine: nothing else that matters should run there.
 """
@@ -35,8 +35,11 @@ def now_us():
 
 def experiment(args, folder):
     trace = folder / "trace.json"
-    process = subprocess.Popen([args.qvl, "eval", "--model", args.model, "--max-tokens", "8", "--questions",
-                                str(folder / "questions.jsonl"), "--trace", str(trace)], stdout=subprocess.DEVNULL,
+    questions = map(json.loads, (folder / "questions.jsonl").read_text().splitlines())
+    requests = folder / "requests.jsonl"
+    requests.write_text("\n".join(json.dumps({"prompt": line["question"], "images": line["images"]}) for line in questions))
+    process = subprocess.Popen([args.qvl, "run", "--model", args.model, "--max-tokens", "8", "--batch", str(requests), "--quiet",
+                                "--disable-pass", "disk_feature_cache", "--trace", str(trace)], stdout=subprocess.DEVNULL,
                                stderr=subprocess.PIPE, text=True)
     time.sleep(args.before)
     hog = subprocess.Popen([sys.executable, "-c", HOG, str(args.leave), str(args.hold)], stdout=subprocess.PIPE, text=True)

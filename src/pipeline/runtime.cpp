@@ -205,6 +205,7 @@ void Runtime::after_request() noexcept {
   layer.after_request();
   const uint64_t kept = caches->features.stats().bytes, most = layer.feature_bytes();
   if (kept > most) caches->features.reclaim(kept - most);
+  layer.tracer()->counter("caches", static_cast<double>(caches->bytes()));
 }
 
 void Runtime::warn_of_disk() {
