@@ -6,8 +6,6 @@
 namespace qvl {
 namespace {
 
-constexpr float kOutlying = 8;
-constexpr size_t kMostOutlying = 32;  // products go in steps of 32 inputs
 constexpr size_t kSampledRows = 256;
 
 float median(std::vector<float> values) {
@@ -52,26 +50,14 @@ std::vector<float> KnownStream::sizes() const {
   return sizes;
 }
 
-std::vector<int32_t> outlying_inputs(const Norm& norm, std::span<const float> stream) {
+std::vector<float> normed_sizes(const Norm& norm, std::span<const float> stream) {
   const size_t width = norm.weight.size();
-  if (width == 0 || stream.size() != width || norm.bias.size() != width) return {};
+  if (stream.empty() || width % stream.size() != 0 || norm.bias.size() != width) return {};
   std::vector<float> sizes(width);
-  for (size_t i = 0; i < width; ++i) sizes[i] = std::hypot(norm.weight[i] * stream[i], norm.bias[i]);
-  if (!all_finite(sizes)) return {};
-  const float typical = median(sizes);
-  if (typical == 0) return {};
-  std::vector<int32_t> channels;
   for (size_t i = 0; i < width; ++i) {
-    if (sizes[i] > kOutlying * typical) channels.push_back(static_cast<int32_t>(i));
+    sizes[i] = std::hypot(norm.weight[i] * stream[i % stream.size()], norm.bias[i]);
   }
-  if (channels.size() > kMostOutlying) {
-    std::stable_sort(channels.begin(), channels.end(), [&](int32_t a, int32_t b) {
-      return sizes[static_cast<size_t>(a)] > sizes[static_cast<size_t>(b)];
-    });
-    channels.resize(kMostOutlying);
-    std::sort(channels.begin(), channels.end());
-  }
-  return channels;
+  return sizes;
 }
 
 }  // namespace qvl

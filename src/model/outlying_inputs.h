@@ -25,11 +25,9 @@ class KnownStream {
   std::vector<double> mean_, variance_;
 };
 
-/// The channels, ascending, that are expected to come out of `norm` more than eight times as large as a
-/// typical one (the median): sqrt((weight * stream size)^2 + bias^2). At most 32, the largest. None where a
-/// number is not finite, or where more than half of them are 0. stream: [width]
-///
-/// A sum over such inputs hangs on few weights, whose rounding nothing averages out.
-std::vector<int32_t> outlying_inputs(const Norm& norm, std::span<const float> stream);
+/// How large the channels are expected to come out of `norm`: sqrt((weight * stream size)^2 + bias^2). Where
+/// the norm takes several channels of the stream at a time, one after another, its own width is a multiple.
+/// Empty where widths do not fit. stream: [width]
+std::vector<float> normed_sizes(const Norm& norm, std::span<const float> stream);
 
 }  // namespace qvl

@@ -1,6 +1,7 @@
 #include "model/qwen3_vl.h"
 
 #include "base/error.h"
+#include "kernels/matmul/blocks.h"
 #include "ops/pack_cache.h"
 
 namespace qvl {
@@ -13,7 +14,8 @@ uint64_t packed_addresses(const TensorSource& source) {
   for (const std::string& name : source.names()) {
     const TensorView* view = source.find(name);
     if (view == nullptr || view->shape.size() < 2) continue;
-    const uint64_t rows = view->shape[0] + 16, inputs = view->elements() / view->shape[0] + 256;
+    const uint64_t rows = view->shape[0] + uint64_t{kPanel};
+    const uint64_t inputs = view->elements() / view->shape[0] + 2 * uint64_t{kGroup};
     bytes += 2 * rows * inputs + 64;
   }
   return bytes;

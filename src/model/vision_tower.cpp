@@ -29,14 +29,21 @@ VisionTower::VisionTower(const VisionConfig& config, WeightBinder& binder) : con
                                   {u(config.num_position_embeddings), u(config.hidden_size)});
   KnownStream stream(position_table_, u(config.hidden_size));
   stream.add(patch_bias_);
-  for (int64_t i = 0; i < config.depth; ++i) blocks_.push_back(bind_block(i, binder, stream));
+  const auto& levels = config.deepstack_visual_indexes;
+  std::vector<KnownStream> stream_at(levels.size(), stream);
+  for (int64_t i = 0; i < config.depth; ++i) {
+    blocks_.push_back(bind_block(i, binder, stream));
+    for (size_t level = 0; level < levels.size(); ++level) {
+      if (levels[level] == i) stream_at[level] = stream;
+    }
+  }
   const bool quantised = !blocks_.empty() && !blocks_.front().qkv.parts.empty() &&
                          blocks_.front().qkv.reader().form != WeightForm::stored;
   integer_attention_ = quantised && fits_blocks(config.head_dim());
-  merger_ = bind_merger("model.visual.merger", u(config.hidden_size), binder);
-  for (size_t i = 0; i < config.deepstack_visual_indexes.size(); ++i) {
-    deepstack_.push_back(bind_merger(fmt::format("model.visual.deepstack_merger_list.{}", i),
-                                     u(config.merged_width()), binder));
+  merger_ = bind_merger("model.visual.merger", u(config.hidden_size), stream, binder);
+  for (size_t level = 0; level < levels.size(); ++level) {
+    deepstack_.push_back(bind_merger(fmt::format("model.visual.deepstack_merger_list.{}", level),
+                                     u(config.merged_width()), stream_at[level], binder));
   }
 }
 
@@ -73,23 +80,31 @@ VisionTower::Block VisionTower::bind_block(int64_t index, WeightBinder& binder, 
   Block block;
   block.norm1 = binder.layer_norm(name + "norm1", hidden);
   block.qkv = binder.linear_with_bias(name + "attn.qkv", 3 * hidden, hidden,
-                                      outlying_inputs(block.norm1, stream.sizes()));
+                                      {.outlying = outlying(normed_sizes(block.norm1, stream.sizes()))});
   block.proj = binder.linear_with_bias(name + "attn.proj", hidden, hidden);
   stream.add(block.proj.bias);
   block.norm2 = binder.layer_norm(name + "norm2", hidden);
-  block.fc1 = binder.linear_with_bias(name + "mlp.linear_fc1", intermediate, hidden,
-                                      outlying_inputs(block.norm2, stream.sizes()));
-  block.fc2 = binder.linear_with_bias(name + "mlp.linear_fc2", hidden, intermediate);
+  const std::vector<float> normed = normed_sizes(block.norm2, stream.sizes());
+  block.fc1 =
+      binder.linear_with_bias(name + "mlp.linear_fc1", intermediate, hidden, {.outlying = outlying(normed)});
+  block.fc2 = binder.linear_with_bias(name + "mlp.linear_fc2", hidden, intermediate,
+                                      binder.outputs_of(name + "mlp.linear_fc1", normed, block.fc1.bias));
   stream.add(block.fc2.bias);
   return block;
 }
 
 VisionTower::Merger VisionTower::bind_merger(const std::string& name, uint64_t norm_width,
-                                             WeightBinder& binder) const {
+                                             const KnownStream& stream, WeightBinder& binder) const {
   const uint64_t width = u(config_.merged_width());
-  return {.norm = binder.layer_norm(name + ".norm", norm_width),
-          .fc1 = binder.linear_with_bias(name + ".linear_fc1", width, width),
-          .fc2 = binder.linear_with_bias(name + ".linear_fc2", u(config_.out_hidden_size), width)};
+  Merger merger;
+  merger.norm = binder.layer_norm(name + ".norm", norm_width);
+  const std::vector<float> patch = normed_sizes(merger.norm, stream.sizes());
+  std::vector<float> normed;
+  while (!patch.empty() && normed.size() < width) normed.insert(normed.end(), patch.begin(), patch.end());
+  merger.fc1 = binder.linear_with_bias(name + ".linear_fc1", width, width, {.outlying = outlying(normed)});
+  merger.fc2 = binder.linear_with_bias(name + ".linear_fc2", u(config_.out_hidden_size), width,
+                                       binder.outputs_of(name + ".linear_fc1", normed, merger.fc1.bias));
+  return merger;
 }
 
 VisionRun VisionTower::begin(const PatchedMedia& media, Ops& ops, BetweenPieces between) const {

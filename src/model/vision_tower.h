@@ -53,7 +53,8 @@ class VisionTower {
   enum class NormPlace { before_concat, after_concat };
 
   Block bind_block(int64_t index, WeightBinder& binder, KnownStream& stream) const;
-  Merger bind_merger(const std::string& name, uint64_t norm_width, WeightBinder& binder) const;
+  Merger bind_merger(const std::string& name, uint64_t norm_width, const KnownStream& stream,
+                     WeightBinder& binder) const;
   void bind_patch_embedding(WeightBinder& binder);
   void attention(const Block& block, VisionRun& run, Ops& ops, BetweenPieces between) const;
   /// Attention within each temporal step, queries and keys rotated in place.

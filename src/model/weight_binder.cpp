@@ -55,8 +55,7 @@ Linear WeightBinder::linear(const std::string& name, uint64_t outputs, uint64_t 
   return joined({{name, outputs}}, inputs);
 }
 
-Linear WeightBinder::joined(const std::vector<LinearPart>& parts, uint64_t inputs,
-                            std::vector<int32_t> repeated) {
+Linear WeightBinder::joined(const std::vector<LinearPart>& parts, uint64_t inputs, KnownInputs known) {
   std::vector<TensorView> views;
   // The finest of what is chosen for the parts: they share one input.
   WeightChoice choice = WeightChoice::q4;
@@ -74,7 +73,7 @@ Linear WeightBinder::joined(const std::vector<LinearPart>& parts, uint64_t input
   if (choice == WeightChoice::q8 || choice == WeightChoice::q4) {
     const WeightPlace place = is_vision(parts.front().name) ? WeightPlace::vision : WeightPlace::text;
     const WeightForm form = packed_form(choice, place, common_type(views, &TensorView::dtype), forms_.isa);
-    layer.parts.push_back(packer_.add(std::move(views), form, rest_rule, std::move(repeated)));
+    layer.parts.push_back(packer_.add(std::move(views), form, rest_rule, std::move(known)));
     return layer;
   }
   for (const TensorView& part : views) {
@@ -98,10 +97,18 @@ WeightChoice WeightBinder::choice_for(const std::string& name, DType stored) con
 }
 
 Linear WeightBinder::linear_with_bias(const std::string& name, uint64_t outputs, uint64_t inputs,
-                                      std::vector<int32_t> repeated) {
-  Linear layer = joined({{name, outputs}}, inputs, std::move(repeated));
+                                      KnownInputs known) {
+  Linear layer = joined({{name, outputs}}, inputs, std::move(known));
   layer.bias = values(name + ".bias", {outputs});
   return layer;
+}
+
+// What is missing or wrong is told where the layer itself is bound.
+KnownInputs WeightBinder::outputs_of(const std::string& name, std::vector<float> input_sizes,
+                                     const std::vector<float>& bias) const {
+  const TensorView* weight = source_.find(name + ".weight");
+  if (weight == nullptr || weight->shape != Shape{bias.size(), input_sizes.size()}) return {};
+  return {.producer = Producer{.weight = *weight, .input_sizes = std::move(input_sizes), .bias = bias}};
 }
 
 Norm WeightBinder::rms_norm(const std::string& name, uint64_t width) {

@@ -40,12 +40,11 @@ class WeightBinder {
 
   /// "NAME.weight" of the shape [outputs, inputs].
   Linear linear(const std::string& name, uint64_t outputs, uint64_t inputs);
-  /// Several with one input, their outputs one after another. `repeated`: inputs whose weights are to be kept
-  /// more finely where they are packed.
-  Linear joined(const std::vector<LinearPart>& parts, uint64_t inputs, std::vector<int32_t> repeated = {});
+  /// Several with one input, their outputs one after another. Weights of outlying inputs are kept more finely
+  /// where they are packed.
+  Linear joined(const std::vector<LinearPart>& parts, uint64_t inputs, KnownInputs known = {});
   /// The same with "NAME.bias".
-  Linear linear_with_bias(const std::string& name, uint64_t outputs, uint64_t inputs,
-                          std::vector<int32_t> repeated = {});
+  Linear linear_with_bias(const std::string& name, uint64_t outputs, uint64_t inputs, KnownInputs known = {});
   Norm rms_norm(const std::string& name, uint64_t width);
   Norm layer_norm(const std::string& name, uint64_t width);
   /// All values in float32.
@@ -54,6 +53,9 @@ class WeightBinder {
   const TensorView* view(const std::string& name, const Shape& shape);
   /// A weight of any shape with at least two dimensions as it is stored, the inner ones as inputs.
   PackedWeight stored(const TensorView& view) const { return stored_weight(view, forms_.isa); }
+  /// What is known of the outputs of the linear layer `name` with this bias. input_sizes: [inputs]
+  KnownInputs outputs_of(const std::string& name, std::vector<float> input_sizes,
+                         const std::vector<float>& bias) const;
   bool has(const std::string& name) const { return source_.find(name) != nullptr; }
 
   /// Throws Error{model_file} where tensors are missing (the first 20 and their count) or of another shape.

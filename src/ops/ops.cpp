@@ -66,10 +66,11 @@ void Ops::each_row(int64_t rows, int64_t width, RowBody body) {
 
 // Puts the inputs whose columns are repeated behind the others. scaled: [reader.columns()]
 void Ops::repeat_inputs(const PackedWeight& reader, float* scaled) {
-  if (reader.repeated.empty()) return;
+  const auto repeated = reader.repeated_inputs();
+  if (repeated.empty()) return;
   float* behind = scaled + groups_of(reader.inputs) * kGroup;
   std::fill(scaled + reader.inputs, behind, 0.0f);
-  for (size_t i = 0; i < reader.repeated.size(); ++i) behind[i] = scaled[reader.repeated[i]];
+  for (size_t i = 0; i < repeated.size(); ++i) behind[i] = scaled[repeated[i]];
 }
 
 // Quantises what row(index, scratch) returns, scaled for the reader, for each row.
@@ -83,7 +84,7 @@ LinearInput Ops::quantised_rows(int64_t rows, const PackedWeight& reader,
   const auto multiply = activation_kernels(isa_).multiply;
   // Most weights need no scaling; with few rows finding that out takes as long as scaling.
   const bool scaling =
-      rows <= few_rows || !reader.repeated.empty() ||
+      rows <= few_rows || columns != inputs ||
       std::any_of(reader.input_scale, reader.input_scale + inputs, [](float scale) { return scale != 1.0f; });
   each_row(rows, inputs, [&](int64_t r, int worker) {
     float* scratch = worker_scratch(worker);

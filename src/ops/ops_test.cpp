@@ -66,8 +66,8 @@ double error_with_outliers(WeightForm form, Isa isa, int64_t inputs, int threads
   ThreadPool pool(threads);
   WeightPacker packer(isa, 8 << 20);
   const auto shape = Shape{static_cast<uint64_t>(outputs), static_cast<uint64_t>(inputs)};
-  const PackedWeight weight =
-      packer.add({view_of(w, shape)}, form, RestRule::outlying, repeated ? large : std::vector<int32_t>{});
+  const PackedWeight weight = packer.add({view_of(w, shape)}, form, RestRule::outlying,
+                                         {.outlying = repeated ? large : std::vector<int32_t>{}});
   packer.pack(pool, {});
   Ops ops(pool, isa);
   std::vector<float> y(static_cast<size_t>(rows * outputs));

@@ -85,22 +85,24 @@ std::string ContentHash::text() const {
   return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
 }
 
-bool map_packed_file(const std::filesystem::path& path, const std::string& key, uint64_t bytes,
-                     AddressRange& range, ThreadPool& pool, const std::stop_token& stop) {
+PackedFileState map_packed_file(const std::filesystem::path& path, const std::string& key, uint64_t bytes,
+                                AddressRange& range, ThreadPool& pool, const std::stop_token& stop) {
   const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
-  if (file.fd < 0) return false;
+  if (file.fd < 0) return PackedFileState::differs;
   Trailer found;
-  if (!read_trailer(file.fd, bytes, found)) return false;
+  if (!read_trailer(file.fd, bytes, found)) return PackedFileState::differs;
   Trailer expected = trailer_for(key, bytes);
   expected.content_hash = found.content_hash;
   expected.own_hash = own_hash(expected);
-  if (std::memcmp(&found, &expected, sizeof found) != 0) return false;
-  if (!range.back_with_file(file.fd, bytes, AddressRange::Access::read)) return false;
+  if (std::memcmp(&found, &expected, sizeof found) != 0) return PackedFileState::differs;
+  if (!range.back_with_file(file.fd, bytes, AddressRange::Access::read)) return PackedFileState::differs;
   // When it was used last, also where the disk is mounted without access times. Refused: nothing is lost.
   const struct timespec used_now[2] = {{.tv_sec = 0, .tv_nsec = UTIME_NOW},
                                        {.tv_sec = 0, .tv_nsec = UTIME_OMIT}};
   (void)!::futimens(file.fd, used_now);
-  return hash_contents({range.data(), bytes}, pool, stop) == found.content_hash;
+  const auto hash = hash_contents({range.data(), bytes}, pool, stop);
+  if (!hash) return PackedFileState::differs;
+  return *hash == found.content_hash ? PackedFileState::fits : PackedFileState::damaged;
 }
 
 bool is_packed_file(int fd) {

@@ -30,10 +30,15 @@ class ContentHash {
   std::vector<uint64_t> pieces_;  // of all parts so far, in order
 };
 
+enum class PackedFileState {
+  fits,     ///< it lies behind the range now
+  differs,  ///< there is none, it is of other weights, or `stop` ended the check
+  damaged,  ///< it says to be of these weights, which are not in it
+};
 /// Puts the file at `path` behind `range` where it holds `bytes` of weights packed for `key` and is
-/// undamaged. False where `stop` ended the check.
-bool map_packed_file(const std::filesystem::path& path, const std::string& key, uint64_t bytes,
-                     AddressRange& range, ThreadPool& pool, const std::stop_token& stop);
+/// undamaged.
+PackedFileState map_packed_file(const std::filesystem::path& path, const std::string& key, uint64_t bytes,
+                                AddressRange& range, ThreadPool& pool, const std::stop_token& stop);
 
 /// Whether the regular file open as `fd` was written by PackedFileWriter, in this version or another one, as
 /// far as the name in its trailer says: the weights are not read.

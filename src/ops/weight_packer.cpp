@@ -1,6 +1,7 @@
 #include "ops/weight_packer.h"
 
 #include <fmt/ranges.h>
+#include <xxhash.h>
 
 #include <algorithm>
 #include <array>
@@ -20,7 +21,7 @@ namespace qvl {
 namespace {
 
 // Changes where packed bytes would differ for the same sources: then older files are not used.
-constexpr int kPackingVersion = 4;
+constexpr int kPackingVersion = 5;
 constexpr uint64_t kAlignment = 64;
 // Less is packed faster than a file is worth.
 constexpr uint64_t kLeastCached = 64 << 20;
@@ -36,6 +37,13 @@ uint64_t row_bytes_of(const TensorView& view) {
   return *bytes;
 }
 
+// The numbers that outlying inputs are found by, besides the weight itself, which is packed too.
+std::string description(const Producer& producer) {
+  return fmt::format("{} {:016x} {:016x}", to_string(producer.weight.shape),
+                     XXH3_64bits(producer.input_sizes.data(), producer.input_sizes.size() * sizeof(float)),
+                     XXH3_64bits(producer.bias.data(), producer.bias.size() * sizeof(float)));
+}
+
 void check_not_stopped(const PackOptions& options) {
   if (options.stop.stop_requested()) fail(ErrorCode::cancelled, "packing the weights was stopped");
 }
@@ -47,7 +55,7 @@ struct StoredRow {
 };
 
 // Row `row` of all parts taken together.
-StoredRow stored_row(const std::vector<TensorView>& parts, int64_t row) {
+StoredRow stored_row(std::span<const TensorView> parts, int64_t row) {
   for (const TensorView& part : parts) {
     if (row < rows_of(part)) {
       return {part.bytes.data() + static_cast<uint64_t>(row) * row_bytes_of(part), part.dtype};
@@ -58,7 +66,7 @@ StoredRow stored_row(const std::vector<TensorView>& parts, int64_t row) {
 }
 
 // The same in float32.
-void decode_row(const std::vector<TensorView>& parts, int64_t row, float* out) {
+void decode_row(std::span<const TensorView> parts, int64_t row, float* out) {
   const StoredRow stored = stored_row(parts, row);
   decoder(stored.dtype)(stored.data, static_cast<size_t>(inputs_of(parts.front())), out);
 }
@@ -85,7 +93,7 @@ void repack_panel(std::span<const StoredRow> rows, int64_t inputs, std::byte* ou
 }
 
 void encode(const BlockRows& in, Isa, Q8Block& out) { encode_q8(in, out); }
-void encode(const BlockRows& in, Isa, Q7Block& out) { encode_q7(in, out); }
+void encode(const BlockRows& in, Isa isa, Q7Block& out) { encode_q7(in, isa, out); }
 void encode(const BlockRows& in, Isa isa, Q4Block& out) { encode_q4(in, isa, out); }
 float decode(const Q8Block& block, int64_t output, int64_t input) { return decode_q8(block, output, input); }
 float decode(const Q7Block& block, int64_t output, int64_t input) { return decode_q7(block, output, input); }
@@ -163,7 +171,7 @@ std::byte* WeightPacker::place(Job job) {
 }
 
 PackedWeight WeightPacker::add(std::vector<TensorView> parts, WeightForm form, RestRule rest_rule,
-                               std::vector<int32_t> repeated) {
+                               KnownInputs known) {
   QVL_CHECK(form != WeightForm::stored && !parts.empty());
   int64_t outputs = 0;
   const int64_t inputs = inputs_of(parts.front());
@@ -171,19 +179,23 @@ PackedWeight WeightPacker::add(std::vector<TensorView> parts, WeightForm form, R
     QVL_CHECK(inputs_of(part) == inputs);
     outputs += rows_of(part);
   }
-  QVL_CHECK(std::ssize(repeated) <= kGroup);
-  if (form == WeightForm::q4 || all_can_repack(parts, form)) repeated.clear();
-  const int64_t groups = groups_of(inputs) + (repeated.empty() ? 0 : 1);
-  const auto panel_bytes = static_cast<uint64_t>(groups * block_bytes(form));
+  QVL_CHECK(known.outlying.size() <= kMostRepeated);
+  QVL_CHECK(!known.producer || rows_of(known.producer->weight) == inputs);
+  if (form == WeightForm::q4 || all_can_repack(parts, form)) known = {};
+  const bool repeats = !known.outlying.empty() || known.producer;
+  const auto panel_bytes = static_cast<uint64_t>((groups_of(inputs) + (repeats ? 1 : 0)) * block_bytes(form));
   const uint64_t block_bytes = static_cast<uint64_t>(panels_of(outputs)) * panel_bytes;
+  const uint64_t scale_bytes = static_cast<uint64_t>(inputs) * sizeof(float);
+  const uint64_t found_bytes = known.producer ? kMostRepeated * sizeof(int32_t) : 0;
   const std::byte* data = place({.parts = std::move(parts),
                                  .form = form,
                                  .outputs = outputs,
                                  .inputs = inputs,
                                  .offset = 0,
-                                 .bytes = block_bytes + static_cast<uint64_t>(inputs) * sizeof(float),
+                                 .bytes = block_bytes + scale_bytes + found_bytes,
                                  .input_scale = block_bytes,
-                                 .repeated = std::move(repeated)});
+                                 .repeated = block_bytes + scale_bytes,
+                                 .known = std::move(known)});
   return {.form = form,
           .dtype = DType::f32,
           .outputs = outputs,
@@ -191,7 +203,7 @@ PackedWeight WeightPacker::add(std::vector<TensorView> parts, WeightForm form, R
           .data = data,
           .input_scale = input_scale_of(jobs_.back()),
           .rest_rule = rest_rule,
-          .repeated = jobs_.back().repeated,  // stays where it is when jobs move
+          .repeated = repeated_of(jobs_.back()),  // stays where it is when jobs move
           .row_bytes = panel_bytes,
           .kernel = &matmul_kernel(form, isa_)};
 }
@@ -222,7 +234,8 @@ std::string WeightPacker::layout() const {
     for (const TensorView& part : job.parts) {
       text += fmt::format(" {}{}", info(part.dtype).name, to_string(part.shape));
     }
-    if (!job.repeated.empty()) text += fmt::format(" twice {}", fmt::join(job.repeated, ","));
+    if (!job.known.outlying.empty()) text += fmt::format(" twice {}", fmt::join(job.known.outlying, ","));
+    if (job.known.producer) text += " from " + description(*job.known.producer);
     text += '\n';
   }
   return text;
@@ -230,6 +243,43 @@ std::string WeightPacker::layout() const {
 
 float* WeightPacker::input_scale_of(const Job& job) const {
   return static_cast<float*>(static_cast<void*>(range_.data() + job.offset + job.input_scale));
+}
+
+// Empty where none are to be found.
+std::span<int32_t> WeightPacker::found_inputs_of(const Job& job) const {
+  if (!job.known.producer) return {};
+  return {static_cast<int32_t*>(static_cast<void*>(range_.data() + job.offset + job.repeated)),
+          kMostRepeated};
+}
+
+std::span<const int32_t> WeightPacker::repeated_of(const Job& job) const {
+  return job.known.producer ? std::span<const int32_t>(found_inputs_of(job)) : job.known.outlying;
+}
+
+// Needs the scales of inputs, which go into what the product sees.
+void WeightPacker::find_outlying(const Job& job, ThreadPool& pool) const {
+  const Producer& from = *job.known.producer;
+  std::vector<float> sizes = output_sizes(pool,
+                                          {.outputs = job.inputs,
+                                           .inputs = inputs_of(from.weight),
+                                           .input_sizes = from.input_sizes,
+                                           .bias = from.bias},
+                                          [&](int64_t row, float* out) {
+                                            decode_row({&from.weight, 1}, row, out);
+                                          });
+  const float* scale = input_scale_of(job);
+  for (size_t i = 0; i < sizes.size(); ++i) sizes[i] *= scale[i];
+  const std::vector<int32_t> found = outlying(sizes);
+  const std::span<int32_t> out = found_inputs_of(job);
+  std::fill(std::copy(found.begin(), found.end(), out.begin()), out.end(), -1);
+}
+
+// They come from a file, and products take them for places of inputs.
+bool WeightPacker::found_inputs_are_valid() const {
+  return std::all_of(jobs_.begin(), jobs_.end(), [&](const Job& job) {
+    const auto found = found_inputs_of(job);
+    return std::all_of(found.begin(), found.end(), [&](int32_t input) { return input < job.inputs; });
+  });
 }
 
 // Takes the blocks of outputs [first, last) over, first a multiple of kPanel.
@@ -266,15 +316,18 @@ void WeightPacker::run_rows(const Job& job, int64_t first, int64_t last, std::sp
       float* row = rows.data() + o * job.inputs;
       for (int64_t i = 0; i < job.inputs; ++i) row[i] /= scale[i];
     }
-    const int64_t groups = groups_of(job.inputs) + (job.repeated.empty() ? 0 : 1);
+    const auto all_repeated = repeated_of(job);
+    const int64_t groups = groups_of(job.inputs) + (all_repeated.empty() ? 0 : 1);
+    const auto repeated = all_repeated.first(
+        static_cast<size_t>(std::find(all_repeated.begin(), all_repeated.end(), -1) - all_repeated.begin()));
     std::byte* at = out + panel / kPanel * groups * block_bytes(job.form);
     const PanelRows in{.rows = rows.data(), .outputs = count, .inputs = job.inputs};
     if (job.form == WeightForm::q8) {
-      encode_panel<Q8Block>(in, job.repeated, isa_, at);
+      encode_panel<Q8Block>(in, repeated, isa_, at);
     } else if (job.form == WeightForm::q7) {
-      encode_panel<Q7Block>(in, job.repeated, isa_, at);
+      encode_panel<Q7Block>(in, repeated, isa_, at);
     } else {
-      encode_panel<Q4Block>(in, job.repeated, isa_, at);
+      encode_panel<Q4Block>(in, repeated, isa_, at);
     }
   }
 }
@@ -296,6 +349,7 @@ uint64_t WeightPacker::staging_bytes(int threads) const {
   for (const Job& job : jobs_) {
     uint64_t bytes = static_cast<uint64_t>(threads * kPanel * job.inputs) * sizeof(float);
     for (const TensorView& part : job.parts) bytes += part.bytes.size();
+    if (job.known.producer) bytes += job.known.producer->weight.bytes.size();
     most = std::max(most, bytes);
   }
   return most;
@@ -323,6 +377,7 @@ std::string WeightPacker::run_jobs(ThreadPool& pool, const PackOptions& options)
       write_input_scales(
           pool, job.outputs, job.inputs, [&](int64_t row, float* out) { decode_row(job.parts, row, out); },
           input_scale_of(job));
+      if (job.known.producer) find_outlying(job, pool);
     }
     pool.parallel_for(static_cast<size_t>((job.outputs + share - 1) / share), 1,
                       [&](size_t begin, size_t, int worker) {
@@ -332,8 +387,9 @@ std::string WeightPacker::run_jobs(ThreadPool& pool, const PackOptions& options)
                         if (repacks) return repack_rows(job, first, last);
                         run_rows(job, first, last, scratch[static_cast<size_t>(worker)]);
                       });
-    for (const TensorView& part : job.parts) {
-      if (options.release) options.release(part.bytes);
+    if (options.release) {
+      for (const TensorView& part : job.parts) options.release(part.bytes);
+      if (job.known.producer) options.release(job.known.producer->weight.bytes);
     }
     done += job.bytes;
     if (options.progress) options.progress(static_cast<double>(done) / static_cast<double>(used_));
@@ -349,17 +405,22 @@ bool WeightPacker::packs(std::span<const std::byte> bytes) const {
   });
 }
 
-// The hash of the sources where the cache file is of them. Only where the system cannot tell that they are as
-// they were are they read.
-std::optional<std::string> WeightPacker::use_cache_file(ThreadPool& pool, const PackOptions& options) {
+// False where the cache file does not serve. Only where the system cannot tell that the sources are as they
+// were are they read.
+bool WeightPacker::use_cache_file(ThreadPool& pool, const PackOptions& options, PackReport& report) {
   std::error_code error;
-  if (!std::filesystem::exists(options.cache_file, error)) return std::nullopt;
+  if (!std::filesystem::exists(options.cache_file, error)) return false;
   const auto recorded = recorded_contents(options.cache_file, options.source_state);
   const std::string contents = recorded ? *recorded : hash_sources(pool, options);
-  if (!map_packed_file(options.cache_file, layout() + contents, used_, range_, pool, options.stop))
-    return std::nullopt;
+  const auto state =
+      map_packed_file(options.cache_file, layout() + contents, used_, range_, pool, options.stop);
+  report.damaged =
+      state == PackedFileState::damaged || (state == PackedFileState::fits && !found_inputs_are_valid());
+  if (state != PackedFileState::fits || report.damaged) return false;
   if (!recorded) record_contents(options.cache_file, options.source_state, contents);
-  return contents;
+  report.contents = contents;
+  report.cache = CacheOutcome::used;
+  return true;
 }
 
 PackReport WeightPacker::pack(ThreadPool& pool, const PackOptions& options) {
@@ -367,11 +428,7 @@ PackReport WeightPacker::pack(ThreadPool& pool, const PackOptions& options) {
   PackReport report{.bytes = used_};
   if (used_ == 0) return report;
   if (!options.cache_file.empty() && used_ >= kLeastCached) {
-    if (auto contents = use_cache_file(pool, options)) {
-      report.contents = std::move(*contents);
-      report.cache = CacheOutcome::used;
-      return report;
-    }
+    if (use_cache_file(pool, options, report)) return report;
     check_not_stopped(options);
     PackedFileWriter writer(options.cache_file, used_, range_);
     if (writer.problem().empty()) {

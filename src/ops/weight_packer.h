@@ -14,6 +14,7 @@
 #include "memory/address_range.h"
 #include "memory/ledger.h"
 #include "memory/system_memory.h"
+#include "ops/outlying.h"
 #include "tensor/tensor.h"
 #include "threads/thread_pool.h"
 
@@ -21,6 +22,19 @@ namespace qvl {
 
 /// A weight read where it lies: nothing is copied.
 PackedWeight stored_weight(const TensorView& view, Isa isa);
+
+/// The layer that the inputs of a weight come out of.
+struct Producer {
+  TensorView weight;                     // [inputs of the weight, its own inputs]
+  std::vector<float> input_sizes, bias;  // as LayerNumbers
+};
+
+/// What is known of the inputs of a weight before there is a picture.
+struct KnownInputs {
+  std::vector<int32_t> outlying = {};  ///< ascending, at most kMostRepeated
+  std::optional<Producer> producer =
+      std::nullopt;  ///< where given, the outlying ones are found while packing
+};
 
 /// What became of the cache file.
 enum class CacheOutcome {
@@ -32,6 +46,7 @@ enum class CacheOutcome {
 struct PackReport {
   CacheOutcome cache = CacheOutcome::none;
   std::string problem = {};
+  bool damaged = false;       ///< the cache file that was there did not hold what it said
   uint64_t bytes = 0;         ///< packed weights
   std::string contents = {};  ///< hash of what was packed, as ContentHash::text(); empty where nothing was
 };
@@ -58,11 +73,10 @@ class WeightPacker {
   WeightPacker(Isa isa, uint64_t address_bytes) : isa_(isa), range_(address_bytes) {}
 
   /// The rows of `parts`, one after another, as one weight of a quantised `form`, for inputs with the rest
-  /// that `rest_rule` names. What rounding leaves of the columns of inputs `repeated` (ascending, at most
-  /// kGroup) is packed too: for 7 and 8 bits; other forms, and levels taken over as they are, go without. The
-  /// views outlive pack().
+  /// that `rest_rule` names. What rounding leaves of the columns of outlying inputs is packed too: for 7 and
+  /// 8 bits; other forms, and levels taken over as they are, go without. The views outlive pack().
   PackedWeight add(std::vector<TensorView> parts, WeightForm form, RestRule rest_rule = RestRule::outlying,
-                   std::vector<int32_t> repeated = {});
+                   KnownInputs known = {});
   /// The rows of one weight as BF16.
   PackedWeight add_bf16(const TensorView& view);
 
@@ -86,14 +100,19 @@ class WeightPacker {
     int64_t outputs, inputs;
     uint64_t offset, bytes;
     uint64_t input_scale = 0;  // where the scales of inputs lie in the job, of quantised forms
-    std::vector<int32_t> repeated = {};
+    uint64_t repeated = 0;     // where the outlying inputs lie in the job that are found while packing
+    KnownInputs known = {};
   };
 
   std::byte* place(Job job);
   std::string layout() const;
   std::string hash_sources(ThreadPool& pool, const PackOptions& options) const;
-  std::optional<std::string> use_cache_file(ThreadPool& pool, const PackOptions& options);
+  bool use_cache_file(ThreadPool& pool, const PackOptions& options, PackReport& report);
   float* input_scale_of(const Job& job) const;
+  std::span<int32_t> found_inputs_of(const Job& job) const;
+  std::span<const int32_t> repeated_of(const Job& job) const;
+  void find_outlying(const Job& job, ThreadPool& pool) const;
+  bool found_inputs_are_valid() const;
   uint64_t staging_bytes(int threads) const;
   std::string run_jobs(ThreadPool& pool, const PackOptions& options) const;
   void repack_rows(const Job& job, int64_t first, int64_t last) const;

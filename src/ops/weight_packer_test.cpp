@@ -150,6 +150,16 @@ TEST_F(PackCache, ignores_a_damaged_record) {
   EXPECT_EQ(damaged_to(std::string(1 << 20, 'x')), CacheOutcome::used);
 }
 
+TEST_F(PackCache, tells_damage_from_other_weights) {
+  EXPECT_FALSE(pack().damaged);
+  EXPECT_FALSE(pack().damaged);
+  damage(33'333'333);
+  EXPECT_TRUE(pack().damaged);
+  EXPECT_FALSE(pack().damaged);
+  values_.back() ^= 1;
+  EXPECT_FALSE(pack("two").damaged);
+}
+
 TEST_F(PackCache, is_ignored_when_damaged) {
   EXPECT_EQ(pack().cache, CacheOutcome::written);
   const auto size = static_cast<std::streamoff>(std::filesystem::file_size(file()));
@@ -305,8 +315,8 @@ TEST(WeightPacker, packs_what_rounding_left_of_repeated_columns) {
   ThreadPool pool(2);
   WeightPacker packer(Isa::scalar, 1 << 20);
   const std::vector<int32_t> repeated = {0, 17, 299};
-  const PackedWeight weight = packer.add({view}, WeightForm::q8, RestRule::outlying, repeated);
-  const PackedWeight without = packer.add({view}, WeightForm::q4, RestRule::outlying, repeated);
+  const PackedWeight weight = packer.add({view}, WeightForm::q8, RestRule::outlying, {.outlying = repeated});
+  const PackedWeight without = packer.add({view}, WeightForm::q4, RestRule::outlying, {.outlying = repeated});
   packer.pack(pool, {});
   EXPECT_EQ(weight.columns(), 512 + 3);
   EXPECT_EQ(without.columns(), inputs);
@@ -329,6 +339,64 @@ TEST(WeightPacker, packs_what_rounding_left_of_repeated_columns) {
       EXPECT_NE(rest, 0) << row << " " << input;
     }
   }
+}
+
+// Inputs that come out of another layer, whose rows 3 and 70 are a hundred times as large as the others.
+struct AfterLargeRows {
+  static constexpr int64_t kOutputs = 20, kWidth = 300, kFirstInputs = 40;
+  std::vector<float> first, second;
+
+  AfterLargeRows() {
+    std::mt19937 random(5);
+    std::normal_distribution<float> normal;
+    for (int64_t i = 0; i < kWidth * kFirstInputs; ++i) {
+      const int64_t row = i / kFirstInputs;
+      first.push_back(normal(random) * (row == 3 || row == 70 ? 100.0f : 1.0f));
+    }
+    for (int64_t i = 0; i < kOutputs * kWidth; ++i) second.push_back(normal(random));
+  }
+  static TensorView view(const std::vector<float>& values, uint64_t rows) {
+    return {.dtype = DType::f32,
+            .shape = {rows, values.size() / rows},
+            .bytes = std::as_bytes(std::span(values))};
+  }
+  KnownInputs known() const {
+    return {.producer = Producer{.weight = view(first, kWidth),
+                                 .input_sizes = std::vector<float>(kFirstInputs, 1.0f),
+                                 .bias = std::vector<float>(kWidth, 0.0f)}};
+  }
+  PackedWeight add_to(WeightPacker& packer, WeightForm form) const {
+    return packer.add({view(second, kOutputs)}, form, RestRule::outlying, known());
+  }
+};
+
+TEST(WeightPacker, finds_the_outlying_inputs_in_the_layer_that_they_come_out_of) {
+  const AfterLargeRows weights;
+  for (const int threads : {1, 3}) {
+    ThreadPool pool(threads);
+    WeightPacker packer(Isa::scalar, 1 << 20);
+    const PackedWeight found = weights.add_to(packer, WeightForm::q8);
+    const PackedWeight without = weights.add_to(packer, WeightForm::q4);
+    const PackedWeight told = packer.add({weights.view(weights.second, weights.kOutputs)}, WeightForm::q8,
+                                         RestRule::outlying, {.outlying = {3, 70}});
+    packer.pack(pool, {});
+    const auto inputs = found.repeated_inputs();
+    EXPECT_EQ(std::vector<int32_t>(inputs.begin(), inputs.end()), (std::vector<int32_t>{3, 70}));
+    EXPECT_EQ(found.columns(), 512 + 2);
+    EXPECT_EQ(without.columns(), weights.kWidth);
+    ASSERT_EQ(found.bytes(), told.bytes());
+    EXPECT_EQ(std::memcmp(found.data, told.data, found.bytes()), 0);
+  }
+}
+
+TEST(WeightPacker, repeats_nothing_where_no_input_is_outlying) {
+  AfterLargeRows weights;
+  weights.first.assign(weights.first.size(), 1.0f);
+  ThreadPool pool(1);
+  WeightPacker packer(Isa::scalar, 1 << 20);
+  const PackedWeight weight = weights.add_to(packer, WeightForm::q8);
+  packer.pack(pool, {});
+  EXPECT_EQ(weight.columns(), weights.kWidth);
 }
 
 TEST(WeightPacker, puts_the_rows_of_several_weights_one_after_another) {

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "kernels/matmul/blocked_matmul.h"
 #include "kernels/matmul/blocks.h"
+#include "kernels/matmul/repack.h"
 
 namespace qvl {
 namespace {
@@ -82,6 +83,7 @@ class Reader {
       biased(config.hidden_size, {name + "attn.proj", config.hidden_size});
       biased(config.hidden_size, {name + "mlp.linear_fc1", config.intermediate_size});
       biased(config.intermediate_size, {name + "mlp.linear_fc2", config.hidden_size});
+      facts_.linears.back().finds_outlying = true;
       floats(4 * config.hidden_size);
     }
     merger("model.visual.merger", config.hidden_size);
@@ -98,6 +100,7 @@ class Reader {
     const int64_t width = facts_.vision.merged_width();
     biased(width, {name + ".linear_fc1", width});
     biased(width, {name + ".linear_fc2", facts_.vision.out_hidden_size});
+    facts_.linears.back().finds_outlying = true;
     floats(2 * norm_width);
   }
   void biased(int64_t inputs, const NamedPart& part) {
@@ -129,8 +132,14 @@ LayerBytes bytes_of(const LinearFacts& layer, const ModelForms& forms) {
   if (choice == WeightChoice::q8 || choice == WeightChoice::q4) {
     const WeightForm form =
         packed_form(choice, layer.place, common_type(layer.parts, &LinearFacts::Part::stored), forms.isa);
-    bytes.read = u(panels_of(layer.outputs()) * groups_of(layer.inputs) * block_bytes(form));
-    bytes.packed = {bytes.read + u(layer.inputs) * sizeof(float)};
+    const bool levels_as_stored = std::all_of(layer.parts.begin(), layer.parts.end(), [&](const auto& part) {
+      return can_repack(part.stored, form);
+    });
+    const bool finds = layer.finds_outlying && form != WeightForm::q4 && !levels_as_stored;
+    const int64_t groups = groups_of(layer.inputs) + (finds ? 1 : 0);
+    bytes.read = u(panels_of(layer.outputs()) * groups * block_bytes(form));
+    bytes.packed = {bytes.read + u(layer.inputs) * sizeof(float) +
+                    (finds ? kMostRepeated * sizeof(int32_t) : 0)};
     return bytes;
   }
   for (const auto& part : layer.parts) {

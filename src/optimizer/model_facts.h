@@ -19,6 +19,8 @@ struct LinearFacts {
   WeightPlace place = WeightPlace::text;
   int64_t inputs = 0;
   std::vector<Part> parts = {};
+  /// Whether outlying inputs are looked for while packing (KnownInputs::producer), for which there is room.
+  bool finds_outlying = false;
 
   int64_t outputs() const;
 };

@@ -192,6 +192,10 @@ Runtime::Runtime(const LoadOptions& options, const RuntimeSystem& system)
   PackOptions pack = pack_options(options, files, loaded_by.plan);
   pack.ledger = &layer.memory().ledger();
   packed = network.pack(layer.compute(), pack);
+  if (packed.damaged) {
+    warnings.push_back(path_name(pack.cache_file) +
+                       ": the packed weights in it were damaged; they were packed again");
+  }
   if (packed.cache == CacheOutcome::failed)
     warnings.push_back("packed weights are not kept: " + packed.problem);
   files.tensors->check_unchanged();

@@ -111,7 +111,8 @@ void add_rest(const QuantisedRows& x, int64_t at, const TileArgs& main, TileKern
 
 void run_window(const MatmulArgs& args, const Window& window, TileKernel tile) {
   std::fill_n(args.scratch, window.rows * kTileOutputs, 0.0f);
-  for (int64_t group = 0; group < groups_of(args.weight->columns()); ++group) {
+  const int64_t groups = groups_of(args.weight->columns());
+  for (int64_t group = 0; group < groups; ++group) {
     const TileArgs main = tile_args(args, window, group);
     tile(main);
     add_rest(*args.quantised_x, group_row(*args.quantised_x, group, window.first_row), main, tile);

@@ -1,67 +1,104 @@
-// 7-bit weights: a factor for each 16 inputs in units of the row's block, then round to nearest.
+// 7-bit weights: in units of the row's block the factor of least squared error for each 16 inputs, then round
+// to nearest.
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "kernels/matmul/encode.h"
+#include "kernels/matmul/encode_q7_rule.h"
 
 namespace qvl {
 namespace {
 
-constexpr int64_t kHalf = kSubgroup / 2;  // inputs that share a factor
-constexpr int64_t kHalves = kGroup / kHalf;
-constexpr float kLargestLevel = 63.0f, kLargestFactor = 127.0f;
+constexpr int64_t kHalves = kGroup / kQ7Half;
 
-struct RowScales {
-  float unit = 0;  // NaN where a value is not finite
-  std::array<int8_t, kHalves> factors{};
-};
+// Four weights side by side: a vector type, which compilers keep in registers.
+using Lanes [[gnu::vector_size(16)]] = float;
+using Half = std::array<Lanes, static_cast<size_t>(kQ7Half) / 4>;
 
-RowScales scales_of(const float* row, int64_t length) {
-  std::array<float, kHalves> largest{};
-  bool finite = true;
-  for (int64_t i = 0; i < length; ++i) {
-    float& group = largest[static_cast<size_t>(i / kHalf)];
-    group = std::max(group, std::abs(row[i]));
-    finite = finite && std::isfinite(row[i]);
+Lanes all(float value) { return Lanes{} + value; }
+
+// Of what rounding leaves with this factor, in squares of units.
+float squared_error(const Half& w, float unit, int factor) {
+  const float inverse = 1 / (unit * static_cast<float>(factor));
+  std::array<Lanes, 2> squares = {};  // together eight lanes
+  for (size_t i = 0; i < w.size(); ++i) {
+    const Lanes scaled = w[i] * inverse;
+    const Lanes raised = scaled < all(-kLargestQ7Level) ? all(-kLargestQ7Level) : scaled;
+    const Lanes capped = raised > all(kLargestQ7Level) ? all(kLargestQ7Level) : raised;
+    // To nearest even: adding 1.5 * 2^23 leaves no room for a fraction.
+    const Lanes level = (capped + 12'582'912.0f) - 12'582'912.0f;
+    const Lanes rest = scaled - level;
+    squares[i % 2] += rest * rest;
   }
-  RowScales scales;
-  scales.unit = *std::max_element(largest.begin(), largest.end()) * (1 / (kLargestLevel * kLargestFactor));
-  if (!finite) scales.unit = std::numeric_limits<float>::quiet_NaN();
-  if (!(scales.unit >= 1e-36f)) {
-    if (finite) scales.unit = 0;
-    return scales;
-  }
-  for (size_t s = 0; s < largest.size(); ++s) {
-    const float factor = std::round(largest[s] / (kLargestLevel * scales.unit));
-    scales.factors[s] = static_cast<int8_t>(std::min(factor, kLargestFactor));
-  }
-  return scales;
+  const Lanes v = squares[0] + squares[1];
+  return ((v[0] + v[2]) + (v[1] + v[3])) * static_cast<float>(factor * factor);
 }
 
-}  // namespace
+// Zero where all are zero; NaN where a value is not finite. Leaves room above the largest value's factor.
+float unit_of(const std::array<float, kGroup>& row) {
+  float largest = 0;
+  for (const float w : row) {
+    if (!std::isfinite(w)) return std::numeric_limits<float>::quiet_NaN();
+    largest = std::max(largest, std::abs(w));
+  }
+  const float unit = largest * (1 / (kLargestQ7Level * (kLargestQ7Factor - kQ7FactorsAbove)));
+  return unit >= 1e-36f ? unit : 0.0f;
+}
 
-void encode_q7(const BlockRows& in, Q7Block& out) {
-  for (int64_t o = 0; o < kPanel; ++o) {
-    const bool there = o < in.outputs;
-    const RowScales scales = there ? scales_of(in.rows[o], in.length) : RowScales{};
-    out.unit[o] = scales.unit;
-    for (int64_t s = 0; s < kHalves; ++s) {
-      const int8_t factor = scales.factors[static_cast<size_t>(s)];
-      out.factor[s][factor_slot(o)] = factor;
-      const float inverse = factor > 0 ? 1 / (scales.unit * static_cast<float>(factor)) : 0.0f;
-      for (int64_t i = s * kHalf; i < (s + 1) * kHalf; ++i) {
-        const float w = there && i < in.length && inverse > 0 ? in.rows[o][i] * inverse : 0.0f;
-        const long level = std::lrint(std::clamp(w, -kLargestLevel, kLargestLevel));
-        out.q[i / kStep][o][i % kStep] = static_cast<uint8_t>(64 + level);
-      }
+void encode_row(const float* row, int64_t length, int64_t output, Isa isa, Q7Block& out) {
+  std::array<float, kGroup> padded{};
+  if (length > 0) std::memcpy(padded.data(), row, static_cast<size_t>(length) * sizeof(float));
+  const float unit = unit_of(padded);
+  out.unit[output] = unit;
+  for (int64_t s = 0; s < kHalves; ++s) {
+    const float* w = padded.data() + s * kQ7Half;
+    int factor = 0;
+    if (unit > 0) factor = isa == Isa::scalar ? best_q7_factor_scalar(w, unit) : best_q7_factor_avx2(w, unit);
+    out.factor[s][factor_slot(output)] = static_cast<int8_t>(factor);
+    const float inverse = factor > 0 ? 1 / (unit * static_cast<float>(factor)) : 0.0f;
+    for (int64_t i = 0; i < kQ7Half; ++i) {
+      const float scaled = factor > 0 ? w[i] * inverse : 0.0f;
+      const long level = std::lrint(std::clamp(scaled, -kLargestQ7Level, kLargestQ7Level));
+      const int64_t input = s * kQ7Half + i;
+      out.q[input / kStep][output][input % kStep] = static_cast<uint8_t>(64 + level);
     }
   }
 }
 
+}  // namespace
+
+int best_q7_factor_scalar(const float* w, float unit) {
+  Half lanes;
+  std::memcpy(lanes.data(), w, sizeof lanes);
+  float largest = 0;
+  for (int64_t i = 0; i < kQ7Half; ++i) largest = std::max(largest, std::abs(w[i]));
+  if (largest == 0) return 0;
+  const int middle = static_cast<int>(std::round(largest / (kLargestQ7Level * unit)));
+  int best = 0;
+  float least = std::numeric_limits<float>::infinity();
+  const int last = std::min(middle + kQ7FactorsAbove, kLargestQ7Factor);
+  for (int factor = std::max(middle - kQ7FactorsBelow, 1); factor <= last; ++factor) {
+    const float error = squared_error(lanes, unit, factor);
+    if (error < least) {
+      least = error;
+      best = factor;
+    }
+  }
+  return best;
+}
+
+void encode_q7(const BlockRows& in, Isa isa, Q7Block& out) {
+  for (int64_t o = 0; o < kPanel; ++o) {
+    const bool there = o < in.outputs;
+    encode_row(there ? in.rows[o] : nullptr, there ? in.length : 0, o, isa, out);
+  }
+}
+
 float decode_q7(const Q7Block& block, int64_t output, int64_t input) {
-  const int factor = block.factor[input / kHalf][factor_slot(output)];
+  const int factor = block.factor[input / kQ7Half][factor_slot(output)];
   return block.unit[output] *
          static_cast<float>(factor * (block.q[input / kStep][output][input % kStep] - 64));
 }

@@ -9,6 +9,7 @@
 
 #include "kernels/matmul/blocked_matmul.h"
 #include "kernels/matmul/encode.h"
+#include "kernels/matmul/matmul_testing.h"
 #include "kernels/matmul/packed_weight.h"
 #include "kernels/quantise/quantise.h"
 
@@ -58,26 +59,6 @@ struct Quantised {
   }
 };
 
-enum class Values { normal, heavy_tailed, zeros, extreme, outlier_channel };
-
-float draw(std::mt19937& random, Values kind, int64_t input) {
-  std::normal_distribution<float> normal;
-  const float value = normal(random);
-  switch (kind) {
-    case Values::heavy_tailed:
-      return value * value * value;
-    case Values::zeros:
-      return random() % 3 == 0 ? value : 0.0f;
-    case Values::extreme:
-      return value * std::ldexp(1.0f, static_cast<int>(random() % 60) - 30);
-    case Values::outlier_channel:
-      return input == 3 ? 100 * value : value;
-    case Values::normal:
-      break;
-  }
-  return value;
-}
-
 struct Problem {
   int64_t rows, outputs, inputs;
   DType dtype = DType::f32;
@@ -122,7 +103,7 @@ struct Packed {
           p, [](const BlockRows& in, Q8Block& out) { encode_q8(in, out); }, decode_q8);
     } else if (kernel.form == WeightForm::q7) {
       fill<Q7Block>(
-          p, [](const BlockRows& in, Q7Block& out) { encode_q7(in, out); }, decode_q7);
+          p, [&](const BlockRows& in, Q7Block& out) { encode_q7(in, encoder, out); }, decode_q7);
     } else {
       fill<Q4Block>(
           p, [&](const BlockRows& in, Q4Block& out) { encode_q4(in, encoder, out); }, decode_q4);
@@ -409,73 +390,6 @@ TEST(Quantise, is_the_same_on_every_instruction_set) {
                                expected.main.scales.size() * sizeof(float)));
       ASSERT_EQ(0, std::memcmp(expected.rest.scales.data(), found.rest.scales.data(),
                                expected.rest.scales.size() * sizeof(float)));
-    }
-  }
-}
-
-// Squared error of 4-bit weights relative to the squares of the weights.
-double q4_error(const std::vector<float>& weights, Isa isa) {
-  double error = 0, squares = 0;
-  for (size_t first = 0; first < weights.size(); first += kGroup) {
-    Q4Block block;
-    encode_q4({.rows = {weights.data() + first}, .outputs = 1, .length = kGroup}, isa, block);
-    for (int64_t i = 0; i < kGroup; ++i) {
-      const double w = weights[first + static_cast<size_t>(i)], difference = w - decode_q4(block, 0, i);
-      error += difference * difference;
-      squares += w * w;
-    }
-  }
-  return error / squares;
-}
-
-// Q4_0 of llama.cpp: the largest value takes level -8 (ggml-quants.c, quantize_row_q4_0_ref).
-double q4_0_error(const std::vector<float>& weights) {
-  double error = 0, squares = 0;
-  for (size_t first = 0; first < weights.size(); first += 32) {
-    float largest = 0;
-    for (size_t i = first; i < first + 32; ++i) {
-      if (std::abs(weights[i]) > std::abs(largest)) largest = weights[i];
-    }
-    const float exact = largest / -8, inverse = exact == 0 ? 0 : 1 / exact;
-    const float scale = f16_to_f32(f32_to_f16(exact));
-    for (size_t i = first; i < first + 32; ++i) {
-      const int level = std::min(15, static_cast<int>(weights[i] * inverse + 8.5f)) - 8;
-      error += std::pow(weights[i] - scale * static_cast<float>(level), 2);
-      squares += weights[i] * weights[i];
-    }
-  }
-  return error / squares;
-}
-
-TEST(EncodeQ4, errs_less_than_q4_0_with_fewer_bits) {
-  std::mt19937 random(10);
-  for (Values kind : {Values::normal, Values::heavy_tailed}) {
-    std::vector<float> weights;
-    for (int64_t i = 0; i < 400 * kGroup; ++i) weights.push_back(0.02f * draw(random, kind, 0));
-    EXPECT_LT(q4_error(weights, Isa::scalar), 0.96 * q4_0_error(weights));
-  }
-  EXPECT_LT(sizeof(Q4Block) * 8.0 / (kGroup * kPanel), 4.5);
-}
-
-TEST(EncodeQ4, is_the_same_on_every_instruction_set) {
-  std::mt19937 random(11);
-  const Values kinds[] = {Values::normal, Values::heavy_tailed, Values::zeros, Values::extreme,
-                          Values::outlier_channel};
-  for (Isa isa : all_isas()) {
-    if (!supported(isa)) continue;
-    for (int round = 0; round < 300; ++round) {
-      std::vector<float> rows;
-      const int64_t outputs = 1 + random() % 16, length = 1 + random() % 256;
-      const Values kind = kinds[random() % 5];
-      for (int64_t i = 0; i < outputs * length; ++i) rows.push_back(draw(random, kind, i % length));
-      BlockRows in{.rows = {}, .outputs = outputs, .length = length};
-      for (int64_t o = 0; o < outputs; ++o) in.rows[o] = rows.data() + o * length;
-      Q4Block expected, found;
-      std::memset(&expected, 0, sizeof expected);
-      std::memset(&found, 255, sizeof found);
-      encode_q4(in, Isa::scalar, expected);
-      encode_q4(in, isa, found);
-      ASSERT_EQ(0, std::memcmp(&expected, &found, sizeof expected));
     }
   }
 }

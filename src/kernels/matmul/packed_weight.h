@@ -62,6 +62,9 @@ const MatmulKernel& matmul_kernel(WeightForm form, Isa isa);
 /// The 8-bit form that `isa` multiplies fastest with many rows.
 WeightForm many_rows_form(Isa isa);
 
+/// Inputs that are repeated at most: products go in steps of so many.
+constexpr size_t kMostRepeated = kSubgroup;
+
 /// W: [outputs, inputs]. Borrowed bytes.
 struct PackedWeight {
   WeightForm form = WeightForm::stored;
@@ -74,14 +77,21 @@ struct PackedWeight {
   const float* input_scale = nullptr;
   RestRule rest_rule = RestRule::outlying;  ///< how finely inputs are quantised for it
   /// Inputs whose columns come a second time, in a group of their own behind the others: there is what
-  /// rounding left of them. Quantised weights of 7 and 8 bits only; mostly empty.
+  /// rounding left of them. Quantised weights of 7 and 8 bits only; mostly empty. What follows the first
+  /// negative number is not used.
   std::span<const int32_t> repeated = {};
   uint64_t row_bytes = 0;  ///< of a row of stored weights, of a panel of 16 outputs of quantised ones
   const MatmulKernel* kernel = nullptr;
 
+  std::span<const int32_t> repeated_inputs() const {
+    size_t count = 0;
+    while (count < repeated.size() && repeated[count] >= 0) ++count;
+    return repeated.first(count);
+  }
   /// Columns that products read: the inputs, and from the next whole group on those that are repeated.
   int64_t columns() const {
-    return repeated.empty() ? inputs : groups_of(inputs) * kGroup + static_cast<int64_t>(repeated.size());
+    const size_t count = repeated_inputs().size();
+    return count == 0 ? inputs : groups_of(inputs) * kGroup + static_cast<int64_t>(count);
   }
   uint64_t bytes() const {
     const int64_t lines = form == WeightForm::stored ? outputs : (outputs + 15) / 16;
