@@ -142,7 +142,7 @@ bool Engine::take_inbox() {
 
 void Engine::arrive(const ScheduledRequest& request) {
   const InferenceRequest& asked = request.request();
-  try {
+  attempt(request.id(), [&] {
     const auto refusal =
         scheduler_.arrive({.id = request.id(),
                            .client = asked.client,
@@ -150,9 +150,7 @@ void Engine::arrive(const ScheduledRequest& request) {
                            .holds = {},
                            .work = {.prepare_units = 1, .prompt_tokens = 1, .answer_tokens = 1}});
     if (refusal) fail(ErrorCode::limit, "request: {}", refusal->message);
-  } catch (...) {
-    end(request.id(), {.error = std::current_exception()});
-  }
+  });
 }
 
 void Engine::take_prepared() {
@@ -164,7 +162,7 @@ void Engine::take_prepared() {
 }
 
 void Engine::take_prepared(ScheduledRequest& request) {
-  try {
+  attempt(request.id(), [&] {
     request.take_preparation();
     if (request.channel().cancelled()) return;  // ended next
     const auto needs = request.needs();
@@ -178,9 +176,7 @@ void Engine::take_prepared(ScheduledRequest& request) {
       (void)qvl::admit(model_.layer().memory().ledger(), "request: needs", needs);
     }
     scheduler_.prepared(request.id(), holds, request.work());
-  } catch (...) {
-    end(request.id(), {.error = std::current_exception()});
-  }
+  });
 }
 
 void Engine::end_cancelled() {
@@ -198,11 +194,7 @@ void Engine::start_preparing() {
   for (scheduling::RequestId id : scheduler_.to_prepare(model_.layer().load())) {
     ScheduledRequest& request = *requests_.at(id);
     request.begin_preparation();
-    try {
-      prepare(request);
-    } catch (...) {
-      end(id, {.error = std::current_exception()});
-    }
+    attempt(id, [&] { prepare(request); });
   }
 }
 
@@ -233,11 +225,7 @@ void Engine::admit() {
     end_with(impossible.id, Error(ErrorCode::limit, "request: " + impossible.refusal.message()));
   }
   for (scheduling::RequestId id : admission.granted) {
-    try {
-      requests_.at(id)->begin();
-    } catch (...) {
-      end(id, End{.error = std::current_exception()});
-    }
+    attempt(id, [&] { requests_.at(id)->begin(); });
   }
 }
 
@@ -268,7 +256,7 @@ bool Engine::compute() {
 
 void Engine::commit(const scheduling::StepPlan& plan, const scheduling::StepOutcome& outcome) {
   scheduler_.commit(plan, outcome);
-  for (const StepEnd& ended : step_->ended()) end(ended.id, End{.error = ended.error});
+  for (StepEnd& ended : step_->ended()) end(ended.id, {.error = std::move(ended.error)});
 }
 
 // Nothing is to be computed for now: memory and processors are for others.
@@ -279,7 +267,19 @@ void Engine::rest() {
 }
 
 void Engine::end_with(scheduling::RequestId id, const Error& error) {
-  end(id, End{.error = std::make_exception_ptr(error)});
+  end(id, {.error = std::make_exception_ptr(error)});
+}
+
+// The engine's thread lets go of an exception before its request ends: who waits for that may be done with it
+// at any time from then on.
+void Engine::attempt(scheduling::RequestId id, FunctionRef<void()> step) noexcept {
+  std::exception_ptr error;
+  try {
+    return step();
+  } catch (...) {
+    error = std::current_exception();
+  }
+  end(id, {.error = std::move(error)});
 }
 
 // Not known where reading it takes more memory than there is.
@@ -292,20 +292,19 @@ std::optional<double> Engine::memory_percent() const noexcept {
 }
 
 // Whatever runs out on the way, its caller hears of the end.
-void Engine::end(scheduling::RequestId id, const End& how) noexcept {
+void Engine::end(scheduling::RequestId id, End how) noexcept {
   const auto found = requests_.find(id);
   QVL_CHECK(found != requests_.end());
   const std::unique_ptr<ScheduledRequest> request = std::move(found->second);
   requests_.erase(found);
   InferenceRecord::Ended ended{.end = InferenceRecord::End::failed, .now_ns = 0};
   scheduling::Ending ending = scheduling::Ending::failed;
-  std::exception_ptr error = how.error;
   std::optional<InferenceOutput> output;
-  if (!error) {
+  if (!how.error) {
     try {
       output = request->finish(how.reason);
     } catch (...) {
-      error = std::current_exception();
+      how.error = std::current_exception();
     }
   }
   if (output) {
@@ -323,7 +322,9 @@ void Engine::end(scheduling::RequestId id, const End& how) noexcept {
   ended.memory_percent = memory_percent();
   record_.ended(ended);
   if (output) return request->channel().finish(std::move(*output));
-  request->channel().fail(as_error(error, "to go on with the request"));
+  std::exception_ptr told = as_error(how.error, "to go on with the request");
+  how.error = nullptr;
+  request->channel().fail(std::move(told));
 }
 
 }  // namespace qvl

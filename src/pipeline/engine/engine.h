@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 
+#include "base/function_ref.h"
 #include "pipeline/engine/engine_model.h"
 #include "pipeline/engine/inference_channel.h"
 #include "pipeline/engine/inference_record.h"
@@ -68,7 +69,8 @@ class Engine {
   bool compute();
   void commit(const scheduling::StepPlan& plan, const scheduling::StepOutcome& outcome);
   void rest();
-  void end(scheduling::RequestId id, const End& how) noexcept;
+  void attempt(scheduling::RequestId id, FunctionRef<void()> step) noexcept;
+  void end(scheduling::RequestId id, End how) noexcept;
   void end_with(scheduling::RequestId id, const Error& error);
   std::optional<double> memory_percent() const noexcept;
   void publish_status();

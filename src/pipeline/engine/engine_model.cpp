@@ -1,5 +1,7 @@
 #include "pipeline/engine/engine_model.h"
 
+#include <utility>
+
 #include "base/error.h"
 
 namespace qvl {
@@ -15,8 +17,8 @@ void ScheduledRequest::prepare() noexcept {
 
 void ScheduledRequest::take_preparation() {
   preparation_.store(Preparation::taken, std::memory_order_relaxed);
-  if (doom_) std::rethrow_exception(doom_);
-  if (problem_) std::rethrow_exception(problem_);
+  if (doom_) std::rethrow_exception(std::exchange(doom_, nullptr));
+  if (problem_) std::rethrow_exception(std::exchange(problem_, nullptr));
 }
 
 void ScheduledRequest::fail_after_preparation(std::exception_ptr error) noexcept {

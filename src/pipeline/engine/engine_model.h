@@ -104,7 +104,7 @@ class StepRunner {
   virtual scheduling::StepOutcome run(const scheduling::StepPlan& plan,
                                       const scheduling::UnitCosts& costs) = 0;
   /// Those that the last step brought to their end.
-  virtual const std::vector<StepEnd>& ended() const = 0;
+  virtual std::vector<StepEnd>& ended() = 0;
   /// How long the decoders of `plan` may be made to wait for others.
   virtual int64_t patience_us(const scheduling::StepPlan& plan, const scheduling::UnitCosts& costs) const = 0;
   /// Gives the memory that steps share back to the pool.

@@ -20,7 +20,7 @@ class EngineStep final : public StepRunner {
   /// Decoders do not wait for blocks of the vision tower: their tokens are computed between its pieces as
   /// well, whenever those took half as long again as the tokens do.
   scheduling::StepOutcome run(const scheduling::StepPlan& plan, const scheduling::UnitCosts& costs) override;
-  const std::vector<StepEnd>& ended() const override { return ended_; }
+  std::vector<StepEnd>& ended() override { return ended_; }
   /// Half as long again as their tokens take, or a second where all of them are background work.
   int64_t patience_us(const scheduling::StepPlan& plan, const scheduling::UnitCosts& costs) const override;
   void release_scratch() override;

@@ -155,7 +155,7 @@ class OpaqueSteps final : public StepRunner {
   OpaqueSteps(SystemLayer& layer, Find find) : layer_(layer), find_(std::move(find)) {}
 
   scheduling::StepOutcome run(const scheduling::StepPlan& plan, const scheduling::UnitCosts& costs) override;
-  const std::vector<StepEnd>& ended() const override { return ended_; }
+  std::vector<StepEnd>& ended() override { return ended_; }
   // A step is as long as it is: nobody's wait can be cut.
   int64_t patience_us(const scheduling::StepPlan&, const scheduling::UnitCosts&) const override { return 0; }
   void release_scratch() override {}
