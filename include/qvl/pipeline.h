@@ -75,7 +75,9 @@ class InferenceStream {
   InferenceOutput result();
   /// Waits at most so long, and tells whether result() would not wait now.
   bool wait_for_result(std::chrono::milliseconds most);
-  /// Ends the request after the current step at the latest; what it held is free then.
+  /// Ends the request after the current step at the latest; what it held is free then. One whose picture or
+  /// video is being read ends when that has been read, and none while a conversation of the same model
+  /// answers.
   void cancel();
 
  private:

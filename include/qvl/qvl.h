@@ -246,7 +246,8 @@ class Model {
   /// The instruction set its kernels use, "avx2".
   std::string_view isa() const;
   Packing packing() const;
-  const std::vector<std::string>& warnings() const;
+  /// What did not go as asked, a line each: so far, and while it is used. Thread-safe.
+  std::vector<std::string> warnings() const;
   /// What memory is held for, under which cap, and how the pool is used: one JSON object.
   std::string memory_json() const;
   /// What is followed at this moment of the last configuration that was applied: one JSON object with the

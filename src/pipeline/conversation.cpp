@@ -74,7 +74,10 @@ class Asking {
   Asking(ConversationState& state, const Media& media)
       : state_(state), media_(media), capacity_(state.cached.cache.capacity()) {}
   ~Asking() {
-    for (const auto& medium : media_) medium->features.reset();
+    for (const auto& medium : media_) {
+      medium->features.reset();
+      if (!medium->path.empty()) medium->patches = {};  // they can be cut again
+    }
     if (done_) return;
     const int64_t left = std::min({capacity_, state_.cached.cache.size(), state_.cached.held.size()});
     state_.cached.held.truncate(left);
@@ -162,7 +165,6 @@ Answer answer_to(ConversationState& state, Addition addition, const AskArgs& arg
                                 .since_call = args.since_call};
   Answer answer = generate(request, state.cached, runtime);
   asking.done();
-  runtime.warn_of_disk();
   answer.timings.load_s = before.load_s;
   answer.timings.preprocess_s = before.preprocess_s;
   answer.timings.vision_s = before.vision_s;

@@ -103,6 +103,7 @@ Answer generate(const GenerateRequest& request, CachedSequence& cached, detail::
                        .listeners = request.listeners};
   const bool complete = prefill(run, cached, runtime, [&](int64_t first, const Tensor& hidden) {
     const auto rows = static_cast<int64_t>(hidden.rows());
+    runtime.network.check_undamaged();
     runtime.caches->prefixes.keep(request.keys, cached.cache);
     if (first + rows < request.prompt.size()) return;
     runtime.network.logits(hidden.row(hidden.rows() - 1), 1, loop.logits.data(), runtime.ops);

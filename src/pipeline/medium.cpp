@@ -119,6 +119,7 @@ bool encode_medium(Medium& medium, detail::Runtime& runtime, const std::function
         auto computed = std::make_shared<MediumFeatures>();
         computed->grid = medium.grid;
         computed->features = std::move(features);
+        runtime.network.check_undamaged();
         runtime.caches->features.keep(medium.key, computed);
         take_features(medium, std::move(computed), FeatureOrigin::computed);
         return true;

@@ -210,10 +210,16 @@ void Runtime::after_request() noexcept {
   const uint64_t kept = caches->features.stats().bytes, most = layer.feature_bytes();
   if (kept > most) caches->features.reclaim(kept - most);
   layer.tracer()->counter("caches", static_cast<double>(caches->bytes()));
+  try {
+    warn_of_disk();
+  } catch (const std::bad_alloc&) {
+    // Told after the next one.
+  }
 }
 
 void Runtime::warn_of_disk() {
   const std::string problem = caches->disk.problem();
+  const std::lock_guard lock(notes_mutex);
   if (problem.empty() || std::find(warnings.begin(), warnings.end(), problem) != warnings.end()) return;
   warnings.push_back(problem);
 }

@@ -52,8 +52,7 @@ struct Runtime {
   /// Called after each request, when its memory is given back: features are kept as far as the machine has
   /// memory for them now.
   void after_request() noexcept;
-  /// Puts among the warnings, once, that nothing is kept on disk any more. Called by the thread of a
-  /// conversation.
+  /// Puts among the warnings, once, that nothing is kept on disk any more. Thread-safe.
   void warn_of_disk();
   /// The tokenizer. Throws Error{usage} where the checkpoint came without one.
   const Tokenizer& words() const;
@@ -77,9 +76,9 @@ struct Runtime {
   DecoderPass pass;
   PackReport packed;
   std::unique_ptr<ModelCaches> caches;  ///< never null once it is loaded
-  std::vector<std::string> warnings;
   double load_seconds = 0;
-  mutable std::mutex notes_mutex;
+  mutable std::mutex notes_mutex;  // of the two lists below, once it is loaded
+  std::vector<std::string> warnings;
   std::vector<std::string> notes;  // on the configuration that was applied last, a line each
   ComputeQueue computing;          ///< an engine gives way between two steps, a conversation after its answer
 };

@@ -1,6 +1,7 @@
 // What the scheduler knows of a request: whose it is, how urgent, what it holds and how much work it is.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "scheduler/resources.h"
@@ -12,6 +13,7 @@ using ClientId = uint64_t;
 
 /// How urgent a request is, the most urgent first.
 enum class RequestClass : uint8_t { interactive, normal, background };
+constexpr size_t kRequestClasses = 3;
 
 /// Units of work, done in this order.
 struct Work {

@@ -1,6 +1,7 @@
 #include "scheduler/scheduler.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/error.h"
 
@@ -16,6 +17,7 @@ const SchedulerOptions& checked(const SchedulerOptions& options) {
   constexpr int64_t kMost = UINT32_MAX;
   expect("waiting requests", options.max_waiting, 1, 1'000'000);
   expect("requests being prepared", options.max_preparing, 1, kMost);
+  expect("prepared requests of a class", options.max_prepared, 1, kMost);
   expect("decode batch", options.max_decode_batch, 1, 4096);
   expect("least prefill chunk", options.least_prefill_chunk, 1, kMost);
   expect("prefill chunk", options.prefill_chunk, options.least_prefill_chunk, kMost);
@@ -77,13 +79,21 @@ const std::vector<RequestId>& Scheduler::to_prepare(const Load& load) {
   to_prepare_.clear();
   candidates_.clear();
   size_t preparing = 0;
+  std::array<uint32_t, kRequestClasses> ahead{};  // of each class, prepared or about to be
+  const auto ahead_of = [&](const Job& job) -> uint32_t& {
+    return ahead[static_cast<size_t>(job.request.request_class)];
+  };
   for (Job& job : waiting_) {
     if (job.phase == Job::Phase::arrived) candidates_.push_back(&job);
     if (job.phase == Job::Phase::preparing) ++preparing;
+    if (job.phase != Job::Phase::arrived) ++ahead_of(job);
   }
   const Situation at = situation(load);
-  for (; preparing < options_.max_preparing && !candidates_.empty(); ++preparing) {
+  while (preparing < options_.max_preparing && !candidates_.empty()) {
     Job& job = take_best(candidates_, Slot::prepare, at);
+    if (ahead_of(job) >= options_.max_prepared) continue;
+    ++ahead_of(job);
+    ++preparing;
     policy_->taken(job, Slot::prepare);
     job.phase = Job::Phase::preparing;
     to_prepare_.push_back(job.request.id);
@@ -240,12 +250,12 @@ const std::vector<RequestId>& Scheduler::forget_completed() {
   return completed_;
 }
 
-void Scheduler::lower(RequestId id, uint32_t vision_steps, uint32_t prompt_tokens) {
+void Scheduler::set_left(RequestId id, uint32_t vision_steps, uint32_t prompt_tokens) {
   Job* job = find(granted_, id);
   if (job == nullptr || !job->wants_compute()) return;
   QVL_CHECK(prompt_tokens >= 1);
-  job->left.vision_steps = std::min(job->left.vision_steps, vision_steps);
-  job->left.prompt_tokens = std::min(job->left.prompt_tokens, prompt_tokens);
+  job->left.vision_steps = vision_steps;
+  job->left.prompt_tokens = std::min(prompt_tokens, job->request.work.prompt_tokens);
 }
 
 bool Scheduler::end(RequestId id, Ending ending) {

@@ -23,6 +23,9 @@ struct SchedulerOptions {
   int reservation_permille = 700;  ///< of the capacities that requests hold together, 1 to 1000
   uint32_t max_waiting = 256;      ///< requests that arrived and hold nothing yet
   uint32_t max_preparing = 4;      ///< requests being prepared at a time
+  /// Requests of one class that are prepared and wait for their grant, beyond which no more of the class are
+  /// prepared: what they hold is memory that those before them may need.
+  uint32_t max_prepared = 4;
   uint32_t max_decode_batch = 8;
   uint32_t prefill_chunk = 256;       ///< most tokens of a prompt in a step
   uint32_t least_prefill_chunk = 16;  ///< fewer are not worth reading the weights for
@@ -121,10 +124,10 @@ class Scheduler {
   /// until it is called again. Requests of the plan that have ended meanwhile are passed over.
   const std::vector<RequestId>& commit(const StepPlan& plan, const StepOutcome& outcome);
 
-  /// Of a granted request so much is left at most: somebody else has computed the rest meanwhile. Its last
-  /// prompt token stays: `prompt_tokens` >= 1 until its prompt is computed. Without effect where it is not
-  /// granted.
-  void lower(RequestId id, uint32_t vision_steps, uint32_t prompt_tokens);
+  /// Of a granted request so much is left: less where somebody else has computed some of it meanwhile, more
+  /// where that was lost. Its last prompt token stays: `prompt_tokens` >= 1 until its prompt is computed.
+  /// Without effect where it is not granted.
+  void set_left(RequestId id, uint32_t vision_steps, uint32_t prompt_tokens);
 
   /// A request is over before its last answer token; what it holds is released. False where it is not known.
   bool end(RequestId id, Ending ending);

@@ -111,27 +111,27 @@ TEST(Scheduler, a_request_without_an_answer_is_complete_with_its_prompt) {
   EXPECT_THAT(step(scheduler), ElementsAre(2));
 }
 
-TEST(Scheduler, plans_no_work_that_others_have_done_meanwhile) {
+TEST(Scheduler, plans_what_others_have_not_done_and_what_was_lost) {
   Scheduler scheduler(small_machine());
   Request seeing = text(7, 100, 2);
   seeing.work.vision_steps = 8;
   ASSERT_FALSE(scheduler.arrive(seeing));
-  scheduler.lower(7, 0, 1);  // not granted: nothing is left out
+  scheduler.set_left(7, 0, 1);  // not granted: nothing is left out
   EXPECT_EQ(admit_and_plan(scheduler).vision->steps, 3u);
-  scheduler.lower(7, 2, 70);
+  scheduler.set_left(7, 2, 70);
   EXPECT_EQ(scheduler.next(kQuiet).vision->steps, 2u);
-  scheduler.lower(7, 5, 90);  // more than there was is no more work
-  EXPECT_EQ(scheduler.next(kQuiet).vision->steps, 2u);
-  scheduler.lower(7, 0, 70);
+  scheduler.set_left(7, 8, 100);  // whoever had done it has failed
+  EXPECT_EQ(scheduler.next(kQuiet).vision->steps, 3u);
+  scheduler.set_left(7, 0, 70);
   const StepPlan& plan = scheduler.next(kQuiet);
   EXPECT_FALSE(plan.vision);
   EXPECT_EQ(plan.prefill->from, 30u);
   EXPECT_EQ(plan.prefill->count, 64u);
   scheduler.commit(plan, {});
-  scheduler.lower(7, 0, 1);
+  scheduler.set_left(7, 0, 1);
   EXPECT_EQ(scheduler.next(kQuiet).prefill->count, 1u);
   step(scheduler);
-  scheduler.lower(7, 0, 1);  // its prompt is computed
+  scheduler.set_left(7, 0, 1);  // its prompt is computed
   EXPECT_THAT(scheduler.next(kQuiet).decode, ElementsAre(7));
 }
 
@@ -173,6 +173,25 @@ TEST(Scheduler, a_request_that_turns_out_too_large_or_lost_its_room_is_refused_a
   EXPECT_EQ(admission.impossible[0].refusal.message(), "memory: 200 bytes asked, 50 of 50 free");
   EXPECT_EQ(admission.impossible[1].id, 2u);
   EXPECT_FALSE(scheduler.end(2, Ending::cancelled));
+}
+
+TEST(Scheduler, prepares_no_more_of_a_class_than_may_wait_for_their_grant) {
+  SchedulerOptions options = small_machine();
+  options.max_prepared = 2;
+  Scheduler scheduler(options);
+  const auto arrive = [&](RequestId id, RequestClass request_class) {
+    return scheduler.arrive(
+        {.id = id, .request_class = request_class, .holds = {}, .work = {.prepare_units = 1}});
+  };
+  for (RequestId id = 1; id <= 3; ++id) ASSERT_FALSE(arrive(id, RequestClass::background));
+  EXPECT_THAT(scheduler.to_prepare(kQuiet), ElementsAre(1, 2));
+  ASSERT_TRUE(scheduler.prepared(1, {}, {.prompt_tokens = 1, .answer_tokens = 1}));
+  ASSERT_TRUE(scheduler.prepared(2, {}, {.prompt_tokens = 1, .answer_tokens = 1}));
+  EXPECT_THAT(scheduler.to_prepare(kQuiet), IsEmpty());
+  ASSERT_FALSE(arrive(4, RequestClass::interactive));
+  EXPECT_THAT(scheduler.to_prepare(kQuiet), ElementsAre(4));
+  EXPECT_THAT(scheduler.admit(kQuiet).granted, ElementsAre(1, 2));
+  EXPECT_THAT(scheduler.to_prepare(kQuiet), ElementsAre(3));
 }
 
 TEST(Scheduler, requests_end_at_any_phase_and_leave_nothing_behind) {
@@ -393,6 +412,8 @@ TEST(Scheduler, options_out_of_their_range_are_named) {
            Case{[](auto& o) { o.max_waiting = 0; }, "waiting requests: found 0, expected 1 to 1000000"},
            Case{[](auto& o) { o.max_preparing = 0; },
                 "requests being prepared: found 0, expected 1 to 4294967295"},
+           Case{[](auto& o) { o.max_prepared = 0; },
+                "prepared requests of a class: found 0, expected 1 to 4294967295"},
            Case{[](auto& o) { o.max_decode_batch = 0; }, "decode batch: found 0, expected 1 to 4096"},
            Case{[](auto& o) { o.least_prefill_chunk = 0; },
                 "least prefill chunk: found 0, expected 1 to 4294967295"},

@@ -66,7 +66,7 @@ TEST(Simulation, round_robin_gives_clients_that_want_more_equal_turns) {
     // 0.
     SchedulerOptions options = options_for_arrivals(Algorithm::round_robin);
     options.capacities = {.compute = 4'000'000, .memory = 2'000'000, .io = 20'000, .gpu_memory = 500'000};
-    options.max_waiting = options.max_preparing = 2000;
+    options.max_waiting = options.max_preparing = options.max_prepared = 2000;
     const Scenario scenario{.seed = seed, .requests = 2000, .mean_gap_us = 0, .long_answers_in = 2};
     const auto report = Simulation(scenario, options).run();
     EXPECT_THAT(report.violations, testing::IsEmpty());

@@ -40,8 +40,16 @@ void note_use(const std::filesystem::path& path, int64_t rank) {
 struct DiskCache::Pending {
   Pending(DiskCache& cache, std::filesystem::path file, uint64_t size, std::shared_ptr<const void> content)
       : owner(cache), path(std::move(file)), bytes(size), keeps(std::move(content)) {}
+  // False where too much waits already, or the same file.
+  bool enter() {
+    const std::lock_guard lock(owner.mutex_);
+    entered = owner.pending_bytes_ + bytes <= kMostPendingBytes && owner.pending_.insert(path).second;
+    if (entered) owner.pending_bytes_ += bytes;
+    return entered;
+  }
   ~Pending() {
     keeps.reset();  // before anybody who waits goes on
+    if (!entered) return;
     const std::lock_guard lock(owner.mutex_);
     owner.pending_.erase(path);
     owner.pending_bytes_ -= bytes;
@@ -54,6 +62,7 @@ struct DiskCache::Pending {
   const std::filesystem::path path;
   const uint64_t bytes;
   std::shared_ptr<const void> keeps;
+  bool entered = false;
 };
 
 DiskCache::DiskCache(const DiskCacheOptions& options, TaskPool& pool) : options_(options), pool_(pool) {
@@ -112,12 +121,8 @@ void DiskCache::write(const Name& name, StoredView view, std::shared_ptr<const v
   const auto path = path_of(name);
   std::error_code unknown;
   if (std::filesystem::exists(path, unknown)) return note_use(path, name.rank);
-  {
-    const std::lock_guard lock(mutex_);
-    if (pending_bytes_ + bytes > kMostPendingBytes || !pending_.insert(path).second) return;
-    pending_bytes_ += bytes;
-  }
   auto pending = std::make_shared<Pending>(*this, path, bytes, std::move(keeps));
+  if (!pending->enter()) return;
   // Gone with the task where that is refused: it is not written then.
   (void)pool_.try_submit([this, name, view = std::move(view),
                           pending = std::move(pending)] { write_now(pending->path, name, view); },
@@ -156,11 +161,15 @@ std::vector<StoredFile> stored_files(const std::filesystem::path& folder) {
 }
 
 void trim_folder(const std::filesystem::path& folder, uint64_t budget_bytes) {
+  // A file with a temporary name is somebody's who writes it now, or was left by a process that was killed.
+  constexpr auto kLongestWrite = std::chrono::hours(1);
+  const auto now = std::filesystem::file_time_type::clock::now();
   const std::vector<StoredFile> files = stored_files(folder);
   uint64_t total = 0;
   for (const StoredFile& file : files) total += file.bytes;
   for (const StoredFile& file : files) {
     if (total <= budget_bytes) return;
+    if (is_temporary_name(file.path.filename().string()) && now - file.used < kLongestWrite) continue;
     std::error_code gone;
     std::filesystem::remove(file.path, gone);
     total -= file.bytes;

@@ -4,9 +4,11 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <fstream>
 #include <functional>
 
@@ -157,13 +159,34 @@ TEST_F(DiskCacheFolder, takes_the_end_of_a_prefix_before_its_beginning) {
   EXPECT_FALSE(cache.read(name(2), kShapes, {}));
 }
 
-TEST_F(DiskCacheFolder, leaves_files_of_others_alone) {
+TEST_F(DiskCacheFolder, leaves_files_of_others_alone_and_those_that_are_being_written) {
   fs::create_directories(folder_);
+  const fs::path writing = folder_ / "0123456789abcdeffedcba9876543211.prefix.a8Xk2p";
   std::ofstream(folder_ / "notes.features") << std::string(1000, 'x');
-  std::ofstream(folder_ / "0123456789abcdeffedcba9876543211.prefix.a8Xk2p") << "half written";
+  std::ofstream(writing) << "half written";
   trim_folder(folder_, 0);
   EXPECT_TRUE(fs::exists(folder_ / "notes.features"));
-  EXPECT_FALSE(fs::exists(folder_ / "0123456789abcdeffedcba9876543211.prefix.a8Xk2p"));
+  EXPECT_TRUE(fs::exists(writing));
+  fs::last_write_time(writing,
+                      fs::file_time_type::clock::now() - std::chrono::hours(2));  // nobody's any more
+  trim_folder(folder_, 0);
+  EXPECT_FALSE(fs::exists(writing));
+}
+
+// Everything of it can be opened but by others: too many open files, say.
+TEST_F(DiskCacheFolder, keeps_a_file_that_cannot_be_opened_for_now) {
+  DiskCache cache({.folder = folder_, .budget_bytes = 1 << 20}, pool_);
+  cache.write(kName, view(), nullptr);
+  cache.wait();
+  struct rlimit before {};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  struct rlimit none = before;
+  none.rlim_cur = 0;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  const bool read = cache.read(kName, kShapes, {}).has_value();
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_FALSE(read);
+  EXPECT_TRUE(cache.read(kName, kShapes, {}).has_value());
 }
 
 TEST_F(DiskCacheFolder, says_once_why_it_keeps_nothing_and_goes_on) {

@@ -21,15 +21,33 @@ std::string preprocessing(const PreprocessorConfig& config) {
                      config.min_frames, config.max_frames);
 }
 
-// Results differ by weights, their form and the instruction set, not by the number of threads.
+// What a network computes hangs on its configuration too: files with the same weights may differ in it.
+std::string description(const VisionConfig& config) {
+  return fmt::format("{} {} {} {} {} {} {} {} {} {} levels {} eps {}", config.hidden_size,
+                     config.intermediate_size, config.depth, config.num_heads, config.out_hidden_size,
+                     config.in_channels, config.patch_size, config.temporal_patch_size,
+                     config.spatial_merge_size, config.num_position_embeddings,
+                     fmt::join(config.deepstack_visual_indexes, ","), config.layer_norm_eps);
+}
+
+std::string description(const TextConfig& config) {
+  return fmt::format("{} {} {} {} {} {} {} eps {} theta {} sections {} tied {}", config.hidden_size,
+                     config.intermediate_size, config.num_hidden_layers, config.num_attention_heads,
+                     config.num_key_value_heads, config.head_dim, config.vocab_size, config.rms_norm_eps,
+                     config.rope_theta, fmt::join(config.mrope_section, ","), config.tie_word_embeddings);
+}
+
+// Results differ by weights, their form, the configuration and the instruction set, not by the number of
+// threads.
 std::string vision_context(const CacheSetup& setup) {
-  return fmt::format("{} weights {} vision {} isa {}", kComputation, setup.weights,
-                     name_of(setup.forms.vision), name_of(setup.forms.isa));
+  return fmt::format("{} weights {} vision {} isa {} network {}", kComputation, setup.weights,
+                     name_of(setup.forms.vision), name_of(setup.forms.isa),
+                     description(setup.files.config.vision));
 }
 
 std::string decoder_context(const CacheSetup& setup) {
-  return fmt::format("{} text {} kv {}", vision_context(setup), name_of(setup.forms.text),
-                     static_cast<int>(setup.forms.kv));
+  return fmt::format("{} text {} kv {} network {}", vision_context(setup), name_of(setup.forms.text),
+                     static_cast<int>(setup.forms.kv), description(setup.files.config.text));
 }
 
 DiskCacheOptions disk_options(const CacheSetup& setup) {

@@ -213,6 +213,34 @@ TEST_F(KeptFeatures, and_prefixes_leave_nothing_but_the_end_of_a_prompt_to_compu
   }
 }
 
+// The same weights under another configuration compute something else.
+TEST_F(KeptFeatures, are_those_of_one_configuration) {
+  const Model model = load({});
+  detail::Runtime& runtime = model.runtime();
+  const std::vector<std::byte> file(100);
+  const Sequence prompt{.ids = std::vector<int32_t>(300, 7)};
+  const auto keys_under = [&] {
+    runtime.caches.reset();
+    runtime.caches = std::make_unique<ModelCaches>(CacheSetup{.files = runtime.files,
+                                                              .plan = runtime.loaded_by.plan,
+                                                              .forms = runtime.network.forms(),
+                                                              .folder = "",
+                                                              .weights = "weights",
+                                                              .memory = runtime.layer.memory(),
+                                                              .io = runtime.layer.threads().io()});
+    return std::pair(runtime.caches->image_key(file).text(),
+                     runtime.caches->prefixes.keys_of(prompt).at(0).text());
+  };
+  const auto before = keys_under();
+  EXPECT_EQ(keys_under(), before);
+  runtime.files.config.text.rope_theta *= 2;
+  const auto other_text = keys_under();
+  EXPECT_EQ(other_text.first, before.first);
+  EXPECT_NE(other_text.second, before.second);
+  runtime.files.config.vision.num_heads /= 2;
+  EXPECT_NE(keys_under().first, before.first);
+}
+
 TEST_F(KeptFeatures, of_requests_for_one_picture_at_once_are_computed_once) {
   const Model model = load({.prefixes = 0, .disk = 0});
   const Answer expected = ask(load({.features = 0, .prefixes = 0, .disk = 0}));

@@ -110,7 +110,8 @@ void write_entry(const std::filesystem::path& path, const ContentKey& key, const
 EntryRead read_entry(const std::filesystem::path& path, const ContentKey& key,
                      std::span<const StoredShape> shapes, MemoryHome home) {
   const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-  if (!file) return {.outcome = errno == ENOENT ? ReadOutcome::missing : ReadOutcome::unfit};
+  // Of no use is what is there and no file; all else may be another time's trouble.
+  if (!file) return {.outcome = errno == ELOOP ? ReadOutcome::unfit : ReadOutcome::missing};
   struct stat info {};
   const bool is_whole = ::fstat(file.get(), &info) == 0 && S_ISREG(info.st_mode) &&
                         static_cast<uint64_t>(info.st_size) == stored_bytes(shapes);
@@ -145,6 +146,10 @@ bool is_stored_name(std::string_view name) {
   const std::string_view key = name.substr(0, kKeyDigits), rest = name.substr(kKeyDigits);
   return key.find_first_not_of("0123456789abcdef") == std::string_view::npos &&
          (rest.starts_with(".features") || rest.starts_with(".prefix") || rest.starts_with(".sources"));
+}
+
+bool is_temporary_name(std::string_view name) {
+  return is_stored_name(name) && std::count(name.begin(), name.end(), '.') > 1;
 }
 
 }  // namespace qvl

@@ -63,5 +63,7 @@ std::optional<Tensor> spare_tensor(uint64_t rows, uint64_t columns, MemoryHome h
 /// Whether `name` is a file of this cache: an entry of any version, or what a process that was killed left
 /// half written.
 bool is_stored_name(std::string_view name);
+/// Whether it is the name of a file that is being written, or was left half written.
+bool is_temporary_name(std::string_view name);
 
 }  // namespace qvl

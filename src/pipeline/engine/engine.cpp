@@ -50,9 +50,9 @@ InferenceStream Engine::submit(InferenceRequest request) {
     {
       const std::lock_guard lock(mutex_);
       if (inbox_.closing) fail(ErrorCode::usage, "pipeline: it was cleaned up, and takes no more requests");
+      record_.submitted(steady_ns());  // before the engine can have ended it
       inbox_.arrived.merge(arrived);
     }
-    record_.submitted(steady_ns());
     bell_->ring();
     return InferenceStream(std::move(channel));
   });
@@ -92,10 +92,10 @@ bool Engine::run_step() {
     return false;
   }
   start_preparing();
-  admit();
+  const bool some_ended = admit();
   const bool computed = compute();
   publish_status();
-  if (!computed) bell_->wait();
+  if (!computed && !some_ended) bell_->wait();
   return true;
 }
 
@@ -218,7 +218,9 @@ void Engine::follow_memory_limit() {
   if (capacities != scheduler_.resources().capacities()) scheduler_.set_capacities(capacities);
 }
 
-void Engine::admit() {
+// Whether a request ended here: what it held may be enough for others, of which nobody rings.
+bool Engine::admit() {
+  const size_t before = requests_.size();
   follow_memory_limit();
   const scheduling::Admission& admission = scheduler_.admit(model_.layer().load());
   for (const auto& impossible : admission.impossible) {
@@ -227,13 +229,14 @@ void Engine::admit() {
   for (scheduling::RequestId id : admission.granted) {
     attempt(id, [&] { requests_.at(id)->begin(); });
   }
+  return requests_.size() < before;
 }
 
 // What one request has computed others need not compute again.
 void Engine::take_kept() {
   for (const auto& [id, request] : requests_) {
     const auto left = request->take_kept();
-    if (left) scheduler_.lower(id, left->vision_steps, left->prompt_tokens);
+    if (left) scheduler_.set_left(id, left->vision_steps, left->prompt_tokens);
   }
 }
 
@@ -250,7 +253,9 @@ bool Engine::compute() {
   }
   if (!turn_) turn_.emplace(model_.computing(), model_.layer().threads());
   commit(plan, step_->run(plan, scheduler_.costs()));
-  if (model_.computing().wanted()) turn_.reset();
+  if (!model_.computing().wanted()) return true;
+  if (scheduler_.status().granted == 0) step_->release_scratch();
+  turn_.reset();
   return true;
 }
 

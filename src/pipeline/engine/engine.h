@@ -63,7 +63,7 @@ class Engine {
   void end_cancelled();
   void start_preparing();
   void prepare(ScheduledRequest& request);
-  void admit();
+  bool admit();
   void take_kept();
   void follow_memory_limit();
   bool compute();

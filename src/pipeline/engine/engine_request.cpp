@@ -57,8 +57,8 @@ EngineRequest::~EngineRequest() { give_back(); }
 
 // Makes nothing new: a request ends also where memory has run out.
 void EngineRequest::give_back() noexcept {
-  if (cutting_.valid()) cutting_.wait();  // the pool may be at one of the pictures
-  cutting_ = {};
+  if (is_being_cut()) cutting_->done.wait();  // the pool is at one of the pictures
+  cutting_.reset();
   task_.reset();
   cached_.cache.truncate(0);
   cached_.cache.shrink(0);
@@ -195,7 +195,8 @@ std::optional<ScheduledRequest::Left> EngineRequest::take_kept() {
   const bool goes_on = task_ && !task_->lost && index < media_.size() && media_[index].get() == seeing_;
   if (!goes_on) task_.reset();
   // A picture that another thread is cutting is left to it until it is to be seen.
-  if (index < media_.size() && !cutting_.valid()) take_features_kept(*media_[index]);
+  const bool taken = cutting_ && cut_ == index + 1;
+  if (index < media_.size() && !taken) take_features_kept(*media_[index]);
   return left();
 }
 
@@ -211,19 +212,34 @@ void EngineRequest::take_features_kept(Medium& medium) {
 void EngineRequest::cut_ahead(size_t index) {
   if (index >= media_.size() || index < cut_) return;
   cut_ = index + 1;
-  auto cutting = runtime_.layer.threads().preprocess().try_submit(
-      [medium = media_[index].get(), this] { cut_patches(*medium, runtime_); });
-  if (cutting) {
-    cutting_ = std::move(*cutting);
-  } else {
-    cut_patches(*media_[index], runtime_);  // the pool has enough to do: at least this one goes on
+  auto cutting = std::make_shared<Cutting>();
+  auto done = runtime_.layer.threads().preprocess().try_submit(
+      [cutting, medium = media_[index].get(), this] {
+        if (!cutting->begun.exchange(true)) cut_patches(*medium, runtime_);
+      },
+      TaskPriority::high);
+  if (!done) return cut_patches(*media_[index], runtime_);  // the pool has enough to do: this one goes on
+  cutting->done = std::move(*done);
+  cutting_ = std::move(cutting);
+}
+
+// Whether a thread of the pool is at the picture that was to be cut ahead, or done with it. Where it has not
+// come to it, it leaves it alone from now on: the engine waits for nothing that waits itself.
+bool EngineRequest::is_being_cut() const { return cutting_ && cutting_->begun.exchange(true); }
+
+void EngineRequest::end_cutting() {
+  if (is_being_cut()) {
+    cutting_->done.get();
+  } else if (cutting_) {
+    --cut_;
   }
+  cutting_.reset();
 }
 
 // Joins whoever is at the same picture, or begins. Nothing where its features turned up meanwhile.
 void EngineRequest::begin_to_see(size_t index, BetweenPieces between) {
   Medium& medium = *media_[index];
-  if (cutting_.valid()) cutting_.get();  // until then another thread has the picture, or the one behind it
+  end_cutting();  // until then another thread has the picture, or the one behind it
   take_features_kept(medium);
   if (medium.features) return;
   const bool shared = runtime_.caches->features.enabled();
@@ -233,14 +249,13 @@ void EngineRequest::begin_to_see(size_t index, BetweenPieces between) {
     if (!medium.path.empty()) medium.patches = {};  // given as tensors, they could not be cut again
     return take_features_kept(medium);
   }
-  cut_ahead(index);
-  if (cutting_.valid()) cutting_.get();
-  cut_patches(medium, runtime_);  // where it had joined somebody who failed, its patches are gone
+  cut_ = std::max(cut_, index + 1);
+  cut_patches(medium, runtime_);  // unless they are there
   auto task = std::make_shared<VisionTask>();
   task->run = runtime_.network.vision()->begin(medium.patches, runtime_.ops, between);
   if (shared) tasks_.add(medium.key, task);
   task_ = std::move(task);
-  medium.patches = {};
+  if (!medium.path.empty()) medium.patches = {};  // should the task be lost they are cut again
   cut_ahead(next_to_see(index + 1));
 }
 
@@ -258,6 +273,7 @@ void EngineRequest::see_block(Medium& medium, BetweenPieces between) {
   }
   task_->lost = false;
   if (!done) return;
+  runtime_.network.check_undamaged();
   runtime_.caches->features.keep(medium.key, computed);
   take_features(medium, std::move(computed), FeatureOrigin::computed);
   task_.reset();
@@ -273,6 +289,9 @@ void EngineRequest::see(uint32_t steps, BetweenPieces between) {
         [&] { return fmt::format("to look at {} ({} patches)", medium.name, medium.grid.patches()); },
         [&] {
           const Stopwatch watch;
+          if (task_ && task_->lost) task_.reset();
+          if (task_) take_features_kept(medium);  // another request may have computed the rest in this step
+          if (medium.features) return;
           if (!task_) begin_to_see(index, between);
           if (task_) {
             see_block(medium, between);

@@ -1,6 +1,7 @@
 // One request on its way through the engine: prepared by other threads, then computed step by step.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <exception>
 #include <future>
@@ -71,6 +72,8 @@ class EngineRequest final : public ScheduledRequest {
   void take_features_kept(Medium& medium);
   void prepare_turn();
   void cut_ahead(size_t index);
+  bool is_being_cut() const;
+  void end_cutting();
   void begin_to_see(size_t index, BetweenPieces between);
   void see_block(Medium& medium, BetweenPieces between);
 
@@ -84,10 +87,15 @@ class EngineRequest final : public ScheduledRequest {
   std::vector<VisualSpan> spans_;
   PositionCounter counter_;  // stands behind the tokens that are computed
 
+  // A picture handed to the preprocess pool: whoever sets `begun` first has it.
+  struct Cutting {
+    std::atomic<bool> begun = false;
+    std::future<void> done = {};
+  };
   VisionTasks& tasks_;
   std::shared_ptr<VisionTask> task_;  // of the first medium that is to be seen, once it has begun
   const Medium* seeing_ = nullptr;    // that one
-  std::future<void> cutting_;         // of media_[cut_ - 1], where it is valid
+  std::shared_ptr<Cutting> cutting_;  // of media_[cut_ - 1], or null
   size_t cut_ = 0;                    // media that were handed to the preprocess pool
 
   CachedSequence cached_;

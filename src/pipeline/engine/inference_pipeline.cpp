@@ -115,7 +115,11 @@ std::vector<InferenceOutput> OptimizedInferencePipeline::run_batch_inference(
   };
   for (const InferenceRequest& request : requests) {
     if (under_way.size() == kBatchWindow) take_oldest();
-    under_way.push_back(submit(in_background(request)));
+    try {
+      under_way.push_back(submit(in_background(request)));
+    } catch (...) {
+      if (!error) error = std::current_exception();
+    }
   }
   while (!under_way.empty()) take_oldest();
   if (error) std::rethrow_exception(error);
