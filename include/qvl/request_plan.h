@@ -21,7 +21,7 @@ struct MediumPlan {
   std::filesystem::path path = {};
   Kind kind = Kind::image;
   PixelSize size = {};                         ///< in the file; of a picture before it is turned upright
-  PixelSize resized = {};                      ///< as the vision tower would see it
+  PixelSize resized = {};                      ///< for the vision tower, likewise
   int64_t grid_t = 0, grid_h = 0, grid_w = 0;  ///< patches along time, height and width, before merging
   int64_t tokens = 0;                          ///< in the prompt
   /// Memory has its features, or keeps all of its tokens: it would not be looked at. What lies on disk alone

@@ -57,8 +57,8 @@ class _NativeRun:
     def result(self):
         try:
             return self._stream.result()
-        except MediaError as error:
-            raise MediaError(self._pictures.named(str(error))) from None
+        except (MediaError, UsageError) as error:
+            raise type(error)(self._pictures.named(str(error))) from None
 
 
 class NativeEngine:
@@ -89,9 +89,12 @@ class NativeEngine:
             raise UsageError("input_ids: found tensors, expected a text, pictures or videos to plan for")
         request, pictures = self._request(merged)
         try:
-            return self._pipeline.plan(request)
-        except MediaError as error:
-            raise MediaError(pictures.named(str(error))) from None
+            plan = self._pipeline.plan(request)
+        except (MediaError, UsageError) as error:
+            raise type(error)(pictures.named(str(error))) from None
+        for medium in plan["media"]:
+            medium["path"] = pictures.named(medium["path"])
+        return plan
 
     def metrics(self) -> dict[str, Any]:
         return self._pipeline.metrics()

@@ -96,6 +96,9 @@ class PipelineTest(unittest.TestCase):
             self.pipeline.run_inference(QUESTION, images=[HEART], max_image_tokens=15)
         self.assertEqual(str(caught.exception), f"{HEART}: max_image_tokens: found 15, expected 16 or more (min_pixels of "
                                                 "the checkpoint is 16384)")
+        with self.assertRaises(qvl.UsageError) as caught:
+            self.pipeline.plan(QUESTION, images=[HEART.read_bytes()], max_image_tokens=15)
+        self.assertTrue(str(caught.exception).startswith("images[0]: max_image_tokens: found 15, "), caught.exception)
 
     def test_a_plan_tells_what_a_request_then_takes(self):
         plan = self.pipeline.plan(QUESTION, images=[HEART], max_tokens=7)
@@ -105,6 +108,7 @@ class PipelineTest(unittest.TestCase):
         usage = self.pipeline.run_inference(QUESTION, images=[HEART], max_tokens=7).usage
         self.assertEqual((plan["prompt_tokens"], plan["image_tokens"], plan["answer_tokens"]),
                          (usage.prompt_tokens, usage.image_tokens, 7))
+        self.assertEqual(self.pipeline.plan(QUESTION, images=[HEART.read_bytes()])["media"][0]["path"], "images[0]")
         self.assertEqual(plan["memory_bytes"], sum(plan["memory"].values()))
         self.assertIs(plan["fits"], True)
         self.assertEqual(list(plan["seconds"]), ["prepare", "encode", "prefill", "decode", "first_token"])

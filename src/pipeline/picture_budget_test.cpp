@@ -55,7 +55,7 @@ TEST(PictureBudget, tells_features_of_one_picture_apart_and_shares_those_that_ar
   EXPECT_EQ(ask(model, {}).usage.image_tokens, 28);
 }
 
-TEST(PictureBudget, holds_when_a_picture_is_cut_again_in_a_later_turn) {
+TEST(PictureBudget, of_an_earlier_turn_stays_in_later_ones) {
   LoadOptions options{.path = kSource / "models/shapes", .threads = 2, .cache_folder = ""};
   options.disabled_passes = {"feature_cache", "prefix_cache"};
   const Model model = load_model(options);
@@ -65,6 +65,15 @@ TEST(PictureBudget, holds_when_a_picture_is_cut_again_in_a_later_turn) {
                          {});
   const Answer second = conversation.ask({.text = "And here?", .images = {kPicture}}, greedy, {});
   EXPECT_EQ(second.usage.image_tokens, 15 + 28);
+}
+
+TEST(PictureBudget, holds_when_a_picture_is_cut) {
+  const Model model = small_model();
+  Medium medium = read_image_medium({kPicture, 20}, model.runtime());
+  EXPECT_EQ(medium.grid, (PatchGrid{.t = 1, .h = 10, .w = 6}));
+  cut_patches(medium, model.runtime());
+  EXPECT_EQ(medium.grid, (PatchGrid{.t = 1, .h = 10, .w = 6}));
+  EXPECT_EQ(medium.patches.pixels.rows(), 60u);
 }
 
 TEST(PictureBudget, of_a_video_is_that_of_each_step) {
