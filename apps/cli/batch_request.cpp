@@ -110,6 +110,12 @@ constexpr std::array kFields = {
           }},
     Field{"client", [](const std::string& key, const Json& value,
                        InferenceRequest& request) { request.client = unsigned_of(key, value); }},
+    Field{"max_image_tokens",
+          [](const std::string& key, const Json& value, InferenceRequest& request) {
+            request.max_image_tokens = integer_of(key, value);
+          }},
+    Field{"deadline_ms", [](const std::string& key, const Json& value,
+                            InferenceRequest& request) { request.deadline_ms = integer_of(key, value); }},
     Field{"video_prompt",
           [](const std::string& key, const Json& value, InferenceRequest& request) {
             request.video_prompt = choice_of<VideoPrompt>(
@@ -137,9 +143,8 @@ constexpr std::array kFields = {
             request.generation.repetition_penalty = number_of(key, value);
           }},
     Field{"presence_penalty",
-          [](const std::string& key, const Json& value, InferenceRequest& request) {
-            request.generation.presence_penalty = number_of(key, value);
-          }},
+          [](const std::string& key, const Json& value,
+             InferenceRequest& request) { request.generation.presence_penalty = number_of(key, value); }},
     Field{"seed", [](const std::string& key, const Json& value,
                      InferenceRequest& request) { request.generation.seed = unsigned_of(key, value); }},
     Field{"stop", [](const std::string& key, const Json& value,

@@ -93,6 +93,7 @@ class Chat {
   void ask(const std::string& text) {
     Turn turn = std::exchange(next_, {});
     turn.text = text;
+    turn.max_image_tokens = args_.media.max_image_tokens;
     Activity activity;
     try {
       const Answer answer = conversation_.ask(turn, args_.generation,

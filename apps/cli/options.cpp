@@ -236,7 +236,8 @@ void write_trace(const ModelArgs& args, const Model& model) {
 Turn MediaArgs::turn(std::string text) const {
   return {.text = std::move(text),
           .images = {images.begin(), images.end()},
-          .videos = {videos.begin(), videos.end()}};
+          .videos = {videos.begin(), videos.end()},
+          .max_image_tokens = max_image_tokens};
 }
 
 void add_media(CLI::App& command, MediaArgs& args) {
@@ -246,6 +247,9 @@ void add_media(CLI::App& command, MediaArgs& args) {
   command.add_option("--video", args.videos, "a video; may be given several times")
       ->allow_extra_args(false)
       ->type_name("FILE");
+  add_integer(
+      command, "--max-image-tokens", args.max_image_tokens,
+      {1, 1 << 24, "each picture, and each step of a video, is resized to take at most so many tokens"});
   add_video_prompt(command, args.video_prompt);
 }
 

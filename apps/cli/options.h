@@ -68,12 +68,13 @@ void write_trace(const ModelArgs& args, const Model& model);
 
 struct MediaArgs {
   std::vector<std::string> images = {}, videos = {};
+  std::optional<int64_t> max_image_tokens = {};
   VideoPrompt video_prompt = VideoPrompt::timestamps;
 
   Turn turn(std::string text) const;
   bool any() const { return !images.empty() || !videos.empty(); }
 };
-void add_media(CLI::App& command, MediaArgs& args);  ///< --image, --video, --video-prompt
+void add_media(CLI::App& command, MediaArgs& args);  ///< --image, --video, ...
 void add_video_prompt(CLI::App& command, VideoPrompt& target);
 
 /// --system is a conversation's, not here.

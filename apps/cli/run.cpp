@@ -1,4 +1,5 @@
 // qvl run: one question, one answer; or a file of them.
+#include <limits>
 #include <memory>
 #include <string>
 
@@ -6,9 +7,10 @@
 #include "answer_report.h"
 #include "batch.h"
 #include "commands.h"
+#include "interrupts.h"
 #include "options.h"
 #include "output.h"
-#include "qvl/qvl.h"
+#include "qvl/pipeline.h"
 
 namespace qvl::cli {
 namespace {
@@ -19,40 +21,93 @@ struct RunArgs {
   GenerationOptions generation;
   std::string system, prompt;
   std::string batch, output;  // empty: none
-  bool json = false, timings = false, quiet = false;
+  std::optional<int64_t> deadline_ms;
+  bool json = false, timings = false, quiet = false, plan = false;
 };
 
-int run(const RunArgs& args) {
-  Activity activity;
+Model load(const RunArgs& args, Activity& activity) {
   LoadOptions load = args.model.load_options();
   load.progress = activity.progress();
   load.needs_vision = args.media.any();
-  const std::string text = args.prompt == "-" ? read_standard_input(kMaxTextBytes) : args.prompt;
-  const Model model = load_model(load);
+  Model model = load_model(load);
   if (!args.json) print_warnings(model);
+  return model;
+}
+
+std::string prompt_of(const RunArgs& args) {
+  return args.prompt == "-" ? read_standard_input(kMaxTextBytes) : args.prompt;
+}
+
+// Without texts and files.
+InferenceRequest defaults_of(const RunArgs& args) {
+  return {.system = args.system,
+          .generation = args.generation,
+          .video_prompt = args.media.video_prompt,
+          .max_image_tokens = args.media.max_image_tokens,
+          .deadline_ms = args.deadline_ms};
+}
+
+InferenceRequest request_of(const RunArgs& args, const Turn& turn) {
+  InferenceRequest request = defaults_of(args);
+  request.prompt = turn.text;
+  request.images = turn.images;
+  request.videos = turn.videos;
+  return request;
+}
+
+// As a request of a pipeline, which is what knows deadlines.
+Answer answer_in_time(const RunArgs& args, const Model& model, const Turn& turn, const Listeners& listeners) {
+  auto pipeline = apply_system_level_optimizations(model, args.model.load_options().system);
+  InferenceStream stream = pipeline.submit(request_of(args, turn));
+  const std::stop_callback stop(listeners.stop, [&] { stream.cancel(); });
+  while (const auto event = stream.next()) {
+    if (listeners.text && !event->text.empty()) listeners.text(event->text);
+  }
+  Answer answer = stream.result();
+  answer.timings.load_s = model.load_seconds();
+  return answer;
+}
+
+Answer answer_to(const RunArgs& args, const Model& model, const Turn& turn, const Listeners& listeners) {
+  if (args.deadline_ms) return answer_in_time(args, model, turn, listeners);
   Conversation conversation(model, {.system = args.system, .video_prompt = args.media.video_prompt});
+  return conversation.ask(turn, args.generation, listeners);
+}
+
+int run(const RunArgs& args) {
+  Activity activity;
+  const Turn turn = args.media.turn(prompt_of(args));
+  const Model model = load(args, activity);
   if (args.json) {
-    const Answer answer = conversation.ask(args.media.turn(text), args.generation, activity.listeners());
-    print(to_line(answer_json(answer, model)));
+    print(to_line(answer_json(answer_to(args, model, turn, activity.listeners()), model)));
     write_trace(args.model, model);
     return 0;
   }
-  const Answer answer = conversation.ask(args.media.turn(text), args.generation,
-                                         activity.listeners([](std::string_view part) { print(part); }));
+  const Answer answer =
+      answer_to(args, model, turn, activity.listeners([](std::string_view part) { print(part); }));
   print("\n");
   if (args.timings) print_error(timings_line(answer));
   write_trace(args.model, model);
   return 0;
 }
 
+int plan(const RunArgs& args) {
+  Activity activity;
+  const Turn turn = args.media.turn(prompt_of(args));
+  const Model model = load(args, activity);
+  auto pipeline = apply_system_level_optimizations(model, args.model.load_options().system);
+  const RequestPlan plan = pipeline.plan(request_of(args, turn));
+  print(args.json ? to_json(plan) : to_text(plan));
+  return 0;
+}
+
 int batch(const RunArgs& args) {
+  InferenceRequest defaults = defaults_of(args);
+  defaults.request_class = RequestClass::background;
   return run_batch({.model = args.model,
                     .file = args.batch,
                     .output = args.output,
-                    .defaults = {.system = args.system,
-                                 .generation = args.generation,
-                                 .video_prompt = args.media.video_prompt,
-                                 .request_class = RequestClass::background},
+                    .defaults = std::move(defaults),
                     .quiet = args.quiet});
 }
 
@@ -60,7 +115,7 @@ void add_batch(CLI::App& command, RunArgs& args) {
   CLI::Option* batch =
       add_name(command, "--batch", args.batch, "FILE",
                "answer many requests, one JSON object a line, in place of PROMPT; - is standard input");
-  for (const char* single : {"PROMPT", "--image", "--video", "--json", "--timings"}) {
+  for (const char* single : {"PROMPT", "--image", "--video", "--json", "--timings", "--plan"}) {
     batch->excludes(command.get_option(single));
   }
   add_name(command, "--output", args.output, "FILE",
@@ -79,8 +134,12 @@ void add_run(CLI::App& app, Action& action) {
   add_media(command, args->media);
   add_text(command, "--system", args->system, "the system turn; without it there is none");
   add_generation(command, args->generation);
+  add_integer(command, "--deadline-ms", args->deadline_ms,
+              {1, std::numeric_limits<int32_t>::max(),
+               "milliseconds after which the answer ends with what it has, loading not counted"});
   command.add_flag("--json", args->json, "print one JSON object instead of streaming the text");
   command.add_flag("--timings", args->timings, "print a line of timings on standard error at the end");
+  command.add_flag("--plan", args->plan, "print tokens, memory and time the request would take, and end");
   add_text(command, "PROMPT", args->prompt, "the question; - reads it from standard input");
   add_batch(command, *args);
   add_example(command, "qvl run --model models/shapes --image photo.png \"What is in the picture?\"");
@@ -90,7 +149,7 @@ void add_run(CLI::App& app, Action& action) {
     } else if (prompt->empty()) {
       throw CLI::RequiredError("PROMPT");
     } else {
-      action = [args] { return run(*args); };
+      action = [args] { return args->plan ? plan(*args) : run(*args); };
     }
   });
 }

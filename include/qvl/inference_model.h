@@ -40,7 +40,8 @@ struct InferenceStep {
 /// What a step is given of the machine. Valid during the step.
 class StepContext {
  public:
-  /// Nobody wants more of the answer, or the pipeline is to end. What the step returns then is still kept.
+  /// Nobody wants more of the answer, its time is up, or the pipeline is to end. What the step returns then
+  /// is still kept.
   virtual bool cancelled() const = 0;
   /// Calls body(begin, end) on the compute threads, the calling one among them, until [0, count) is covered,
   /// in blocks of at most `grain`. Throws the first exception of `body`, after all blocks are done or given
@@ -74,8 +75,8 @@ class InferenceModel {
   virtual uint64_t memory_bytes() const { return 0; }
   /// Reads and prepares what the request needs, on a thread of the preprocess pool while others compute (on
   /// the one that computes where that pool has enough to do): called by several threads at once. What it
-  /// throws ends this request; `stop` is requested where its caller has cancelled it. Never null. `request`
-  /// lives longer than the job.
+  /// throws ends this request; `stop` is requested where its caller has cancelled it or its time is up. Never
+  /// null. `request` lives longer than the job.
   virtual std::unique_ptr<InferenceJob> prepare(const InferenceRequest& request, std::stop_token stop) = 0;
 };
 

@@ -19,6 +19,7 @@
 
 #include "qvl/inference_model.h"
 #include "qvl/qvl.h"
+#include "qvl/request_plan.h"
 #include "qvl/system_config.h"
 
 namespace qvl {
@@ -38,6 +39,10 @@ struct InferenceRequest {
   VideoPrompt video_prompt = VideoPrompt::timestamps;
   RequestClass request_class = RequestClass::normal;
   uint64_t client = 0;  ///< whose request it is: clients get equal turns under round_robin
+  std::optional<int64_t> max_image_tokens = {};  ///< as Turn::max_image_tokens; not beside tensors
+  /// Milliseconds from submit(): a request that is not done by then ends after the step under way, with what
+  /// it has and FinishReason::deadline. 1 to 2^31 - 1; unset: none.
+  std::optional<int64_t> deadline_ms = {};
 };
 
 using InferenceOutput = Answer;
@@ -107,7 +112,8 @@ struct PerformanceMetrics {
   double avg_inference_time = 0, min_inference_time = 0, max_inference_time = 0;  ///< from submit to the end
   uint64_t total_inferences = 0;  ///< finished with an answer, those cut short by a limit included
   uint64_t cancelled_inferences = 0, failed_inferences = 0;
-  double throughput_ips = 0;  ///< inferences a second, from the first submit to the last end
+  uint64_t overdue_inferences = 0;  ///< ended by their deadline
+  double throughput_ips = 0;        ///< inferences a second, from the first submit to the last end
   double avg_time_to_first_token = 0;
   double tokens_per_second = 0;   ///< of all answers together, over the same time
   double avg_memory_percent = 0;  ///< of the machine, at the ends of inferences
@@ -148,6 +154,12 @@ class OptimizedInferencePipeline {
   /// Logits of a prompt, as Model::logits() computes them, in turns with the requests and counted as one of
   /// them.
   int64_t logits(const LogitsRequest& request, const LogitsSink& sink, const Listeners& listeners);
+
+  /// What submit() of this request would take, without doing it: pictures are looked at as far as their
+  /// headers, videos are decoded to be counted. Throws what the request would fail with until it is prepared:
+  /// values out of range, files that cannot be read, a prompt longer than the context; Error{usage} for
+  /// tensors, and over a model of one's own.
+  RequestPlan plan(const InferenceRequest& request);
 
   PerformanceMetrics get_performance_metrics() const;
   /// Cancels what is under way, waits for it, and gives everything back; submitting is refused from then on.

@@ -103,6 +103,9 @@ struct Turn {
   std::string text = {};
   std::vector<std::filesystem::path> images = {};
   std::vector<std::filesystem::path> videos = {};
+  /// Of each picture, and of each temporal step of a video: it is resized to take at most so many tokens in
+  /// the prompt. Unset: what the checkpoint allows. Fewer than its least are refused.
+  std::optional<int64_t> max_image_tokens = {};
 };
 
 /// How the frames of a video stand in the prompt.
@@ -111,8 +114,8 @@ enum class VideoPrompt {
   nested_timestamps,  ///< the same inside one more pair of vision tokens: transformers 5.10 and later
 };
 
-enum class FinishReason { stop, length, cancelled };
-/// "stop", "length", "cancelled"
+enum class FinishReason { stop, length, cancelled, deadline };
+/// "stop", "length", "cancelled", "deadline"
 std::string_view name_of(FinishReason reason);
 
 struct Usage {

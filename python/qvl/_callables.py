@@ -113,6 +113,9 @@ class CallableEngine:
         self._start_next()
         return run
 
+    def plan(self, inputs: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
+        raise UsageError("plan: a callable has none")
+
     def metrics(self) -> dict[str, Any]:
         report = self._system.get_system_optimization_report()
         with self._lock:

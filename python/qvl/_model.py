@@ -40,8 +40,10 @@ def paths_of(name: str, value) -> list[Path]:
     return [os.fspath(each) for each in value]
 
 
-def _turn(text: str, images, videos):
-    return _core.Turn(text, paths_of("images", images), paths_of("videos", videos))
+def _turn(text: str, images, videos, max_image_tokens):
+    turn = _core.Turn(text, paths_of("images", images), paths_of("videos", videos))
+    set_field(turn, "max_image_tokens", max_image_tokens)
+    return turn
 
 
 def load_options(path: Path, fields: dict[str, Any]) -> _core.LoadOptions:
@@ -143,7 +145,8 @@ class Model:
     def logits(
         self, prompt: str | Sequence[int], *, images: Sequence[Path] = (), videos: Sequence[Path] = (),
         form: Literal["chat", "raw"] = "chat", video_prompt: Literal["timestamps", "nested"] = "timestamps",
-        chunk: int = 512, on_progress: Callable[[str, float], object] | None = None,
+        max_image_tokens: int | None = None, chunk: int = 512,
+        on_progress: Callable[[str, float], object] | None = None,
     ) -> numpy.ndarray:
         """Logits of every position of the prompt: float32 [positions, vocabulary].
 
@@ -153,10 +156,10 @@ class Model:
         request.video_prompt = choice(_core.VideoPrompt, "video_prompt", video_prompt)
         request.chunk = chunk
         if isinstance(prompt, str):
-            request.turn = _turn(prompt, images, videos)
+            request.turn = _turn(prompt, images, videos, max_image_tokens)
             request.form = choice(_core.PromptForm, "form", form)
         else:
-            request.turn = _turn("", images, videos)
+            request.turn = _turn("", images, videos, max_image_tokens)
             request.form, request.tokens = _core.PromptForm.tokens, list(prompt)
         return self._loaded.logits(request, on_progress)
 
@@ -178,11 +181,12 @@ class Conversation:
 
     def ask(
         self, text: str, images: Sequence[Path] = (), videos: Sequence[Path] = (), *,
-        on_text: Callable[[str], object] | None = None, on_progress: Callable[[str, float], object] | None = None,
-        **generation: Any,
+        max_image_tokens: int | None = None, on_text: Callable[[str], object] | None = None,
+        on_progress: Callable[[str, float], object] | None = None, **generation: Any,
     ) -> Answer:
         """Asks with pictures, then videos, then the text; adds both turns to the conversation.
 
+        max_image_tokens: each picture, and each temporal step of a video, is resized to take at most so many.
         on_text: called with complete characters as they come. on_progress: with a stage and a fraction.
         generation: max_tokens (512), temperature (0: greedy), top_k, top_p, repetition_penalty, presence_penalty, seed,
         stop (texts that end the answer), prefill_chunk; what is not given is the checkpoint's.
@@ -190,7 +194,7 @@ class Conversation:
         Interrupting, or raising in a callable, ends the work after its step and raises; what was answered until then
         stays in the conversation. After any other error the conversation is as before.
         """
-        return self._talk.ask(_turn(text, images, videos), generation_options(generation), on_text, on_progress)
+        return self._talk.ask(_turn(text, images, videos, max_image_tokens), generation_options(generation), on_text, on_progress)
 
     def tool_results(
         self, results: Sequence[str], *, on_text: Callable[[str], object] | None = None,

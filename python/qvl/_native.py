@@ -11,8 +11,9 @@ from ._model import GENERATION_FIELDS, Model, choice, generation_options, paths_
 from ._pictures import Pictures
 from ._tensors import LogitsRun, TensorInputs, TokensRun, has_tensors, other_fields
 
-_REQUEST_FIELDS = ("prompt", "images", "videos", "system", "video_prompt", "request_class", "client")
-_TENSOR_OPTIONS = ("max_new_tokens", "pad_token_id", "request_class", "client",
+_REQUEST_FIELDS = ("prompt", "images", "videos", "system", "video_prompt", "request_class", "client", "max_image_tokens",
+                   "deadline_ms")
+_TENSOR_OPTIONS = ("max_new_tokens", "pad_token_id", "request_class", "client", "deadline_ms",
                    *(name for name in GENERATION_FIELDS if name != "max_tokens"))
 
 
@@ -40,7 +41,7 @@ def _inference_request(fields: Mapping[str, Any], known: tuple[str, ...]):
             request.video_prompt = choice(_core.VideoPrompt, name, value)
         elif name == "request_class":
             request.request_class = choice(_core.RequestClass, name, value)
-        elif name in ("prompt", "system", "client"):
+        elif name in ("prompt", "system", "client", "max_image_tokens", "deadline_ms"):
             set_field(request, name, value)
     request.generation = generation_options({name: value for name, value in fields.items() if name in GENERATION_FIELDS})
     return request
@@ -56,8 +57,8 @@ class _NativeRun:
     def result(self):
         try:
             return self._stream.result()
-        except MediaError as error:
-            raise MediaError(self._pictures.named(str(error))) from None
+        except (MediaError, UsageError) as error:
+            raise type(error)(self._pictures.named(str(error))) from None
 
 
 class NativeEngine:
@@ -81,6 +82,20 @@ class NativeEngine:
         merged = {"request_class": request_class, **_merged(inputs, fields)}
         return self._start_tensors(merged) if has_tensors(merged) else self._submit(merged)
 
+    def plan(self, inputs: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """What a request that has a text would take."""
+        merged = _merged(inputs, fields)
+        if has_tensors(merged):
+            raise UsageError("input_ids: found tensors, expected a text, pictures or videos to plan for")
+        request, pictures = self._request(merged)
+        try:
+            plan = self._pipeline.plan(request)
+        except (MediaError, UsageError) as error:
+            raise type(error)(pictures.named(str(error))) from None
+        for medium in plan["media"]:
+            medium["path"] = pictures.named(medium["path"])
+        return plan
+
     def metrics(self) -> dict[str, Any]:
         return self._pipeline.metrics()
 
@@ -90,10 +105,14 @@ class NativeEngine:
             self._under_way.clear()
 
     def _submit(self, fields):
+        return self._begin(*self._request(fields))
+
+    @staticmethod
+    def _request(fields):
         request = _inference_request(fields, _REQUEST_FIELDS + GENERATION_FIELDS)
         pictures = Pictures(fields.get("images", ()))
         request.images, request.videos = pictures.paths, paths_of("videos", fields.get("videos", ()))
-        return self._begin(request, pictures)
+        return request, pictures
 
     def _begin(self, request, pictures):
         with self._lock:

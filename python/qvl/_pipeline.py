@@ -66,7 +66,9 @@ class OptimizedInferencePipeline:
 
     Fields of a request: prompt, images (paths, bytes of files, pictures of PIL, uint8 arrays [height, width, 3 or 4]),
     videos (paths), system, request_class ("interactive", "normal", "background"), client (whose it is), video_prompt,
-    and the options of generation of Conversation.ask().
+    max_image_tokens (of each picture and each temporal step of a video, at most), deadline_ms (from submit() on: a request
+    that is not done by then ends with what it has, finish_reason "deadline"), and the options of generation of
+    Conversation.ask().
 
     A callable of any other kind is called as it is, one call at a time: with the mapping or the keywords by keyword, with any
     other input as its argument; "request_class" says how urgent a call is. Calls wait for their turn by the scheduling algorithm,
@@ -102,9 +104,18 @@ class OptimizedInferencePipeline:
         one fails, raises its error after all have ended. Interrupting cancels all."""
         return _results(self._engine.start(inputs, {}, "background") for inputs in batch)
 
+    def plan(self, inputs: Any = None, /, **fields: Any) -> dict[str, Any]:
+        """What submit() of this request would take, without doing it: media (a list: path, kind "image" or "video", size,
+        resized, grid, tokens, kept), prompt_tokens, image_tokens, cached_tokens, context_tokens, answer_tokens, memory
+        (bytes of each part), memory_bytes, memory_free_bytes, memory_limit_bytes, fits, and seconds (prepare, encode,
+        prefill, decode, first_token), None where no request has shown yet what that takes here. Pictures are looked at as
+        far as their headers; videos are decoded to be counted. Raises what the request would fail with, LimitError where
+        it is longer than the context."""
+        return self._engine.plan(inputs, fields)
+
     def get_performance_metrics(self) -> dict[str, Any]:
         """avg_inference_time, min_inference_time, max_inference_time, avg_time_to_first_token (seconds),
-        total_inferences, cancelled_inferences, failed_inferences, throughput_ips, tokens_per_second, avg_memory_percent,
+        total_inferences, cancelled_inferences, overdue_inferences (ended by their deadline), failed_inferences, throughput_ips, tokens_per_second, avg_memory_percent,
         avg_gpu_memory_allocated_mb, stages, and system_optimization_report with system_summary, hardware_info,
         memory_efficiency, resource_status, operation_count, uptime, config and, of checkpoints, followed."""
         return self._engine.metrics()

@@ -210,7 +210,8 @@ void bind_logits_request(nb::module_& module) {
       .value("nested", VideoPrompt::nested_timestamps);
   nb::class_<Turn>(module, "Turn")
       .def(nb::init<std::string, std::vector<std::filesystem::path>, std::vector<std::filesystem::path>>(),
-           nb::arg("text"), nb::arg("images"), nb::arg("videos"));
+           nb::arg("text"), nb::arg("images"), nb::arg("videos"))
+      .def_rw("max_image_tokens", &Turn::max_image_tokens, nb::arg("value").none());
   nb::class_<TensorInputs>(module, "TensorInputs");
   nb::class_<BatchedPrompt>(module, "BatchedPrompt")
       .def_ro("inputs", &BatchedPrompt::inputs)

@@ -128,6 +128,15 @@ class Pipeline {
     }
     listeners.raise();
   }
+  nb::object plan(const InferenceRequest& request) const {
+    std::string json;
+    {
+      const auto pipeline = pipeline_.shared();
+      const nb::gil_scoped_release unlocked;
+      json = to_json(pipeline->plan(request));
+    }
+    return parsed(json);
+  }
   nb::object metrics() const {
     std::string json;
     {
@@ -163,7 +172,9 @@ void bind_request(nb::module_& module) {
       .def_rw("generation", &InferenceRequest::generation)
       .def_rw("video_prompt", &InferenceRequest::video_prompt)
       .def_rw("request_class", &InferenceRequest::request_class)
-      .def_rw("client", &InferenceRequest::client);
+      .def_rw("client", &InferenceRequest::client)
+      .def_rw("max_image_tokens", &InferenceRequest::max_image_tokens, nb::arg("value").none())
+      .def_rw("deadline_ms", &InferenceRequest::deadline_ms, nb::arg("value").none());
 }
 
 }  // namespace
@@ -195,6 +206,7 @@ void bind_pipeline(nb::module_& module, const std::shared_ptr<LiveParts>& parts)
           nb::arg("model"), nb::arg("config"))
       .def("submit", &Pipeline::submit, nb::arg("request"))
       .def("logits", &Pipeline::logits, nb::arg("request"), nb::arg("out"))
+      .def("plan", &Pipeline::plan, nb::arg("request"))
       .def("metrics", &Pipeline::metrics)
       .def("cleanup", &Pipeline::cleanup);
 }

@@ -129,6 +129,7 @@ class CallablesTest(unittest.TestCase):
             (lambda: pipeline.run_inference(1, scale=2), "scale: by keyword beside an input that is no mapping"),
             (lambda: pipeline.run_inference(1, request_class="urgent"),
              "request_class: found 'urgent', expected one of interactive, normal, background"),
+            (lambda: pipeline.plan(1), "plan: a callable has none"),
             (lambda: next(iter(pipeline.submit(1))),
              "stream: a callable tells nothing before its end, wait for its result"),
             (lambda: qvl.OptimizedInferencePipeline(Model(), weights="q8"),

@@ -51,7 +51,7 @@ class PackageTest(unittest.TestCase):
                         if isinstance(node, ast.ClassDef) and not stub_members(node)]
         self.assertEqual(open_classes, ["WeightPrecision", "KvPrecision", "VideoPrompt", "PromptForm", "RequestClass",
                                         "LoadOptions", "LogitsRequest", "GenerationOptions", "ConversationOptions",
-                                        "InferenceRequest", "TensorInputs", "Turn", "BatchMedia"])
+                                        "InferenceRequest", "TensorInputs", "BatchMedia"])
         for name in open_classes[:5]:
             self.assertTrue(issubclass(getattr(_core, name), enum.Enum))
 

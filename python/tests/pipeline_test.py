@@ -77,6 +77,57 @@ class PipelineTest(unittest.TestCase):
         self.assertEqual(answer.finish_reason, "cancelled")
         self.assertEqual(self.pipeline.get_performance_metrics()["cancelled_inferences"], 1)
 
+    def test_a_deadline_ends_a_request_with_what_it_has(self):
+        whole = self.pipeline.run_inference(QUESTION, images=[HEART]).tokens
+        answer = self.pipeline.run_inference(QUESTION, images=[HEART], deadline_ms=1)
+        self.assertIn(answer.finish_reason, ("deadline", "stop"))
+        self.assertEqual(answer.tokens, whole[:len(answer.tokens)])
+        if answer.finish_reason == "stop":
+            self.assertEqual(answer.tokens, whole)
+        overdue = int(answer.finish_reason == "deadline")
+        self.assertEqual(self.pipeline.get_performance_metrics()["overdue_inferences"], overdue)
+
+    def test_a_picture_takes_no_more_tokens_than_it_may(self):
+        answer = self.pipeline.run_inference(QUESTION, images=[HEART], max_image_tokens=20)
+        self.assertEqual(answer.usage.image_tokens, 15)  # 128 x 224 pixels become 96 x 160
+        talk = qvl.Conversation(self.model).ask(QUESTION, [HEART], max_image_tokens=20)
+        self.assertEqual((talk.usage.image_tokens, talk.tokens), (15, answer.tokens))
+        with self.assertRaises(qvl.UsageError) as caught:
+            self.pipeline.run_inference(QUESTION, images=[HEART], max_image_tokens=15)
+        self.assertEqual(str(caught.exception), f"{HEART}: max_image_tokens: found 15, expected 16 or more (min_pixels of "
+                                                "the checkpoint is 16384)")
+        with self.assertRaises(qvl.UsageError) as caught:
+            self.pipeline.plan(QUESTION, images=[HEART.read_bytes()], max_image_tokens=15)
+        self.assertTrue(str(caught.exception).startswith("images[0]: max_image_tokens: found 15, "), caught.exception)
+
+    def test_a_plan_tells_what_a_request_then_takes(self):
+        plan = self.pipeline.plan(QUESTION, images=[HEART], max_tokens=7)
+        self.assertEqual(plan["media"], [{
+            "path": str(HEART), "kind": "image", "size": {"width": 128, "height": 224}, "resized": {"width": 128, "height": 224},
+            "grid": {"t": 1, "h": 14, "w": 8}, "tokens": 28, "kept": plan["media"][0]["kept"]}])
+        usage = self.pipeline.run_inference(QUESTION, images=[HEART], max_tokens=7).usage
+        self.assertEqual((plan["prompt_tokens"], plan["image_tokens"], plan["answer_tokens"]),
+                         (usage.prompt_tokens, usage.image_tokens, 7))
+        self.assertEqual(self.pipeline.plan(QUESTION, images=[HEART.read_bytes()])["media"][0]["path"], "images[0]")
+        self.assertEqual(plan["memory_bytes"], sum(plan["memory"].values()))
+        self.assertIs(plan["fits"], True)
+        self.assertEqual(list(plan["seconds"]), ["prepare", "encode", "prefill", "decode", "first_token"])
+        self.assertEqual(self.pipeline.get_performance_metrics()["total_inferences"], 1)
+
+    def test_a_plan_refuses_what_the_request_would_be_refused_for(self):
+        wrong = [(qvl.LimitError, dict(prompt="word " * 5000)), (qvl.MediaError, dict(prompt="x", images=[b"no picture"])),
+                 (qvl.UsageError, dict(prompt=""))]
+        for kind, fields in wrong:
+            messages = []
+            for call in (self.pipeline.plan, self.pipeline.run_inference):
+                with self.subTest(kind), self.assertRaises(kind) as caught:
+                    call(fields)
+                messages.append(str(caught.exception))
+            self.assertEqual(messages[0], messages[1])
+        with self.assertRaises(qvl.UsageError) as caught:
+            self.pipeline.plan(input_ids=numpy.zeros((1, 4), numpy.int64))
+        self.assertEqual(str(caught.exception), "input_ids: found tensors, expected a text, pictures or videos to plan for")
+
     def test_waiting_for_a_result_has_an_end(self):
         hold = threading.Event()
         conversation = threading.Thread(
@@ -122,11 +173,14 @@ class PipelineTest(unittest.TestCase):
     def test_names_what_is_wrong_with_a_request(self):
         wrong = [
             (dict(colour=1), "colour: unknown field, expected one of prompt, images, videos, system, video_prompt, "
-             "request_class, client, max_tokens, temperature, top_k, top_p, repetition_penalty, presence_penalty, seed, "
-             "stop, prefill_chunk"),
+             "request_class, client, max_image_tokens, deadline_ms, max_tokens, temperature, top_k, top_p, "
+             "repetition_penalty, presence_penalty, seed, stop, prefill_chunk"),
             (dict(prompt=3), "prompt: found 3, which is not of its type or range"),
             (dict(prompt="x", client=-1), "client: found -1, which is not of its type or range"),
             (dict(prompt="x", max_tokens=0), "max_tokens: found 0, expected 1 to 16777216"),
+            (dict(prompt="x", max_image_tokens=0), "max_image_tokens: found 0, expected 1 to 16777216"),
+            (dict(prompt="x", max_image_tokens="few"), "max_image_tokens: found 'few', which is not of its type or range"),
+            (dict(prompt="x", deadline_ms=-5), "deadline_ms: found -5, expected 1 to 2147483647"),
             (dict(prompt="x", request_class="urgent"),
              "request_class: found 'urgent', expected one of interactive, normal, background"),
             (dict(prompt="x", images="a.png"), "images: found one picture, expected a list of them"),

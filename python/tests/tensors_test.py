@@ -106,7 +106,7 @@ class TensorsTest(unittest.TestCase):
             ({**good, "temperature": 1}, "temperature: an option of generation, which max_new_tokens asks for"),
             ({**good, "prompt": "x"}, "prompt: unknown field beside tensors, expected one of input_ids, attention_mask, "
              "pixel_values, image_grid_thw, pixel_values_videos, video_grid_thw, max_new_tokens, pad_token_id, "
-             "request_class, client, temperature, top_k, top_p, repetition_penalty, presence_penalty, seed, stop, "
+             "request_class, client, deadline_ms, temperature, top_k, top_p, repetition_penalty, presence_penalty, seed, stop, "
              "prefill_chunk"),
             ({**good, "max_new_tokens": 0}, "max_tokens: found 0, expected 1 to 16777216"),
         ]

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -68,20 +69,22 @@ struct PatchGrid {
   bool operator==(const PatchGrid&) const = default;
 };
 
-/// How pictures become patches; the fields of preprocessor_config.json.
+/// How pictures become patches: the fields of preprocessor_config.json, and what a request makes smaller.
 struct PatchOptions {
   int64_t patch_size = 16;
   int64_t temporal_patch_size = 2;
   int64_t merge_size = 2;
   int64_t min_pixels = 65'536;
   int64_t max_pixels = 16'777'216;
+  /// Not of the file but of a request: of a picture, or of one temporal step of a video, after merging.
+  std::optional<int64_t> max_tokens = {};
   float mean[3] = {0.5f, 0.5f, 0.5f};
   float std[3] = {0.5f, 0.5f, 0.5f};
   int64_t factor() const { return patch_size * merge_size; }
 };
 
 /// The size a picture is resized to: multiples of factor(), within the pixel budget. Throws Error{media}
-/// beyond the aspect ratio of 200.
+/// beyond the aspect ratio of 200, Error{usage} for `max_tokens` that min_pixels does not allow.
 Size smart_resize(Size size, const PatchOptions& options, std::string_view name);
 
 /// The most that read_image and image_to_patches hold at once of `memory`, for a picture of `header` that is

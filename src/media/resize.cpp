@@ -128,9 +128,16 @@ double floor_to_factor(double value, double factor) {
 }
 double ceil_to_factor(double value, double factor) { return std::ceil(value / factor) * factor; }
 
-}  // namespace
+// What is below min_pixels as it is grows, whatever max_pixels says.
+bool is_enlarged(const PixelBudget& budget) {
+  auto factor = static_cast<double>(budget.factor);
+  double pixels = round_to_factor(static_cast<double>(budget.size.height), factor) *
+                  round_to_factor(static_cast<double>(budget.size.width), factor) *
+                  static_cast<double>(budget.padded_frames);
+  return pixels < static_cast<double>(budget.min_pixels);
+}
 
-Size fit_pixel_budget(const PixelBudget& budget, std::string_view name) {
+Size fit_pixels(const PixelBudget& budget, std::string_view name) {
   auto height = static_cast<double>(budget.size.height);
   auto width = static_cast<double>(budget.size.width);
   if (budget.size.height < 1 || budget.size.width < 1) {
@@ -164,13 +171,41 @@ Size fit_pixel_budget(const PixelBudget& budget, std::string_view name) {
   return {.height = static_cast<int64_t>(out_height), .width = static_cast<int64_t>(out_width)};
 }
 
+}  // namespace
+
+Size fit_pixel_budget(const PixelBudget& budget, std::string_view name) {
+  Size size = fit_pixels(budget, name);
+  if (!budget.max_tokens) return size;
+  const int64_t most = *budget.max_tokens;
+  const auto tokens = [&] { return (size.height / budget.factor) * (size.width / budget.factor); };
+  const int64_t token_pixels = budget.factor * budget.factor * budget.padded_frames;
+  const int64_t least =
+      is_enlarged(budget) ? tokens() : (budget.min_pixels + token_pixels - 1) / token_pixels;
+  if (most < least) {
+    fail(ErrorCode::usage,
+         "{}: max_image_tokens: found {}, expected {} or more (min_pixels of the checkpoint is {})", name,
+         most, least, budget.min_pixels);
+  }
+  if (tokens() <= most) return size;
+  PixelBudget lowered = budget;
+  if (most < budget.max_pixels / token_pixels) lowered.max_pixels = most * token_pixels;
+  // Where one side is down to a factor, the other one alone has to give: as the root of all pixels.
+  for (size = fit_pixels(lowered, name); tokens() > most; size = fit_pixels(lowered, name)) {
+    const double share = static_cast<double>(most) / static_cast<double>(tokens());
+    const auto smaller = std::ceil(static_cast<double>(lowered.max_pixels) * share * share);
+    lowered.max_pixels = std::min(static_cast<int64_t>(smaller), lowered.max_pixels - 1);
+  }
+  return size;
+}
+
 Size smart_resize(Size size, const PatchOptions& options, std::string_view name) {
   return fit_pixel_budget({.size = size,
                            .frames = 1,
                            .padded_frames = 1,
                            .factor = options.factor(),
                            .min_pixels = options.min_pixels,
-                           .max_pixels = options.max_pixels},
+                           .max_pixels = options.max_pixels,
+                           .max_tokens = options.max_tokens},
                           name);
 }
 

@@ -134,6 +134,43 @@ TEST(SmartResize, EqualsTheReference) {
   }
 }
 
+Size at_most(int64_t tokens, Size size) { return smart_resize(size, {.max_tokens = tokens}, "x"); }
+
+TEST(SmartResize, MakesPicturesAsSmallAsTokensAreAllowed) {
+  EXPECT_EQ(at_most(256, {.height = 1080, .width = 1920}), (Size{.height = 384, .width = 672}));
+  EXPECT_EQ(at_most(64, {.height = 6000, .width = 8000}), (Size{.height = 192, .width = 288}));
+  // Below 32 pixels a side gives no more: all of it is the other one's.
+  EXPECT_EQ(at_most(64, {.height = 20, .width = 3000}), (Size{.height = 32, .width = 2048}));
+  EXPECT_EQ(at_most(64, {.height = 3000, .width = 20}), (Size{.height = 2048, .width = 32}));
+  // As much as it takes anyway.
+  EXPECT_EQ(at_most(300, {.height = 480, .width = 640}), (Size{.height = 480, .width = 640}));
+  EXPECT_EQ(at_most(1 << 24, {.height = 6000, .width = 8000}), (Size{.height = 3520, .width = 4704}));
+}
+
+TEST(SmartResize, UnderTokensIsTheReferenceWithFewerPixels) {
+  for (const Size size : {Size{.height = 999, .width = 1001}, Size{.height = 480, .width = 3000},
+                          Size{.height = 5000, .width = 100}, Size{.height = 64, .width = 12'000}}) {
+    for (int64_t tokens = 64; tokens <= 600; ++tokens) {
+      const Size found = at_most(tokens, size);
+      const Size reference = smart_resize(size, {.max_pixels = tokens * 32 * 32}, "x");
+      EXPECT_LE(found.height * found.width, tokens * 32 * 32) << size.height << " " << tokens;
+      if (reference.height * reference.width <= tokens * 32 * 32) {
+        EXPECT_EQ(found, reference) << size.height << " " << tokens;
+      }
+    }
+  }
+}
+
+TEST(SmartResize, RefusesTokensBelowTheLeastPixels) {
+  const auto refusal = [](int64_t tokens, Size size) { return error_of([&] { at_most(tokens, size); }); };
+  EXPECT_EQ(refusal(63, {.height = 480, .width = 640}),
+            "2: x: max_image_tokens: found 63, expected 64 or more (min_pixels of the checkpoint is 65536)");
+  EXPECT_EQ(
+      refusal(113, {.height = 1, .width = 200}),
+      "2: x: max_image_tokens: found 113, expected 114 or more (min_pixels of the checkpoint is 65536)");
+  EXPECT_EQ(at_most(114, {.height = 1, .width = 200}), (Size{.height = 32, .width = 3648}));
+}
+
 TEST(SmartResize, Refusals) {
   auto refusal = [](Size size, const PatchOptions& options) {
     return error_of([&] { smart_resize(size, options, "x"); });

@@ -16,6 +16,7 @@ namespace {
 struct SampledVideo {
   int64_t frames_decoded = 0;
   std::vector<int64_t> frame_numbers;
+  Size size;                  ///< of the first of them
   std::vector<Image> frames;  ///< resized
 };
 
@@ -34,7 +35,8 @@ SampledVideo decode_sampled(const VideoSource& source, int64_t total, const Patc
     if (!target) {
       // A clip that changes its resolution keeps the size chosen for its first frame.
       auto count = static_cast<int64_t>(video.frame_numbers.size());
-      target = video_resize(count, {.height = image.height, .width = image.width}, options, source.name);
+      video.size = {.height = image.height, .width = image.width};
+      target = video_resize(count, video.size, options, source.name);
     }
     video.frames.push_back(resize_bicubic(image, *target));
     ++wanted;
@@ -55,7 +57,8 @@ PatchedVideo decode_all(const VideoSource& source, const PatchOptions& options,
     if (video.frames_decoded == 0) fail(ErrorCode::media, "{}: the video has no frames", source.name);
     video = decode_sampled(source, video.frames_decoded, options, sampling);
   }
-  return {.patches = frames_to_patches(video.frames, options),
+  return {.size = video.size,
+          .patches = frames_to_patches(video.frames, options),
           .timestamps = pair_timestamps(video.frame_numbers, fps, options.temporal_patch_size)};
 }
 

@@ -39,6 +39,7 @@ std::vector<double> pair_timestamps(std::span<const int64_t> frame_numbers, doub
 std::string timestamp_text(double seconds);
 
 struct PatchedVideo {
+  Size size;  ///< of the first frame that was sampled
   PatchedMedia patches;
   std::vector<double> timestamps;  ///< seconds, one for each temporal step
 };
@@ -53,7 +54,7 @@ struct VideoOptions {
 /// Decodes, samples, resizes and cuts one video in memory. No playlists, no network, no files. The number of
 /// frames is the number that decode, the rate is the container's average (24 where it tells none); damage
 /// anywhere refuses the video. Throws Error{media} or Error{limit}, beginning with `name`; Error{usage} for
-/// an impossible sampling.
+/// an impossible sampling and for `patches.max_tokens` that its min_pixels does not allow.
 PatchedVideo decode_video(std::span<const std::byte> file, std::string_view name,
                           const VideoOptions& options);
 /// The same for a local file.

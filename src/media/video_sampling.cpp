@@ -52,7 +52,8 @@ Size video_resize(int64_t frames, Size size, const PatchOptions& options, std::s
                            .padded_frames = (frames + temporal - 1) / temporal * temporal,
                            .factor = factor,
                            .min_pixels = options.min_pixels,
-                           .max_pixels = options.max_pixels},
+                           .max_pixels = options.max_pixels,
+                           .max_tokens = options.max_tokens},
                           name);
 }
 

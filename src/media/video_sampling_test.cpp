@@ -70,6 +70,19 @@ TEST(VideoResize, EqualsTheReference) {
   }
 }
 
+TEST(VideoResize, CountsTokensOfOneStep) {
+  const auto at_most = [](int64_t tokens, int64_t frames) {
+    const PatchOptions options{.min_pixels = 4096, .max_pixels = 25'165'824, .max_tokens = tokens};
+    return video_resize(frames, {.height = 1080, .width = 1920}, options, "x");
+  };
+  EXPECT_EQ(at_most(100, 120), (Size{.height = 224, .width = 416}));
+  EXPECT_EQ(at_most(190, 120), (Size{.height = 320, .width = 608}));  // as without a limit
+  EXPECT_EQ(at_most(100, 2), (Size{.height = 224, .width = 416}));
+  EXPECT_EQ(error_of([&] { at_most(1, 2); }),
+            "2: x: max_image_tokens: found 1, expected 2 or more (min_pixels of the checkpoint is 4096)");
+  EXPECT_EQ(at_most(1, 4), (Size{.height = 32, .width = 32}));
+}
+
 TEST(VideoResize, Refusals) {
   auto refusal = [](Size size) { return error_of([&] { video_resize(2, size, {}, "x"); }); };
   EXPECT_EQ(refusal({.height = 31, .width = 64}),

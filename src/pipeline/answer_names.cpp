@@ -12,6 +12,8 @@ std::string_view name_of(FinishReason reason) {
       return "length";
     case FinishReason::cancelled:
       return "cancelled";
+    case FinishReason::deadline:
+      return "deadline";
   }
   QVL_CHECK(false);
 }

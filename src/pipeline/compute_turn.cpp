@@ -2,21 +2,30 @@
 
 namespace qvl {
 
-void ComputeQueue::enter() {
-  std::unique_lock lock(mutex_);
-  const uint64_t ticket = taken_++;
-  next_.wait(lock, [&] { return served_ == ticket; });
-}
-
-void ComputeQueue::leave() {
-  const std::lock_guard lock(mutex_);
-  ++served_;
-  next_.notify_all();
-}
-
 bool ComputeQueue::wanted() const {
   const std::lock_guard lock(mutex_);
-  return taken_ > served_ + 1;
+  return line_.size() > 1;
+}
+
+ComputePlace::ComputePlace(ComputeQueue& queue) : queue_(queue) {
+  const std::lock_guard lock(queue_.mutex_);
+  place_ = queue_.line_.insert(queue_.line_.end(), ComputeQueue::Waiting());
+}
+
+ComputePlace::~ComputePlace() {
+  const std::lock_guard lock(queue_.mutex_);
+  queue_.line_.erase(place_);
+  queue_.moved_.notify_all();
+}
+
+void ComputePlace::wait() {
+  std::unique_lock lock(queue_.mutex_);
+  queue_.moved_.wait(lock, [this] { return is_first(); });
+}
+
+bool ComputePlace::wait_until(std::chrono::steady_clock::time_point then) {
+  std::unique_lock lock(queue_.mutex_);
+  return queue_.moved_.wait_until(lock, then, [this] { return is_first(); });
 }
 
 }  // namespace qvl

@@ -1,8 +1,9 @@
 // Who computes on a model: one at a time, in the order in which they came.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
-#include <cstdint>
+#include <list>
 #include <mutex>
 
 #include "threads/thread_manager.h"
@@ -12,15 +13,38 @@ namespace qvl {
 /// A lock that is fair: who came first is next. Thread-safe.
 class ComputeQueue {
  public:
-  void enter();
-  void leave();
   /// Whether somebody waits.
   bool wanted() const;
 
  private:
+  friend class ComputePlace;
+  struct Waiting {};
+  using Line = std::list<Waiting>;
+
   mutable std::mutex mutex_;
-  std::condition_variable next_;
-  uint64_t taken_ = 0, served_ = 0;  // tickets
+  std::condition_variable moved_;
+  Line line_;  // the first one has the turn
+};
+
+/// A place in that line, until it ends: it may be given up before its turn. Thread-compatible; outlived by
+/// the queue.
+class ComputePlace {
+ public:
+  explicit ComputePlace(ComputeQueue& queue);
+  ~ComputePlace();
+  ComputePlace(const ComputePlace&) = delete;
+  ComputePlace& operator=(const ComputePlace&) = delete;
+
+  /// Waits for its turn.
+  void wait();
+  /// Waits at most until then, and tells whether it has its turn.
+  bool wait_until(std::chrono::steady_clock::time_point then);
+
+ private:
+  bool is_first() const { return place_ == queue_.line_.begin(); }
+
+  ComputeQueue& queue_;
+  ComputeQueue::Line::iterator place_;
 };
 
 /// While it lives, the calling thread is the one that computes, placed and prioritised as such. Ends on the
@@ -28,17 +52,13 @@ class ComputeQueue {
 class ComputeTurn {
  public:
   /// Waits for its turn.
-  ComputeTurn(ComputeQueue& queue, ThreadManager& threads) : entry_(queue), placed_(threads) {}
+  ComputeTurn(ComputeQueue& queue, ThreadManager& threads) : turn_(queue), placed_(threads) {}
 
  private:
-  struct Entry {
-    explicit Entry(ComputeQueue& entered) : queue(entered) { queue.enter(); }
-    ~Entry() { queue.leave(); }
-    Entry(const Entry&) = delete;
-    Entry& operator=(const Entry&) = delete;
-    ComputeQueue& queue;
+  struct Turn : ComputePlace {
+    explicit Turn(ComputeQueue& queue) : ComputePlace(queue) { wait(); }
   };
-  Entry entry_;
+  Turn turn_;
   ThreadManager::CallerGuard placed_;
 };
 

@@ -3,19 +3,12 @@
 #include <random>
 
 #include "base/error.h"
+#include "pipeline/check_range.h"
 
 namespace qvl {
 namespace {
 
 constexpr int64_t kMaxStops = 16, kMaxStopBytes = 256;
-
-template <typename Number>
-void check_range(std::string_view name, Number value, Number min, Number max) {
-  // Written so that a value that is no number fails too.
-  if (!(value >= min && value <= max)) {
-    fail(ErrorCode::usage, "{}: found {}, expected {} to {}", name, value, min, max);
-  }
-}
 
 uint64_t entropy() {
   std::random_device device;

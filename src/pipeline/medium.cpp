@@ -7,6 +7,7 @@
 #include "media/media_file.h"
 #include "pipeline/memory_guard.h"
 #include "pipeline/runtime.h"
+#include "pipeline/stopwatch.h"
 
 namespace qvl {
 namespace {
@@ -18,12 +19,18 @@ void check_vision(const std::filesystem::path& path, const detail::Runtime& runt
   }
 }
 
+PatchOptions patch_options(const PreprocessorConfig& config, const std::optional<int64_t>& max_tokens) {
+  PatchOptions options = qvl::patch_options(config);
+  options.max_tokens = max_tokens;
+  return options;
+}
+
 // Its pixels; the bytes of the file are gone then.
 Image read_same_image(const Medium& medium, detail::Runtime& runtime) {
   const ImageLimits limits;
   const MemoryHome home = runtime.layer.home(MemoryPart::pixels);
   const MediaFile file(medium.path, limits.max_file_bytes, home);
-  if (runtime.caches->image_key(file.bytes()) != medium.key) {
+  if (runtime.caches->image_key(file.bytes(), medium.max_tokens) != medium.key) {
     fail(ErrorCode::media, "{}: became another picture while it was read", medium.name);
   }
   return decode_image(file.bytes(), medium.path.string(), limits, home);
@@ -31,44 +38,57 @@ Image read_same_image(const Medium& medium, detail::Runtime& runtime) {
 
 }  // namespace
 
-Medium read_image_medium(const std::filesystem::path& path, detail::Runtime& runtime) {
+Medium read_image_medium(const MediumSource& source, detail::Runtime& runtime) {
+  const std::filesystem::path& path = source.path;
   check_vision(path, runtime);
   return with_memory_for(
       [&] { return fmt::format("to read the picture {}", path_name(path)); },
       [&] {
-        Medium medium{.kind = Medium::Kind::image, .path = path, .name = path_name(path)};
-        const PatchOptions options = patch_options(runtime.files.image_preprocessor);
+        Medium medium{.kind = Medium::Kind::image,
+                      .path = path,
+                      .name = path_name(path),
+                      .max_tokens = source.max_tokens};
+        const PatchOptions options = patch_options(runtime.files.image_preprocessor, source.max_tokens);
         const ImageLimits limits;
         const MediaFile file(path, limits.max_file_bytes, runtime.layer.home(MemoryPart::pixels));
-        medium.key = runtime.caches->image_key(file.bytes());
         // A picture that lies on its side takes as many tokens: cut_patches turns the grid with it.
         const ImageHeader header = image_header(file.bytes(), path.string(), limits);
         const Size size = smart_resize(header.size, options, medium.name);
+        // A budget that changes nothing: its features are those of a picture without one.
+        const PatchOptions unlimited = patch_options(runtime.files.image_preprocessor);
+        if (size == smart_resize(header.size, unlimited, medium.name)) medium.max_tokens.reset();
+        medium.key = runtime.caches->image_key(file.bytes(), medium.max_tokens);
+        medium.size = header.size;
         medium.cutting_bytes = pixel_bytes(header, size, options);
         medium.grid = {.t = 1, .h = size.height / options.patch_size, .w = size.width / options.patch_size};
         return medium;
       });
 }
 
-Medium read_video_medium(const std::filesystem::path& path, detail::Runtime& runtime) {
+Medium read_video_medium(const MediumSource& source, detail::Runtime& runtime) {
+  const std::filesystem::path& path = source.path;
   check_vision(path, runtime);
-  return with_memory_for(
-      [&] { return fmt::format("to read the video {}", path_name(path)); },
-      [&] {
-        const PreprocessorConfig& config = runtime.files.video_preprocessor;
-        const VideoOptions options{.patches = patch_options(config),
-                                   .sampling = video_sampling(config),
-                                   .memory = runtime.layer.home(MemoryPart::pixels)};
-        const MediaFile file(path, options.limits.max_file_bytes, options.memory);
-        PatchedVideo video = decode_video(file.bytes(), path.string(), options);
-        Medium medium{
-            .kind = Medium::Kind::video, .path = path, .name = path_name(path), .grid = video.patches.grid};
-        medium.key = runtime.caches->video_key(file.bytes());
-        QVL_CHECK(std::ssize(video.timestamps) == medium.grid.t);
-        for (double seconds : video.timestamps) medium.step_times.push_back(timestamp_text(seconds));
-        medium.patches = std::move(video.patches);
-        return medium;
-      });
+  return with_memory_for([&] { return fmt::format("to read the video {}", path_name(path)); },
+                         [&] {
+                           const PreprocessorConfig& config = runtime.files.video_preprocessor;
+                           const VideoOptions options{.patches = patch_options(config, source.max_tokens),
+                                                      .sampling = video_sampling(config),
+                                                      .memory = runtime.layer.home(MemoryPart::pixels)};
+                           const MediaFile file(path, options.limits.max_file_bytes, options.memory);
+                           PatchedVideo video = decode_video(file.bytes(), path.string(), options);
+                           Medium medium{.kind = Medium::Kind::video,
+                                         .path = path,
+                                         .name = path_name(path),
+                                         .max_tokens = source.max_tokens,
+                                         .size = video.size,
+                                         .grid = video.patches.grid};
+                           medium.key = runtime.caches->video_key(file.bytes(), source.max_tokens);
+                           QVL_CHECK(std::ssize(video.timestamps) == medium.grid.t);
+                           for (double seconds : video.timestamps)
+                             medium.step_times.push_back(timestamp_text(seconds));
+                           medium.patches = std::move(video.patches);
+                           return medium;
+                         });
 }
 
 void find_features(Medium& medium, detail::Runtime& runtime) {
@@ -90,19 +110,22 @@ void take_features(Medium& medium, SharedFeatures features, FeatureOrigin origin
 void cut_patches(Medium& medium, detail::Runtime& runtime) {
   if (medium.features || medium.patches.pixels.rows() > 0) return;
   if (medium.kind == Medium::Kind::video) {
-    Medium again = read_video_medium(medium.path, runtime);
+    Medium again = read_video_medium({medium.path, medium.max_tokens}, runtime);
     if (again.key != medium.key) {
       fail(ErrorCode::media, "{}: became another video since it was asked about", medium.name);
     }
     medium.patches = std::move(again.patches);
     return;
   }
-  with_memory_for([&] { return fmt::format("for the patches of {}", medium.name); },
-                  [&] {
-                    const PatchOptions options = patch_options(runtime.files.image_preprocessor);
-                    medium.patches = image_to_patches(read_same_image(medium, runtime), options, medium.name);
-                    medium.grid = medium.patches.grid;
-                  });
+  with_memory_for(
+      [&] { return fmt::format("for the patches of {}", medium.name); },
+      [&] {
+        const Stopwatch watch;
+        const PatchOptions options = patch_options(runtime.files.image_preprocessor, medium.max_tokens);
+        medium.patches = image_to_patches(read_same_image(medium, runtime), options, medium.name);
+        medium.grid = medium.patches.grid;
+        runtime.media_costs.learn_cutting(medium.size.width * medium.size.height, watch.seconds());
+      });
 }
 
 bool encode_medium(Medium& medium, detail::Runtime& runtime, const std::function<bool(double)>& progress) {
@@ -114,8 +137,11 @@ bool encode_medium(Medium& medium, detail::Runtime& runtime, const std::function
           runtime.after_step();
           return !progress || progress(share);
         };
+        const Stopwatch watch;
         VisionFeatures features = runtime.network.encode(medium.patches, runtime.ops, between_blocks);
         if (features.merged.rows() == 0) return false;
+        runtime.media_costs.learn_encoding(medium.grid.patches() * runtime.files.config.vision.depth,
+                                           watch.seconds());
         auto computed = std::make_shared<MediumFeatures>();
         computed->grid = medium.grid;
         computed->features = std::move(features);

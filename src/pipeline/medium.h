@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,7 +27,9 @@ struct Medium {
   enum class Kind { image, video };
   Kind kind = Kind::image;
   std::filesystem::path path = {};
-  std::string name = {};  ///< the path, for messages
+  std::string name = {};                   ///< the path, for messages
+  std::optional<int64_t> max_tokens = {};  ///< what made it smaller: Turn::max_image_tokens
+  Size size = {};                          ///< of the file's pixels; of a picture before it is turned upright
   PatchGrid grid = {};
   std::vector<std::string> step_times = {};  ///< "<0.2 seconds>" per temporal step of a video
 
@@ -39,10 +42,15 @@ struct Medium {
   int64_t tokens(int64_t merge) const { return grid.t * grid.tokens_per_step(merge); }
 };
 
+/// A file, and how many tokens it may take at most: Turn::max_image_tokens.
+struct MediumSource {
+  std::filesystem::path path = {};
+  std::optional<int64_t> max_tokens = {};
+};
 /// Reads the header of a picture.
-Medium read_image_medium(const std::filesystem::path& path, detail::Runtime& runtime);
+Medium read_image_medium(const MediumSource& source, detail::Runtime& runtime);
 /// Decodes a video: no header tells for certain how many frames it has.
-Medium read_video_medium(const std::filesystem::path& path, detail::Runtime& runtime);
+Medium read_video_medium(const MediumSource& source, detail::Runtime& runtime);
 
 /// Takes features that are kept of an earlier request: then nothing needs to be cut or computed.
 void find_features(Medium& medium, detail::Runtime& runtime);

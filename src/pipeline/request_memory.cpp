@@ -8,22 +8,26 @@
 namespace qvl {
 namespace {
 
-MediumWork work_of(const Medium& medium, const VisionConfig& config) {
+MediumWork work_of(const Medium& medium, const RequestSize& size, const VisionConfig& config) {
   const PatchGrid& grid = medium.grid;
   MediumWork work{.patches = grid.patches(), .step_patches = grid.h * grid.w};
-  if (medium.patches.pixels.rows() > 0) return work;
+  if (&medium == size.cut || medium.patches.pixels.rows() > 0) return work;
   work.cutting_bytes = medium.cutting_bytes;
-  work.patch_bytes =
-      MemoryHome::taken_bytes(static_cast<uint64_t>(grid.patches() * config.patch_values()) * sizeof(float));
+  work.patch_bytes = patch_bytes(medium, config);
   return work;
 }
 
 }  // namespace
 
+uint64_t patch_bytes(const Medium& medium, const VisionConfig& config) {
+  const auto values = static_cast<uint64_t>(medium.grid.patches() * config.patch_values());
+  return MemoryHome::taken_bytes(values * sizeof(float));
+}
+
 std::vector<MemoryNeed> needs_of(const RequestSize& size, const KvCache& cache, detail::Runtime& runtime) {
   std::vector<MediumWork> media;
   for (const auto& medium : size.media) {
-    if (!medium->features) media.push_back(work_of(*medium, runtime.files.config.vision));
+    if (!medium->features) media.push_back(work_of(*medium, size, runtime.files.config.vision));
   }
   const int64_t computed = size.prompt.size() - size.kept;
   const int64_t keys = size.prompt.size() + size.answer_tokens;

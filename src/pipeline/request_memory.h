@@ -13,11 +13,15 @@ namespace qvl {
 struct RequestSize {
   const Media& media;  ///< that are encoded for it
   const Sequence& prompt;
-  int64_t kept = 0;           ///< tokens of the prompt that need not be computed
-  int64_t answer_tokens = 0;  ///< for which keys and values are reserved ahead
-  int64_t chunk = 512;        ///< tokens of the prompt computed together
-  int64_t logit_rows = 1;     ///< computed together
+  const Medium* cut = nullptr;  ///< one of them that counts as cut, as do those that have patches
+  int64_t kept = 0;             ///< tokens of the prompt that need not be computed
+  int64_t answer_tokens = 0;    ///< for which keys and values are reserved ahead
+  int64_t chunk = 512;          ///< tokens of the prompt computed together
+  int64_t logit_rows = 1;       ///< computed together
 };
+
+/// Of the patches of a medium, cut or not, in blocks of the pool.
+uint64_t patch_bytes(const Medium& medium, const VisionConfig& config);
 
 /// What the request will take of each part, at the moment at which it takes most, for a cache that keeps
 /// `size.kept` tokens.

@@ -16,6 +16,7 @@
 #include "pipeline/cache/model_caches.h"
 #include "pipeline/compute_turn.h"
 #include "pipeline/load_decision.h"
+#include "pipeline/media_costs.h"
 #include "pipeline/system_layer.h"
 #include "qvl/qvl.h"
 #include "tokenizer/tokenizer.h"
@@ -37,8 +38,8 @@ struct RuntimeSystem {
   SystemFiles files = SystemFiles();
 };
 
-/// Immutable after loading but for `layer`, `ops`, `pass`, `caches` and what configure() notes, which do one
-/// computation at a time. Whatever takes memory of `layer` stands behind it.
+/// Immutable after loading but for `layer`, `ops`, `pass`, `caches`, `media_costs` and what configure()
+/// notes, which do one computation at a time. Whatever takes memory of `layer` stands behind it.
 struct Runtime {
   explicit Runtime(const LoadOptions& options, const RuntimeSystem& system = {});
 
@@ -76,6 +77,7 @@ struct Runtime {
   DecoderPass pass;
   PackReport packed;
   std::unique_ptr<ModelCaches> caches;  ///< never null once it is loaded
+  MediaCosts media_costs;
   double load_seconds = 0;
   mutable std::mutex notes_mutex;  // of the two lists below, once it is loaded
   std::vector<std::string> warnings;

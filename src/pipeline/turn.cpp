@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "pipeline/check_range.h"
 #include "pipeline/stopwatch.h"
 #include "tokenizer/utf8.h"
 
@@ -35,8 +36,10 @@ void check_room_for_video(const Media& before, const detail::Runtime& runtime) {
 }
 
 Medium read_medium(const Turn& turn, size_t index, detail::Runtime& runtime) {
-  return index < turn.images.size() ? read_image_medium(turn.images[index], runtime)
-                                    : read_video_medium(turn.videos[index - turn.images.size()], runtime);
+  if (index < turn.images.size()) {
+    return read_image_medium({turn.images[index], turn.max_image_tokens}, runtime);
+  }
+  return read_video_medium({turn.videos[index - turn.images.size()], turn.max_image_tokens}, runtime);
 }
 
 }  // namespace
@@ -71,7 +74,12 @@ void check_media_count(size_t count) {
     fail(ErrorCode::limit, "{} pictures and videos, at most {} are allowed", count, kMaxMedia);
 }
 
+void check_max_image_tokens(std::optional<int64_t> tokens) {
+  if (tokens) check_range<int64_t>("max_image_tokens", *tokens, 1, 1 << 24);
+}
+
 Media read_media(const Turn& turn, detail::Runtime& runtime, const Listeners& listeners) {
+  check_max_image_tokens(turn.max_image_tokens);
   const size_t count = turn.images.size() + turn.videos.size();
   check_media_count(count);
   Media media;

@@ -1,6 +1,8 @@
 // A user's turn on its way into the prompt: its message, its pictures and videos.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -23,8 +25,13 @@ ChatMessage user_message(const Turn& turn);
 /// Throws Error{limit} where a request would hold more pictures and videos than allowed.
 void check_media_count(size_t count);
 
+/// Throws Error{usage} where it is no number of tokens. Whether a checkpoint can make pictures so small is
+/// known when they are read.
+void check_max_image_tokens(std::optional<int64_t> tokens);
+
 /// Reads the media of `turn` as far as the prompt needs, pictures first. Throws Error{limit} before a video
-/// where the media before it leave no room. Ends early where `listeners.stop` asks for it.
+/// where the media before it leave no room, Error{usage} for a budget of tokens out of its range. Ends early
+/// where `listeners.stop` asks for it.
 Media read_media(const Turn& turn, detail::Runtime& runtime, const Listeners& listeners);
 
 /// Finds features that are kept, cuts and encodes the media that have none then, adding to `timings`. False

@@ -12,8 +12,11 @@ TEST(UnitCosts, begin_as_guesses_that_the_first_measurement_replaces) {
   EXPECT_EQ(costs.us(StepPart::vision), 7);
   EXPECT_EQ(costs.us(StepPart::prefill), 8);
   EXPECT_EQ(costs.us(StepPart::decode), 9);
+  EXPECT_EQ(costs.measured_us(StepPart::prefill), std::nullopt);
   costs.learn(StepPart::prefill, 100, 45'000);
   EXPECT_EQ(costs.us(StepPart::prefill), 450);
+  EXPECT_EQ(costs.measured_us(StepPart::prefill), 450.0);
+  EXPECT_EQ(costs.measured_us(StepPart::decode), std::nullopt);
   EXPECT_EQ(costs.us(StepPart::decode), 9);
 }
 

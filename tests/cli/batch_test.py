@@ -129,7 +129,7 @@ class Batch(ProgramTest):
             {"prompt": "Hello", "max_tokens": 1, "max_new_tokens": 1}, {"prompt": "Hello", "seed": -1},
             {"prompt": "Hello", "temperature": "hot"}, {"prompt": "Hello", "temperature": -1},
             {"prompt": "Hello", "stop": [1]}, {}, {"prompt": "Hello"})
-        keys = ("id, images, videos, prompt, system, class, client, video_prompt, max_tokens, max_new_tokens, "
+        keys = ("id, images, videos, prompt, system, class, client, max_image_tokens, deadline_ms, video_prompt, max_tokens, max_new_tokens, "
                 "temperature, top_k, top_p, repetition_penalty, presence_penalty, seed, stop")
         self.assertEqual(messages, [
             None,

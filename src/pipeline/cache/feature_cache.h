@@ -46,6 +46,8 @@ class FeatureCache {
   Found find(const ContentKey& key, int64_t tokens);
   /// In memory alone, which takes no time.
   SharedFeatures find_in_memory(const ContentKey& key);
+  /// Whether it would; counts as no use of them.
+  bool has_in_memory(const ContentKey& key) const { return memory_.has(key); }
   /// They were computed. Kept in memory, and written to the disk by others.
   void keep(const ContentKey& key, const SharedFeatures& features);
 

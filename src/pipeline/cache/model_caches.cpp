@@ -50,6 +50,10 @@ std::string decoder_context(const CacheSetup& setup) {
                      static_cast<int>(setup.forms.kv), description(setup.files.config.text));
 }
 
+std::string at_most(std::optional<int64_t> max_tokens) {
+  return max_tokens ? fmt::format(" at most {} tokens", *max_tokens) : "";
+}
+
 DiskCacheOptions disk_options(const CacheSetup& setup) {
   return {.folder = setup.folder, .budget_bytes = setup.plan.disk_feature_cache_bytes};
 }
@@ -82,12 +86,12 @@ uint64_t ModelCaches::reclaim(uint64_t wanted) noexcept {
   return freed;
 }
 
-ContentKey ModelCaches::image_key(std::span<const std::byte> file) const {
-  return key_of(image_context_ + " of " + key_of(file).text());
+ContentKey ModelCaches::image_key(std::span<const std::byte> file, std::optional<int64_t> max_tokens) const {
+  return key_of(image_context_ + at_most(max_tokens) + " of " + key_of(file).text());
 }
 
-ContentKey ModelCaches::video_key(std::span<const std::byte> file) const {
-  return key_of(video_context_ + " of " + key_of(file).text());
+ContentKey ModelCaches::video_key(std::span<const std::byte> file, std::optional<int64_t> max_tokens) const {
+  return key_of(video_context_ + at_most(max_tokens) + " of " + key_of(file).text());
 }
 
 ContentKey ModelCaches::patches_key(const PatchGrid& grid, std::span<const float> values) const {

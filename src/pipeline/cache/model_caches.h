@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "files/model_files.h"
@@ -31,9 +32,10 @@ class ModelCaches {
  public:
   explicit ModelCaches(const CacheSetup& setup);
 
-  /// Of the bytes of a picture's or a video's file: everything its features depend on.
-  ContentKey image_key(std::span<const std::byte> file) const;
-  ContentKey video_key(std::span<const std::byte> file) const;
+  /// Of the bytes of a picture's or a video's file, and the tokens it may take at most: everything its
+  /// features depend on.
+  ContentKey image_key(std::span<const std::byte> file, std::optional<int64_t> max_tokens) const;
+  ContentKey video_key(std::span<const std::byte> file, std::optional<int64_t> max_tokens) const;
   /// The same of patches that were cut elsewhere. values: [grid.patches(), patch values]
   ContentKey patches_key(const PatchGrid& grid, std::span<const float> values) const;
 

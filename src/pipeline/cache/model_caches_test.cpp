@@ -109,10 +109,15 @@ TEST_F(KeptFeatures, of_other_options_are_those_of_another_picture) {
   const Model model = load({});
   const std::string bytes = "the same";
   const auto key = [&](const Model& loaded) {
-    return loaded.runtime().caches->image_key(std::as_bytes(std::span(bytes)));
+    return loaded.runtime().caches->image_key(std::as_bytes(std::span(bytes)), {});
   };
   EXPECT_EQ(key(model), key(load({})));
-  EXPECT_NE(key(model), model.runtime().caches->video_key(std::as_bytes(std::span(bytes))));
+  EXPECT_NE(key(model), model.runtime().caches->video_key(std::as_bytes(std::span(bytes)), {}));
+  const auto key_at_most = [&](int64_t tokens) {
+    return model.runtime().caches->image_key(std::as_bytes(std::span(bytes)), tokens);
+  };
+  EXPECT_NE(key(model), key_at_most(20));
+  EXPECT_NE(key_at_most(20), key_at_most(21));
   EXPECT_NE(key(model), key(load({}, {.vision_weights = WeightPrecision::f32})));
   EXPECT_NE(key(model), key(load({}, {.isa = "scalar"})));
   detail::Runtime& runtime = model.runtime();
@@ -126,7 +131,7 @@ TEST_F(KeptFeatures, of_other_options_are_those_of_another_picture) {
                               .memory = runtime.layer.memory(),
                               .io = runtime.layer.threads().io()});
     runtime.files.image_preprocessor = before;
-    return caches.image_key(std::as_bytes(std::span(bytes)));
+    return caches.image_key(std::as_bytes(std::span(bytes)), {});
   };
   const PreprocessorConfig as_it_is = runtime.files.image_preprocessor;
   PreprocessorConfig smaller = as_it_is, darker = as_it_is;
@@ -228,7 +233,7 @@ TEST_F(KeptFeatures, are_those_of_one_configuration) {
                                                               .weights = "weights",
                                                               .memory = runtime.layer.memory(),
                                                               .io = runtime.layer.threads().io()});
-    return std::pair(runtime.caches->image_key(file).text(),
+    return std::pair(runtime.caches->image_key(file, std::nullopt).text(),
                      runtime.caches->prefixes.keys_of(prompt).at(0).text());
   };
   const auto before = keys_under();

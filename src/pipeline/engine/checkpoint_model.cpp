@@ -6,6 +6,7 @@
 #include "pipeline/cache/model_caches.h"
 #include "pipeline/engine/engine_request.h"
 #include "pipeline/engine/engine_step.h"
+#include "pipeline/engine/plan_request.h"
 #include "pipeline/runtime.h"
 
 namespace qvl {
@@ -41,6 +42,9 @@ class CheckpointModel final : public EngineModel {
   OrderedJson followed_json() const override { return model_.runtime().followed_json(); }
   uint32_t most_vision_steps() const override {
     return static_cast<uint32_t>(std::max<int64_t>(model_.runtime().files.config.vision.depth, 1));
+  }
+  RequestPlan plan(const InferenceRequest& request, const EngineOutlook& outlook) override {
+    return plan_request(request, model_.runtime(), outlook);
   }
   void after_request() noexcept override { model_.runtime().after_request(); }
   int64_t logits(const LogitsRequest& request, const LogitsSink& sink, const Listeners& listeners) override {

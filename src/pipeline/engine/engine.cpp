@@ -1,6 +1,7 @@
 #include "pipeline/engine/engine.h"
 
 #include <algorithm>
+#include <limits>
 #include <new>
 #include <utility>
 
@@ -8,6 +9,7 @@
 #include "memory/admission.h"
 #include "pipeline/engine/engine_options.h"
 #include "pipeline/engine/engine_request.h"
+#include "pipeline/engine/request_prompt.h"
 #include "pipeline/memory_guard.h"
 #include "profiler/steady_clock.h"
 
@@ -21,11 +23,23 @@ uint64_t bytes_of_others(EngineModel& model) {
   return held - std::min(held, model.cached_bytes());
 }
 
+std::optional<detail::InferenceChannel::Clock::time_point> due_of(const InferenceRequest& request) {
+  if (!request.deadline_ms) return std::nullopt;
+  return detail::InferenceChannel::Clock::now() + std::chrono::milliseconds(*request.deadline_ms);
+}
+
+InferenceRecord::End record_of(FinishReason reason) {
+  if (reason == FinishReason::cancelled) return InferenceRecord::End::cancelled;
+  if (reason == FinishReason::deadline) return InferenceRecord::End::overdue;
+  return InferenceRecord::End::answered;
+}
+
 }  // namespace
 
 Engine::Engine(EngineModel& model, const SystemOptimizationConfig& config)
     : model_(model),
       algorithm_(engine_options(model, config).algorithm),
+      reserves_(config.resource_scheduling_enabled),
       held_before_(bytes_of_others(model)),
       scheduler_(engine_options(model, config)),
       step_(model.steps(
@@ -35,7 +49,8 @@ Engine::Engine(EngineModel& model, const SystemOptimizationConfig& config)
           },
           [this](const scheduling::StepPlan& plan, const scheduling::StepOutcome& outcome) {
             commit(plan, outcome);
-          })) {
+          })),
+      outlook_(current_outlook()) {
   thread_.submit([this] { run(); });
 }
 
@@ -44,7 +59,7 @@ Engine::~Engine() { shutdown(); }
 InferenceStream Engine::submit(InferenceRequest request) {
   return with_memory_for("to take a request", [&] {
     check_request(request);
-    auto channel = std::make_shared<detail::InferenceChannel>(next_id_++, bell_);
+    auto channel = std::make_shared<detail::InferenceChannel>(next_id_++, bell_, due_of(request));
     Requests arrived;
     arrived.emplace(channel->id(), model_.request(std::move(request), channel));
     {
@@ -73,6 +88,18 @@ scheduling::SchedulerStatus Engine::status() const {
   return status_;
 }
 
+EngineOutlook Engine::outlook() const {
+  const std::lock_guard lock(status_mutex_);
+  return outlook_;
+}
+
+EngineOutlook Engine::current_outlook() const {
+  const uint64_t limit = scheduler_.resources().limits().memory;
+  const uint64_t held = scheduler_.resources().held().memory;
+  return {.costs = scheduler_.costs(),
+          .memory_left = reserves_ ? limit - std::min(limit, held) : std::numeric_limits<uint64_t>::max()};
+}
+
 void Engine::run() {
   for (bool running = true; running;) {
     try {
@@ -86,7 +113,7 @@ void Engine::run() {
 // False where the engine is to end.
 bool Engine::run_step() {
   const bool closing = take_inbox();
-  end_cancelled();
+  end_early();
   if (closing && requests_.empty()) {
     rest();
     return false;
@@ -95,7 +122,7 @@ bool Engine::run_step() {
   const bool some_ended = admit();
   const bool computed = compute();
   publish_status();
-  if (!computed && !some_ended) bell_->wait();
+  if (!computed && !some_ended) bell_->wait(next_due());
   return true;
 }
 
@@ -117,6 +144,7 @@ void Engine::end_all() noexcept {
 void Engine::publish_status() {
   const std::lock_guard lock(status_mutex_);
   status_ = scheduler_.status();
+  outlook_ = current_outlook();
 }
 
 // Whether the engine is to end. Everything that is told meanwhile is told again at the next step.
@@ -164,7 +192,7 @@ void Engine::take_prepared() {
 void Engine::take_prepared(ScheduledRequest& request) {
   attempt(request.id(), [&] {
     request.take_preparation();
-    if (request.channel().cancelled()) return;  // ended next
+    if (request.channel().early_end()) return;  // ended next
     const auto needs = request.needs();
     scheduling::Amounts holds;
     holds.compute = share_of_one(scheduler_);
@@ -179,15 +207,30 @@ void Engine::take_prepared(ScheduledRequest& request) {
   });
 }
 
-void Engine::end_cancelled() {
+// Those that are being prepared end when whoever does that has stopped.
+void Engine::end_early() {
   for (auto next = requests_.begin(); next != requests_.end();) {
     ScheduledRequest& request = *next->second;
     ++next;
-    if (!request.channel().cancelled()) continue;
-    if (request.preparation() != ScheduledRequest::Preparation::under_way) {
-      end(request.id(), {.reason = FinishReason::cancelled});
+    const auto reason = request.channel().early_end();
+    if (!reason) continue;
+    if (request.preparation() == ScheduledRequest::Preparation::under_way) {
+      request.channel().stop_preparing();
+    } else {
+      end(request.id(), {.reason = reason});
     }
   }
+}
+
+// When the time of the next request is up that has not been told so.
+std::optional<detail::InferenceChannel::Clock::time_point> Engine::next_due() const {
+  std::optional<detail::InferenceChannel::Clock::time_point> next;
+  for (const auto& [id, request] : requests_) {
+    const detail::InferenceChannel& channel = request->channel();
+    if (!channel.due() || channel.stop_token().stop_requested()) continue;
+    next = next ? std::min(*next, *channel.due()) : *channel.due();
+  }
+  return next;
 }
 
 void Engine::start_preparing() {
@@ -240,6 +283,19 @@ void Engine::take_kept() {
   }
 }
 
+// False where the time of a request was up before the turn came.
+bool Engine::take_turn() {
+  if (turn_) return true;
+  if (!place_) place_.emplace(model_.computing());
+  if (const auto due = next_due()) {
+    if (!place_->wait_until(*due)) return false;
+  } else {
+    place_->wait();
+  }
+  turn_.emplace(model_.layer().threads());
+  return true;
+}
+
 // False where there is nothing to compute.
 bool Engine::compute() {
   take_kept();
@@ -251,12 +307,17 @@ bool Engine::compute() {
     rest();
     return false;
   }
-  if (!turn_) turn_.emplace(model_.computing(), model_.layer().threads());
+  if (!take_turn()) return true;
   commit(plan, step_->run(plan, scheduler_.costs()));
   if (!model_.computing().wanted()) return true;
   if (scheduler_.status().granted == 0) step_->release_scratch();
-  turn_.reset();
+  leave_turn();
   return true;
+}
+
+void Engine::leave_turn() {
+  turn_.reset();
+  place_.reset();
 }
 
 void Engine::commit(const scheduling::StepPlan& plan, const scheduling::StepOutcome& outcome) {
@@ -266,9 +327,8 @@ void Engine::commit(const scheduling::StepPlan& plan, const scheduling::StepOutc
 
 // Nothing is to be computed for now: memory and processors are for others.
 void Engine::rest() {
-  if (!turn_) return;
-  step_->release_scratch();
-  turn_.reset();
+  if (turn_) step_->release_scratch();
+  leave_turn();
 }
 
 void Engine::end_with(scheduling::RequestId id, const Error& error) {
@@ -313,9 +373,9 @@ void Engine::end(scheduling::RequestId id, End how) noexcept {
     }
   }
   if (output) {
-    const bool cancelled = output->finish_reason == FinishReason::cancelled;
-    ended.end = cancelled ? InferenceRecord::End::cancelled : InferenceRecord::End::answered;
-    ending = cancelled ? scheduling::Ending::cancelled : scheduling::Ending::finished;
+    ended.end = record_of(output->finish_reason);
+    const bool complete = ended.end == InferenceRecord::End::answered;
+    ending = complete ? scheduling::Ending::finished : scheduling::Ending::cancelled;
     ended.first_token_s = output->timings.time_to_first_token_s;
     ended.tokens = std::ssize(output->tokens);
   }

@@ -37,6 +37,8 @@ class Engine {
   /// Of inferences that somebody else computes.
   InferenceRecord& record() { return record_; }
   scheduling::SchedulerStatus status() const;
+  /// As of the last step.
+  EngineOutlook outlook() const;
   scheduling::Algorithm algorithm() const { return algorithm_; }
 
  private:
@@ -60,7 +62,10 @@ class Engine {
   void arrive(const ScheduledRequest& request);
   void take_prepared();
   void take_prepared(ScheduledRequest& request);
-  void end_cancelled();
+  void end_early();
+  std::optional<detail::InferenceChannel::Clock::time_point> next_due() const;
+  bool take_turn();
+  void leave_turn();
   void start_preparing();
   void prepare(ScheduledRequest& request);
   bool admit();
@@ -74,9 +79,11 @@ class Engine {
   void end_with(scheduling::RequestId id, const Error& error);
   std::optional<double> memory_percent() const noexcept;
   void publish_status();
+  EngineOutlook current_outlook() const;
 
   EngineModel& model_;
   const scheduling::Algorithm algorithm_;
+  const bool reserves_;         // requests hold memory within a limit
   const uint64_t held_before_;  // bytes of memory that are none of its requests'
   const std::shared_ptr<Bell> bell_ = std::make_shared<Bell>();
   std::mutex mutex_;  // for inbox_
@@ -87,11 +94,14 @@ class Engine {
   scheduling::Scheduler scheduler_;
   Requests requests_;
   std::unique_ptr<StepRunner> step_;
-  int64_t patience_us_ = 0;          // of those that decoded in the last step
-  std::optional<ComputeTurn> turn_;  // kept from step to step while nobody else wants it
+  int64_t patience_us_ = 0;  // of those that decoded in the last step
+  // Kept from step to step while nobody else wants it.
+  std::optional<ComputePlace> place_;
+  std::optional<ThreadManager::CallerGuard> turn_;
 
   mutable std::mutex status_mutex_;
   scheduling::SchedulerStatus status_;
+  EngineOutlook outlook_;
   InferenceRecord record_;
   TaskPool thread_{{.name = "engine"}};  // runs run(); ends first
 };

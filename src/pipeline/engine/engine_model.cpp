@@ -30,4 +30,8 @@ int64_t EngineModel::logits(const LogitsRequest&, const LogitsSink&, const Liste
   fail(ErrorCode::usage, "logits: a model of one's own has none");
 }
 
+RequestPlan EngineModel::plan(const InferenceRequest&, const EngineOutlook&) {
+  fail(ErrorCode::usage, "plan: a model of one's own has none");
+}
+
 }  // namespace qvl

@@ -111,6 +111,12 @@ class StepRunner {
   virtual void release_scratch() = 0;
 };
 
+/// What a request that comes now may count on, as the engine's scheduler has it.
+struct EngineOutlook {
+  scheduling::UnitCosts costs;
+  uint64_t memory_left = 0;  ///< bytes, without scratch, that requests may still hold
+};
+
 /// Outlives its requests and runners.
 class EngineModel {
  public:
@@ -129,6 +135,8 @@ class EngineModel {
                                                     std::shared_ptr<detail::InferenceChannel> channel) = 0;
   /// `find` is given ids of requests that this model made.
   virtual std::unique_ptr<StepRunner> steps(StepRunner::Find find, StepRunner::Between between) = 0;
+  /// As OptimizedInferencePipeline::plan, of a checked request. Throws Error{usage} where it cannot tell.
+  virtual RequestPlan plan(const InferenceRequest& request, const EngineOutlook& outlook);
   /// Called after each request, when its memory is given back.
   virtual void after_request() noexcept { layer().after_request(); }
   /// As Model::logits. Throws Error{usage} where it has none.

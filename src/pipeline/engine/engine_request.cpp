@@ -6,12 +6,11 @@
 #include "base/error.h"
 #include "optimizer/time_model.h"
 #include "pipeline/engine/prompt_lookup.h"
+#include "pipeline/engine/request_prompt.h"
 #include "pipeline/generation_options.h"
 #include "pipeline/memory_guard.h"
-#include "pipeline/prompt.h"
 #include "pipeline/request_memory.h"
 #include "pipeline/tensor_inputs.h"
-#include "pipeline/turn.h"
 
 namespace qvl {
 namespace {
@@ -24,25 +23,7 @@ uint32_t blocks_in_a_step(const Media& media, const detail::Runtime& runtime) {
       std::max<int64_t>(runtime.layer.limits().vision_blocks * kReferencePatches / patches, 1));
 }
 
-Turn turn_of(const InferenceRequest& request) {
-  return {.text = request.prompt, .images = request.images, .videos = request.videos};
-}
-
 }  // namespace
-
-void check_request(const InferenceRequest& request) {
-  check_generation_options(request.generation);
-  if (request.tensors) {
-    if (!request.prompt.empty() || !request.images.empty() || !request.videos.empty() ||
-        !request.system.empty()) {
-      fail(ErrorCode::usage, "request: found tensors and a text or files, expected one of them");
-    }
-    return;
-  }
-  check_utf8("system", request.system);
-  (void)user_message(turn_of(request));
-  check_media_count(request.images.size() + request.videos.size());
-}
 
 EngineRequest::EngineRequest(InferenceRequest request, std::shared_ptr<detail::InferenceChannel> channel,
                              detail::Runtime& runtime, VisionTasks& tasks)
@@ -77,7 +58,9 @@ void EngineRequest::read() {
       media_ = media_of(*request_.tensors, runtime_);
       prompt_ = place_media(request_.tensors->ids, media_, config);
     } else {
-      prepare_turn();
+      RequestPrompt read = read_prompt(request_, runtime_, channel_->stop_token());
+      media_ = std::move(read.media);
+      prompt_ = std::move(read.sequence);
     }
     if (prompt_.size() == 0) return;  // cancelled meanwhile
     check_fits_context(prompt_, 1, config.text);
@@ -103,23 +86,6 @@ void EngineRequest::find_kept() {
     cut_ = i + 1;
     return;
   }
-}
-
-// The prompt of texts and files; none where it was cancelled meanwhile.
-void EngineRequest::prepare_turn() {
-  const Tokenizer& words = runtime_.words();
-  const Turn turn = turn_of(request_);
-  const Listeners listeners{.text = {}, .progress = {}, .stop = channel_->stop_token()};
-  media_ = read_media(turn, runtime_, listeners);
-  std::vector<ChatMessage> messages;
-  if (!request_.system.empty()) messages.push_back(text_message(Role::system, request_.system));
-  messages.push_back(user_message(turn));
-  if (media_.size() < turn.images.size() + turn.videos.size()) return;
-  const ModelConfig& config = runtime_.files.config;
-  const auto expanded = expand_media(
-      render_chat(messages, {}),
-      {.media = media_, .merge = config.vision.spatial_merge_size, .video_prompt = request_.video_prompt});
-  prompt_ = place_media(encode_pieces(expanded, words), media_, config);
 }
 
 scheduling::Work EngineRequest::work() const {
@@ -279,11 +245,12 @@ void EngineRequest::see_block(Medium& medium, BetweenPieces between) {
   task_.reset();
 }
 
-void EngineRequest::see(uint32_t steps, BetweenPieces between) {
+int64_t EngineRequest::see(uint32_t steps, BetweenPieces between) {
   QVL_CHECK(runtime_.network.vision() != nullptr);
+  int64_t patches = 0;
   while (steps > 0) {
     const size_t index = next_to_see(0);
-    if (index == media_.size()) return;
+    if (index == media_.size()) break;
     Medium& medium = *media_[index];
     with_memory_for(
         [&] { return fmt::format("to look at {} ({} patches)", medium.name, medium.grid.patches()); },
@@ -295,11 +262,13 @@ void EngineRequest::see(uint32_t steps, BetweenPieces between) {
           if (!task_) begin_to_see(index, between);
           if (task_) {
             see_block(medium, between);
+            patches += medium.grid.patches();
             --steps;
           }
           timings_.vision_s += watch.seconds();
         });
   }
+  return patches;
 }
 
 SequenceStep EngineRequest::prompt_step(int64_t count) {

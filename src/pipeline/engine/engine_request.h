@@ -39,8 +39,9 @@ class EngineRequest final : public ScheduledRequest {
   /// Keys and values are reserved.
   void begin() override;
   std::optional<Left> take_kept() override;
-  /// Computes at most `steps` blocks of the vision tower. Throws Error, and what `between` throws.
-  void see(uint32_t steps, BetweenPieces between);
+  /// Computes at most `steps` blocks of the vision tower. The patches that went through one, counted once for
+  /// each block. Throws Error, and what `between` throws.
+  int64_t see(uint32_t steps, BetweenPieces between);
 
   /// The next `count` tokens of the prompt as a step of a pass. Borrowed until taken().
   SequenceStep prompt_step(int64_t count);
@@ -70,7 +71,6 @@ class EngineRequest final : public ScheduledRequest {
   bool is_to_see(const Medium& medium) const;
   size_t next_to_see(size_t from) const;
   void take_features_kept(Medium& medium);
-  void prepare_turn();
   void cut_ahead(size_t index);
   bool is_being_cut() const;
   void end_cutting();
@@ -109,8 +109,5 @@ class EngineRequest final : public ScheduledRequest {
   std::vector<int32_t> computed_;           // those of the step that is being taken
   std::vector<Position> positions_ahead_;
 };
-
-/// Throws Error{usage} for values out of range and text that is no UTF-8.
-void check_request(const InferenceRequest& request);
 
 }  // namespace qvl

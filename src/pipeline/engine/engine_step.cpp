@@ -43,9 +43,12 @@ scheduling::StepOutcome EngineStep::run(const scheduling::StepPlan& plan,
   scheduling::StepOutcome outcome;
   decoded_us_ = now_us();
   const int64_t begin_us = decoded_us_;
-  if (plan.vision) see(*plan.vision);
+  const int64_t patches = plan.vision ? see(*plan.vision) : 0;
   const int64_t pass_us = now_us();
   outcome.vision_us = pass_us - begin_us - between_us_;
+  if (patches > 0) {
+    runtime_.media_costs.learn_encoding(patches, static_cast<double>(outcome.vision_us) / 1e6);
+  }
   if (plan.prefill) add_prompt(*plan.prefill);
   // A batch fills its rows with requests; one alone has room for guesses.
   const bool alone = !plan.prefill && plan.decode.size() == 1;
@@ -81,14 +84,17 @@ void EngineStep::begin_pass() {
   steps_.clear();
 }
 
-void EngineStep::see(const scheduling::StepPlan::Vision& vision) {
+// The patches that went through a block of the tower; 0 where that failed.
+int64_t EngineStep::see(const scheduling::StepPlan::Vision& vision) {
   EngineRequest& request = *find(vision.id);
   try {
     const auto between = [&] { decode_between(); };
-    request.see(vision.steps, between);
+    const int64_t patches = request.see(vision.steps, between);
     runtime_.after_step();
+    return patches;
   } catch (...) {
     fail(request);
+    return 0;
   }
 }
 

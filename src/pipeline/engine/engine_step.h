@@ -34,7 +34,7 @@ class EngineStep final : public StepRunner {
   void reserve(const scheduling::StepPlan& plan);
   EngineRequest* find(scheduling::RequestId id) const;
   void begin_pass();
-  void see(const scheduling::StepPlan::Vision& vision);
+  int64_t see(const scheduling::StepPlan::Vision& vision);
   void decode_between();
   void add_prompt(const scheduling::StepPlan::Prefill& prefill);
   void add_decoder(scheduling::RequestId id, size_t guesses);

@@ -12,9 +12,14 @@ void Bell::ring() {
   condition_.notify_one();
 }
 
-void Bell::wait() {
+void Bell::wait(std::optional<std::chrono::steady_clock::time_point> then) {
   std::unique_lock lock(mutex_);
-  condition_.wait(lock, [this] { return rung_; });
+  const auto rung = [this] { return rung_; };
+  if (then) {
+    condition_.wait_until(lock, *then, rung);
+  } else {
+    condition_.wait(lock, rung);
+  }
   rung_ = false;
 }
 
@@ -53,8 +58,15 @@ bool InferenceChannel::wait_for_result(std::chrono::milliseconds most) {
 }
 
 void InferenceChannel::cancel() {
+  cancelled_ = true;
   stop_.request_stop();
   bell_->ring();
+}
+
+std::optional<FinishReason> InferenceChannel::early_end() const {
+  if (cancelled_) return FinishReason::cancelled;
+  if (due_ && Clock::now() >= *due_) return FinishReason::deadline;
+  return std::nullopt;
 }
 
 void InferenceChannel::admitted(size_t text_bytes) {

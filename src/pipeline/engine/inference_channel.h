@@ -1,6 +1,7 @@
 // Between the caller of a request and the engine: what became known, the result, and the wish to end it.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -20,8 +21,8 @@ namespace qvl {
 class Bell {
  public:
   void ring();
-  /// Returns when it was rung since the last return.
-  void wait();
+  /// Returns when it was rung since the last return, or at `then`.
+  void wait(std::optional<std::chrono::steady_clock::time_point> then);
 
  private:
   std::mutex mutex_;
@@ -34,7 +35,11 @@ namespace detail {
 /// One request's part of that. Thread-safe; filled by the engine, emptied by any number of callers.
 class InferenceChannel {
  public:
-  InferenceChannel(uint64_t id, std::shared_ptr<Bell> bell) : id_(id), bell_(std::move(bell)) {}
+  using Clock = std::chrono::steady_clock;
+
+  /// `due`: when its time is up; nothing: never.
+  InferenceChannel(uint64_t id, std::shared_ptr<Bell> bell, std::optional<Clock::time_point> due)
+      : id_(id), bell_(std::move(bell)), due_(due) {}
 
   uint64_t id() const { return id_; }
 
@@ -46,8 +51,13 @@ class InferenceChannel {
   void cancel();
 
   // The engine's side.
-  bool cancelled() const { return stop_.stop_requested(); }
+  /// Why it is to end before its answer is complete: it was cancelled, or its time is up. Once there is a
+  /// reason, there is one from then on.
+  std::optional<FinishReason> early_end() const;
+  std::optional<Clock::time_point> due() const { return due_; }
+  /// Whoever prepares it may stop doing so: cancel() asks for that, stop_preparing() as well.
   std::stop_token stop_token() const { return stop_.get_token(); }
+  void stop_preparing() { stop_.request_stop(); }
   /// With memory set aside for `text_bytes` that nobody fetches.
   void admitted(size_t text_bytes);
   /// `text` is new, `tokens` are all of the answer so far.
@@ -63,6 +73,8 @@ class InferenceChannel {
 
   const uint64_t id_;
   const std::shared_ptr<Bell> bell_;
+  const std::optional<Clock::time_point> due_;
+  std::atomic<bool> cancelled_{false};
   std::stop_source stop_;
   std::mutex mutex_;
   std::condition_variable changed_;

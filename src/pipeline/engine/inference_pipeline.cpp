@@ -8,6 +8,7 @@
 #include "pipeline/engine/engine.h"
 #include "pipeline/engine/opaque_model.h"
 #include "pipeline/engine/performance_report.h"
+#include "pipeline/engine/request_prompt.h"
 #include "pipeline/memory_guard.h"
 #include "pipeline/stopwatch.h"
 #include "profiler/steady_clock.h"
@@ -23,6 +24,10 @@ class PipelineState {
 
   Engine& engine() { return engine_; }
   int64_t logits(const LogitsRequest& request, const LogitsSink& sink, const Listeners& listeners);
+  RequestPlan plan(const InferenceRequest& request) {
+    check_request(request);
+    return model_->plan(request, engine_.outlook());
+  }
   PerformanceMetrics metrics() const {
     return performance_metrics(engine_, *model_, config_, age_.seconds());
   }
@@ -133,6 +138,10 @@ InferenceStream OptimizedInferencePipeline::submit(InferenceRequest request) {
 int64_t OptimizedInferencePipeline::logits(const LogitsRequest& request, const LogitsSink& sink,
                                            const Listeners& listeners) {
   return state_->logits(request, sink, listeners);
+}
+
+RequestPlan OptimizedInferencePipeline::plan(const InferenceRequest& request) {
+  return with_memory_for("to plan a request", [&] { return state_->plan(request); });
 }
 
 PerformanceMetrics OptimizedInferencePipeline::get_performance_metrics() const {

@@ -17,10 +17,10 @@ void InferenceRecord::ended(const Ended& request) {
     memory_sum_percent_ += *request.memory_percent;
     ++memory_samples_;
   }
-  if (request.end != End::answered) {
-    ++(request.end == End::cancelled ? cancelled_ : failed_);
-    return;
-  }
+  if (request.end == End::cancelled) ++cancelled_;
+  if (request.end == End::overdue) ++overdue_;
+  if (request.end == End::failed) ++failed_;
+  if (request.end != End::answered) return;
   least_s_ = answered_ == 0 ? request.seconds : std::min(least_s_, request.seconds);
   most_s_ = std::max(most_s_, request.seconds);
   sum_s_ += request.seconds;
@@ -33,6 +33,7 @@ PerformanceMetrics InferenceRecord::metrics() const {
   PerformanceMetrics metrics;
   metrics.total_inferences = answered_;
   metrics.cancelled_inferences = cancelled_;
+  metrics.overdue_inferences = overdue_;
   metrics.failed_inferences = failed_;
   if (memory_samples_ > 0) {
     metrics.avg_memory_percent = memory_sum_percent_ / static_cast<double>(memory_samples_);

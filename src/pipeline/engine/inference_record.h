@@ -12,7 +12,7 @@ namespace qvl {
 /// Sums over the life of a pipeline. Thread-safe.
 class InferenceRecord {
  public:
-  enum class End { answered, cancelled, failed };
+  enum class End { answered, cancelled, overdue, failed };
 
   void submitted(int64_t now_ns);
   struct Ended {
@@ -32,7 +32,7 @@ class InferenceRecord {
   mutable std::mutex mutex_;
   std::optional<int64_t> first_submit_ns_;
   int64_t last_end_ns_ = 0;
-  uint64_t answered_ = 0, cancelled_ = 0, failed_ = 0, memory_samples_ = 0;
+  uint64_t answered_ = 0, cancelled_ = 0, overdue_ = 0, failed_ = 0, memory_samples_ = 0;
   double sum_s_ = 0, least_s_ = 0, most_s_ = 0, first_token_sum_s_ = 0, memory_sum_percent_ = 0;
   int64_t tokens_ = 0;
 };

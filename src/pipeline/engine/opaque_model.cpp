@@ -20,7 +20,7 @@ class Context final : public StepContext {
   Context(ThreadPool& pool, const detail::InferenceChannel& channel, const std::atomic<bool>& closed)
       : pool_(pool), channel_(channel), closed_(closed) {}
 
-  bool cancelled() const override { return closed_ || channel_.cancelled(); }
+  bool cancelled() const override { return closed_ || channel_.early_end().has_value(); }
 
   void parallel_for(size_t count, size_t grain, const Body& body) override {
     if (grain == 0) fail(ErrorCode::usage, "parallel_for: grain: found 0, expected 1 or more");
@@ -183,7 +183,7 @@ scheduling::StepOutcome OpaqueSteps::run(const scheduling::StepPlan& plan, const
 
 void OpaqueSteps::step(scheduling::RequestId id) {
   auto& request = static_cast<OpaqueRequest&>(*find_(id));
-  if (request.channel().cancelled()) return;  // ended next
+  if (request.channel().early_end()) return;  // ended next
   try {
     if (!request.step()) ended_.push_back({.id = id, .error = nullptr});
   } catch (...) {

@@ -124,6 +124,7 @@ std::string to_json(const PerformanceMetrics& metrics) {
                       {"max_inference_time", metrics.max_inference_time},
                       {"total_inferences", metrics.total_inferences},
                       {"cancelled_inferences", metrics.cancelled_inferences},
+                      {"overdue_inferences", metrics.overdue_inferences},
                       {"failed_inferences", metrics.failed_inferences},
                       {"throughput_ips", metrics.throughput_ips},
                       {"avg_time_to_first_token", metrics.avg_time_to_first_token},
