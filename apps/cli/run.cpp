@@ -9,6 +9,7 @@
 #include "options.h"
 #include "output.h"
 #include "qvl/qvl.h"
+#include "session.h"
 
 namespace qvl::cli {
 namespace {
@@ -18,6 +19,7 @@ struct RunArgs {
   MediaArgs media;
   GenerationOptions generation;
   std::string system, prompt;
+  std::string session;        // empty: none
   std::string batch, output;  // empty: none
   bool json = false, timings = false, quiet = false;
 };
@@ -30,10 +32,12 @@ int run(const RunArgs& args) {
   const std::string text = args.prompt == "-" ? read_standard_input(kMaxTextBytes) : args.prompt;
   const Model model = load_model(load);
   if (!args.json) print_warnings(model);
-  Conversation conversation(model, {.system = args.system, .video_prompt = args.media.video_prompt});
+  Conversation conversation = open_conversation(
+      model, args.session, {.system = args.system, .video_prompt = args.media.video_prompt});
   if (args.json) {
     const Answer answer = conversation.ask(args.media.turn(text), args.generation, activity.listeners());
     print(to_line(answer_json(answer, model)));
+    keep_conversation(conversation, args.session);
     write_trace(args.model, model);
     return 0;
   }
@@ -41,6 +45,7 @@ int run(const RunArgs& args) {
                                          activity.listeners([](std::string_view part) { print(part); }));
   print("\n");
   if (args.timings) print_error(timings_line(answer));
+  keep_conversation(conversation, args.session);
   write_trace(args.model, model);
   return 0;
 }
@@ -60,7 +65,7 @@ void add_batch(CLI::App& command, RunArgs& args) {
   CLI::Option* batch =
       add_name(command, "--batch", args.batch, "FILE",
                "answer many requests, one JSON object a line, in place of PROMPT; - is standard input");
-  for (const char* single : {"PROMPT", "--image", "--video", "--json", "--timings"}) {
+  for (const char* single : {"PROMPT", "--image", "--video", "--json", "--timings", "--session"}) {
     batch->excludes(command.get_option(single));
   }
   add_name(command, "--output", args.output, "FILE",
@@ -78,6 +83,7 @@ void add_run(CLI::App& app, Action& action) {
   add_trace(command, args->model);
   add_media(command, args->media);
   add_text(command, "--system", args->system, "the system turn; without it there is none");
+  add_session(command, args->session);
   add_generation(command, args->generation);
   command.add_flag("--json", args->json, "print one JSON object instead of streaming the text");
   command.add_flag("--timings", args->timings, "print a line of timings on standard error at the end");

@@ -55,6 +55,9 @@ struct Runtime {
   /// Puts among the warnings, once, that nothing is kept on disk any more. Called by the thread of a
   /// conversation.
   void warn_of_disk();
+  /// weights_identity() of it, for files that outlive the process. Where loading did not need it, the first
+  /// call waits for its turn to compute and hashes the weights.
+  std::string weights_identity();
   /// The tokenizer. Throws Error{usage} where the checkpoint came without one.
   const Tokenizer& words() const;
   /// From now on everything runs under `config`, until the next one; waits for its turn to compute. What
@@ -77,6 +80,7 @@ struct Runtime {
   DecoderPass pass;
   PackReport packed;
   std::unique_ptr<ModelCaches> caches;  ///< never null once it is loaded
+  std::string weights;                  ///< weights_identity(), once it is known
   std::vector<std::string> warnings;
   double load_seconds = 0;
   mutable std::mutex notes_mutex;

@@ -21,15 +21,22 @@ std::string preprocessing(const PreprocessorConfig& config) {
                      config.min_frames, config.max_frames);
 }
 
-// Results differ by weights, their form and the instruction set, not by the number of threads.
-std::string vision_context(const CacheSetup& setup) {
-  return fmt::format("{} weights {} vision {} isa {}", kComputation, setup.weights,
-                     name_of(setup.forms.vision), name_of(setup.forms.isa));
+void add_to(std::string& context, const ComputationField& field) {
+  context += fmt::format("{} {} ", field.name, field.value);
 }
 
 std::string decoder_context(const CacheSetup& setup) {
-  return fmt::format("{} text {} kv {}", vision_context(setup), name_of(setup.forms.text),
-                     static_cast<int>(setup.forms.kv));
+  std::string context;
+  for (const ComputationField& field : computation_fields(setup.forms, setup.weights)) add_to(context, field);
+  return context;
+}
+
+std::string vision_context(const CacheSetup& setup) {
+  std::string context;
+  for (const ComputationField& field : computation_fields(setup.forms, setup.weights)) {
+    if (field.concerns == ComputationField::Concerns::everything) add_to(context, field);
+  }
+  return context;
 }
 
 DiskCacheOptions disk_options(const CacheSetup& setup) {
@@ -38,14 +45,25 @@ DiskCacheOptions disk_options(const CacheSetup& setup) {
 
 }  // namespace
 
+// Results differ by weights, their form and the instruction set, not by the number of threads.
+std::vector<ComputationField> computation_fields(const ModelForms& forms, const std::string& weights) {
+  const auto decoder = ComputationField::Concerns::decoder;
+  return {{"computation", std::to_string(kComputation)},
+          {"isa", std::string(name_of(forms.isa))},
+          {"vision-weights", std::string(name_of(forms.vision))},
+          {"weights", std::string(name_of(forms.text)), decoder},
+          {"kv", std::string(name_of(forms.kv)), decoder},
+          {"checkpoint", weights}};
+}
+
 ModelCaches::ModelCaches(const CacheSetup& setup)
     : disk(disk_options(setup), setup.io),
       features(setup.files.config.vision, setup.plan.feature_cache_bytes,
                {.pool = &setup.memory.pool(), .part = MemoryPart::caches}, disk),
       prefixes(decoder_context(setup), setup.plan.prefix_cache_bytes,
                {.pool = &setup.memory.pool(), .part = MemoryPart::caches}, disk),
-      image_context_(vision_context(setup) + " image " + preprocessing(setup.files.image_preprocessor)),
-      video_context_(vision_context(setup) + " video " + preprocessing(setup.files.video_preprocessor)),
+      image_context_(vision_context(setup) + "image " + preprocessing(setup.files.image_preprocessor)),
+      video_context_(vision_context(setup) + "video " + preprocessing(setup.files.video_preprocessor)),
       reclaimer_(setup.memory.ledger().reclaimers().add(
           ReclaimStage::caches, [this](uint64_t wanted) { return reclaim(wanted); })) {}
 
