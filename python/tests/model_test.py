@@ -56,7 +56,7 @@ class ModelTest(unittest.TestCase):
             resumed = qvl.load_model(MODEL, cache_folder="").resume(path)
             answer, expected = (each.ask("How many objects are there?") for each in (resumed, conversation))
             self.assertEqual((answer.text, answer.tokens), ("Four.", expected.tokens))
-            self.assertEqual(answer.usage.cached_tokens, expected.usage.cached_tokens)
+            self.assertGreater(answer.usage.cached_tokens, 38)  # all of the first prompt
             self.assertEqual(answer.timings.vision_s, 0)
             path.write_bytes(path.read_bytes()[:-1])
             with self.assertRaises(qvl.UsageError) as caught:
