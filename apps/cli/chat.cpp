@@ -3,6 +3,7 @@
 
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "activity.h"
@@ -11,6 +12,7 @@
 #include "options.h"
 #include "output.h"
 #include "qvl/qvl.h"
+#include "session.h"
 
 namespace qvl::cli {
 namespace {
@@ -37,18 +39,28 @@ struct ChatArgs {
   MediaArgs media;
   GenerationOptions generation;
   std::string system;
+  std::string session;  // empty: none
   bool timings = false;
 };
 
-// Turns of one conversation. What fails in a turn ends that turn alone.
+// Turns of one conversation. What fails in a turn ends that turn alone. A session is saved after each turn:
+// who is killed loses the running one.
 class Chat {
  public:
   explicit Chat(const ChatArgs& args)
       : args_(args),
-        conversation_(load(args), {.system = args.system, .video_prompt = args.media.video_prompt}),
+        conversation_(open_conversation(load(args), args.session,
+                                        {.system = args.system, .video_prompt = args.media.video_prompt})),
         next_(args.media.turn("")) {}
 
-  void run() {
+  /// The exit code.
+  int run() {
+    read_turns();
+    return static_cast<int>(unsaved_.value_or(ErrorCode{}));
+  }
+
+ private:
+  void read_turns() {
     const bool terminal = ::isatty(STDIN_FILENO) == 1;
     if (terminal) print_error(kHelp);
     for (std::string line; !interrupted();) {
@@ -60,7 +72,6 @@ class Chat {
     }
   }
 
- private:
   static Model load(const ChatArgs& args) {
     Activity activity;
     LoadOptions options = args.model.load_options();
@@ -102,12 +113,26 @@ class Chat {
       if (args_.timings) print_error(timings_line(answer));
     } catch (const Error& error) {
       print_error(std::string(error.what()) + "; the question and its pictures are dropped");
+      return;
+    }
+    save();
+  }
+
+  // The next turn may find room again: until then the file has the turns before.
+  void save() {
+    try {
+      keep_conversation(conversation_, args_.session);
+      unsaved_.reset();
+    } catch (const Error& error) {
+      print_error(std::string(error.what()) + "; the session is not saved");
+      unsaved_ = error.code();
     }
   }
 
   const ChatArgs& args_;
   Conversation conversation_;
   Turn next_;
+  std::optional<ErrorCode> unsaved_;  // why the last turn is not in the session
 };
 
 }  // namespace
@@ -118,16 +143,12 @@ void add_chat(CLI::App& app, Action& action) {
   add_model(command, args->model);
   add_media(command, args->media);
   add_text(command, "--system", args->system, "the system turn; without it there is none");
+  add_session(command, args->session);
   add_generation(command, args->generation);
   command.add_flag("--timings", args->timings, "print a line of timings on standard error after each answer");
   add_example(command,
               "printf '/image photo.png\\nWhat is this?\\n/quit\\n' | qvl chat --model models/shapes");
-  command.callback([args, &action] {
-    action = [args] {
-      Chat(*args).run();
-      return 0;
-    };
-  });
+  command.callback([args, &action] { action = [args] { return Chat(*args).run(); }; });
 }
 
 }  // namespace qvl::cli

@@ -11,6 +11,7 @@
 #include "options.h"
 #include "output.h"
 #include "qvl/pipeline.h"
+#include "session.h"
 
 namespace qvl::cli {
 namespace {
@@ -20,6 +21,7 @@ struct RunArgs {
   MediaArgs media;
   GenerationOptions generation;
   std::string system, prompt;
+  std::string session;        // empty: none
   std::string batch, output;  // empty: none
   std::optional<int64_t> deadline_ms;
   bool json = false, timings = false, quiet = false, plan = false;
@@ -68,25 +70,27 @@ Answer answer_in_time(const RunArgs& args, const Model& model, const Turn& turn,
   return answer;
 }
 
-Answer answer_to(const RunArgs& args, const Model& model, const Turn& turn, const Listeners& listeners) {
-  if (args.deadline_ms) return answer_in_time(args, model, turn, listeners);
-  Conversation conversation(model, {.system = args.system, .video_prompt = args.media.video_prompt});
-  return conversation.ask(turn, args.generation, listeners);
-}
-
 int run(const RunArgs& args) {
   Activity activity;
   const Turn turn = args.media.turn(prompt_of(args));
   const Model model = load(args, activity);
-  if (args.json) {
-    print(to_line(answer_json(answer_to(args, model, turn, activity.listeners()), model)));
-    write_trace(args.model, model);
-    return 0;
+  std::optional<Conversation> conversation;
+  if (!args.deadline_ms) {
+    conversation.emplace(open_conversation(model, args.session,
+                                           {.system = args.system, .video_prompt = args.media.video_prompt}));
   }
-  const Answer answer =
-      answer_to(args, model, turn, activity.listeners([](std::string_view part) { print(part); }));
-  print("\n");
-  if (args.timings) print_error(timings_line(answer));
+  const auto ask = [&](const Listeners& listeners) {
+    return conversation ? conversation->ask(turn, args.generation, listeners)
+                        : answer_in_time(args, model, turn, listeners);
+  };
+  if (args.json) {
+    print(to_line(answer_json(ask(activity.listeners()), model)));
+  } else {
+    const Answer answer = ask(activity.listeners([](std::string_view part) { print(part); }));
+    print("\n");
+    if (args.timings) print_error(timings_line(answer));
+  }
+  if (conversation) keep_conversation(*conversation, args.session);
   write_trace(args.model, model);
   return 0;
 }
@@ -115,7 +119,7 @@ void add_batch(CLI::App& command, RunArgs& args) {
   CLI::Option* batch =
       add_name(command, "--batch", args.batch, "FILE",
                "answer many requests, one JSON object a line, in place of PROMPT; - is standard input");
-  for (const char* single : {"PROMPT", "--image", "--video", "--json", "--timings", "--plan"}) {
+  for (const char* single : {"PROMPT", "--image", "--video", "--json", "--timings", "--plan", "--session"}) {
     batch->excludes(command.get_option(single));
   }
   add_name(command, "--output", args.output, "FILE",
@@ -133,13 +137,16 @@ void add_run(CLI::App& app, Action& action) {
   add_trace(command, args->model);
   add_media(command, args->media);
   add_text(command, "--system", args->system, "the system turn; without it there is none");
+  CLI::Option* session = add_session(command, args->session);
   add_generation(command, args->generation);
   add_integer(command, "--deadline-ms", args->deadline_ms,
               {1, std::numeric_limits<int32_t>::max(),
                "milliseconds after which the answer ends with what it has, loading not counted"});
+  command.get_option("--deadline-ms")->excludes(session);
   command.add_flag("--json", args->json, "print one JSON object instead of streaming the text");
   command.add_flag("--timings", args->timings, "print a line of timings on standard error at the end");
-  command.add_flag("--plan", args->plan, "print tokens, memory and time the request would take, and end");
+  command.add_flag("--plan", args->plan, "print tokens, memory and time the request would take, and end")
+      ->excludes(session);
   add_text(command, "PROMPT", args->prompt, "the question; - reads it from standard input");
   add_batch(command, *args);
   add_example(command, "qvl run --model models/shapes --image photo.png \"What is in the picture?\"");

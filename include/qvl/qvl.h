@@ -225,6 +225,8 @@ class TextTokenizer {
 /// Of a folder or a text .gguf file; no weights are needed.
 TextTokenizer load_tokenizer(const std::filesystem::path& path);
 
+class Conversation;
+
 /// A loaded checkpoint. Cheap to copy: copies share the weights. Thread-compatible: one computation at a
 /// time.
 class Model {
@@ -260,6 +262,12 @@ class Model {
   /// ui.perfetto.dev opens. Throws Error{environment} naming the file where it cannot be written.
   void write_trace(const std::filesystem::path& path) const;
 
+  /// The conversation that Conversation::save() wrote to `path`, which goes on as if it had never ended:
+  /// nothing of it is looked at or computed again, its pictures are not read. Throws Error{usage} naming the
+  /// file where it is damaged or no session, or was written with other weights, forms, instruction set or
+  /// tokenizer; Error{limit} where memory does not suffice.
+  Conversation resume(const std::filesystem::path& path) const;
+
   detail::Runtime& runtime() const { return *runtime_; }
 
  private:
@@ -294,7 +302,18 @@ class Conversation {
   Answer tool_results(const std::vector<std::string>& results, const GenerationOptions& options,
                       const Listeners& listeners);
 
+  /// Writes turns, and keys and values of their tokens, for Model::resume() on this machine: about as many
+  /// bytes as those take in memory. Others see the old file or the whole new one, which its owner alone may
+  /// read. Throws Error{environment} "PATH: cannot write: cause", then the old one is as it was. Not to be
+  /// called by a listener.
+  void save(const std::filesystem::path& path) const;
+  /// What it was made with, also where it was resumed.
+  const ConversationOptions& options() const;
+
  private:
+  friend class Model;
+  explicit Conversation(std::unique_ptr<detail::ConversationState> state);
+
   std::unique_ptr<detail::ConversationState> state_;
 };
 

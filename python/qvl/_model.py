@@ -163,6 +163,16 @@ class Model:
             request.form, request.tokens = _core.PromptForm.tokens, list(prompt)
         return self._loaded.logits(request, on_progress)
 
+    def resume(self, path: Path) -> Conversation:
+        """The conversation that Conversation.save() wrote, which goes on as if it had never ended.
+
+        Nothing of it is looked at or computed again. UsageError where the file is damaged, or was written with other
+        weights, options of load_model() or tokenizer.
+        """
+        conversation = Conversation.__new__(Conversation)
+        conversation._talk = _core.Talk.resume(self._loaded, path)
+        return conversation
+
     def write_trace(self, path: Path) -> None:
         """Writes what load_model(trace=True) recorded, for ui.perfetto.dev."""
         self._loaded.write_trace(path)
@@ -202,6 +212,10 @@ class Conversation:
     ) -> Answer:
         """The results of the tools the model called in its last answer, in order, then the answer to them."""
         return self._talk.tool_results(list(results), generation_options(generation), on_text, on_progress)
+
+    def save(self, path: Path) -> None:
+        """Writes the turns and what was computed of them to a file, for Model.resume(). The old file or the whole new one is there."""
+        self._talk.save(path)
 
 
 GENERATION_FIELDS = ("max_tokens", "temperature", "top_k", "top_p", "repetition_penalty", "presence_penalty", "seed",

@@ -1,5 +1,6 @@
 // Conversation and what it answers with.
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/filesystem.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/string_view.h>
@@ -17,6 +18,12 @@ class Talk {
   Talk(const SharedModel& model, ConversationOptions options)
       : model_(model),
         conversation_("Conversation", std::make_shared<Conversation>(model->model, std::move(options))) {}
+  /// The one that save() wrote.
+  static Talk resume(const SharedModel& model, const std::filesystem::path& path) {
+    const nb::gil_scoped_release unlocked;
+    const Computation computation(*model);
+    return Talk(model, std::make_shared<Conversation>(model->model.resume(path)));
+  }
 
   Answer ask(const Turn& turn, const GenerationOptions& options, PythonListeners& listeners) {
     return answer(listeners, [&](Conversation& it) { return it.ask(turn, options, listeners.listeners()); });
@@ -26,8 +33,16 @@ class Talk {
     return answer(listeners,
                   [&](Conversation& it) { return it.tool_results(results, options, listeners.listeners()); });
   }
+  void save(const std::filesystem::path& path) const {
+    const nb::gil_scoped_release unlocked;
+    const Computation computation(*model_);
+    conversation_->save(path);
+  }
 
  private:
+  Talk(const SharedModel& model, std::shared_ptr<Conversation> conversation)
+      : model_(model), conversation_("Conversation", std::move(conversation)) {}
+
   template <typename Make>
   Answer answer(const PythonListeners& listeners, Make&& make) {
     Answer out;
@@ -112,7 +127,9 @@ void bind_conversation(nb::module_& module) {
             PythonListeners listeners(std::move(on_text), std::move(on_progress));
             return self.tool_results(results, options, listeners);
           },
-          nb::arg("results"), nb::arg("options"), nb::arg("on_text").none(), nb::arg("on_progress").none());
+          nb::arg("results"), nb::arg("options"), nb::arg("on_text").none(), nb::arg("on_progress").none())
+      .def_static("resume", &Talk::resume, nb::arg("model"), nb::arg("path"))
+      .def("save", &Talk::save, nb::arg("path"));
 }
 
 }  // namespace qvl::python

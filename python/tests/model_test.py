@@ -47,6 +47,24 @@ class ModelTest(unittest.TestCase):
         self.assertEqual(again.text, "Four.")
         self.assertGreater(again.usage.cached_tokens, 38)
 
+    def test_a_saved_conversation_goes_on_in_another_model(self):
+        conversation = qvl.Conversation(self.model)
+        conversation.ask("Describe this picture.", [PICTURE])
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "talk"
+            conversation.save(path)
+            resumed = qvl.load_model(MODEL, cache_folder="").resume(path)
+            answer, expected = (each.ask("How many objects are there?") for each in (resumed, conversation))
+            self.assertEqual((answer.text, answer.tokens), ("Four.", expected.tokens))
+            self.assertGreater(answer.usage.cached_tokens, 38)  # all of the first prompt
+            self.assertEqual(answer.timings.vision_s, 0)
+            path.write_bytes(path.read_bytes()[:-1])
+            with self.assertRaises(qvl.UsageError) as caught:
+                self.model.resume(path)
+            self.assertTrue(str(caught.exception).startswith(f"{path}: damaged: found "))
+            with self.assertRaises(qvl.MachineError):
+                conversation.save(Path(folder) / "none" / "talk")
+
     def test_obeys_options_of_generation(self):
         answer = qvl.Conversation(self.model).ask("Describe this picture.", [PICTURE], max_tokens=3, temperature=0)
         self.assertEqual((answer.text, answer.finish_reason), ("A white square", "length"))

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -48,6 +49,14 @@ void AtomicFile::refuse(int error) const {
 void AtomicFile::write(std::string_view bytes) {
   buffer_ += bytes;
   if (buffer_.size() >= kBufferBytes) flush();
+}
+
+void AtomicFile::write(std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const auto piece = bytes.first(std::min(kBufferBytes, bytes.size()));
+    write(std::string_view(reinterpret_cast<const char*>(piece.data()), piece.size()));
+    bytes = bytes.subspan(piece.size());
+  }
 }
 
 void AtomicFile::flush() {

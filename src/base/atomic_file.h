@@ -1,7 +1,9 @@
 // Writing a file so that others see the old one or the whole new one, never a part.
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -21,6 +23,8 @@ class AtomicFile {
 
   /// Collects up to 64 KiB before it writes.
   void write(std::string_view bytes);
+  /// The same in pieces, of which it keeps one at a time.
+  void write(std::span<const std::byte> bytes);
   /// Writes the rest, waits until the disk has it, and puts the file in place of the old one.
   void commit();
 

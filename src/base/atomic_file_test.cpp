@@ -2,14 +2,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <signal.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <functional>
 
 #include "base/fake_system.h"
 #include "base/file.h"
+#include "base/file_size_limit.h"
 
 namespace qvl {
 namespace {
@@ -96,22 +95,8 @@ TEST_F(AtomicFiles, do_not_replace_a_folder) {
 }
 
 TEST_F(AtomicFiles, leave_the_old_one_where_there_is_no_room) {
-  struct Limit {
-    Limit() {
-      ::getrlimit(RLIMIT_FSIZE, &before);
-      handler = ::signal(SIGXFSZ, SIG_IGN);
-      const rlimit small{.rlim_cur = 100'000, .rlim_max = before.rlim_max};
-      ::setrlimit(RLIMIT_FSIZE, &small);
-    }
-    ~Limit() {
-      ::setrlimit(RLIMIT_FSIZE, &before);
-      ::signal(SIGXFSZ, handler);
-    }
-    rlimit before{};
-    sighandler_t handler;
-  };
   const std::string message = [&] {
-    const Limit limit;
+    const FileSizeLimit limit(100'000);
     return message_of([&] {
       AtomicFile file(at("old"), ErrorCode::environment);
       for (int i = 0; i < 100; ++i) file.write(std::string(10'000, 'x'));

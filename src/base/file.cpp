@@ -48,4 +48,14 @@ std::string read_file(const std::filesystem::path& path, uint64_t max_bytes, Err
   return bytes;
 }
 
+bool read_fully(int fd, std::span<std::byte> out) {
+  while (!out.empty()) {
+    const ssize_t got = ::read(fd, out.data(), out.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return false;
+    out = out.subspan(static_cast<size_t>(got));
+  }
+  return true;
+}
+
 }  // namespace qvl

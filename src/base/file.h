@@ -1,8 +1,10 @@
 // Reading small files whole. Weights are mapped instead: memory/mapped_file.h.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 
 #include "base/error.h"
@@ -15,5 +17,8 @@ std::string path_name(const std::filesystem::path& path);
 /// The bytes of a regular file of at most `max_bytes`. Throws Error{code} naming the file and the cause: not
 /// there, not readable, a folder, a device, too large. Never blocks on a FIFO.
 std::string read_file(const std::filesystem::path& path, uint64_t max_bytes, ErrorCode code);
+
+/// Fills `out` with what comes next in an open file. False where the file ends before, or cannot be read.
+bool read_fully(int fd, std::span<std::byte> out);
 
 }  // namespace qvl

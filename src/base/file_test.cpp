@@ -1,9 +1,12 @@
 #include "base/file.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <array>
 #include <fstream>
 
 namespace qvl {
@@ -45,6 +48,19 @@ TEST_F(FileTest, refuses_what_is_no_readable_file_of_the_size) {
   ASSERT_EQ(::mkfifo((folder_ / "fifo").c_str(), 0600), 0);
   EXPECT_THAT(message(folder_ / "fifo", 9),
               testing::EndsWith("found a special file, expected a regular file"));
+}
+
+TEST_F(FileTest, fills_what_is_asked_for_or_tells_that_the_file_ended) {
+  std::ofstream(folder_ / "a") << "abcde";
+  const int fd = ::open((folder_ / "a").c_str(), O_RDONLY);
+  ASSERT_GE(fd, 0);
+  std::array<std::byte, 3> three{};
+  EXPECT_TRUE(read_fully(fd, three));
+  EXPECT_EQ(three[2], std::byte{'c'});
+  EXPECT_TRUE(read_fully(fd, {}));
+  EXPECT_FALSE(read_fully(fd, three));
+  EXPECT_EQ(three[1], std::byte{'e'});
+  ::close(fd);
 }
 
 TEST(Printable, escapes_control_characters_and_cuts_between_characters) {

@@ -123,18 +123,23 @@ uint64_t KvCache::piece_offset(const Tensor& tensor, uint64_t piece, int64_t ind
 }
 
 void KvCache::read_block(int64_t index, std::span<std::byte> out) const {
-  QVL_CHECK(index >= 0 && (index + 1) * kBlockKeys <= size_ && out.size() == block_bytes());
+  QVL_CHECK(index >= 0 && index * kBlockKeys < size_ && out.size() == block_bytes());
   const uint64_t piece_bytes = tensor_block_bytes() / block_pieces();
+  // Rows in float32 are not set before they are written; blocks begin as zeros.
+  const auto held = static_cast<uint64_t>(std::min(kBlockKeys, size_ - index * kBlockKeys));
+  const uint64_t set_bytes = form_ == KvForm::f32 ? piece_bytes / kBlockKeys * held : piece_bytes;
   for (const Tensor& tensor : tensors_) {
     for (uint64_t piece = 0; piece < block_pieces(); ++piece) {
-      std::memcpy(out.data(), tensor.data() + piece_offset(tensor, piece, index), piece_bytes);
+      std::memcpy(out.data(), tensor.data() + piece_offset(tensor, piece, index), set_bytes);
+      std::fill_n(out.data() + set_bytes, piece_bytes - set_bytes, std::byte{0});
       out = out.subspan(piece_bytes);
     }
   }
 }
 
-void KvCache::append_block(std::span<const std::byte> block) {
+void KvCache::append_block(std::span<const std::byte> block, int64_t tokens) {
   QVL_CHECK(size_ % kBlockKeys == 0 && has_room(kBlockKeys) && block.size() == block_bytes());
+  QVL_CHECK(tokens > 0 && tokens <= kBlockKeys);
   const uint64_t piece_bytes = tensor_block_bytes() / block_pieces();
   for (Tensor& tensor : tensors_) {
     for (uint64_t piece = 0; piece < block_pieces(); ++piece) {
@@ -142,7 +147,18 @@ void KvCache::append_block(std::span<const std::byte> block) {
       block = block.subspan(piece_bytes);
     }
   }
-  size_ += kBlockKeys;
+  size_ += tokens;
+}
+
+bool KvCache::accepts(std::span<const std::byte> block) const {
+  QVL_CHECK(block.size() == block_bytes());
+  if (form_ == KvForm::f32) return true;
+  const KvBlockLayout layout = layout_of(form_, head_dim_);
+  const auto bytes = static_cast<size_t>(layout.bytes());
+  for (; !block.empty(); block = block.subspan(bytes)) {
+    if (!within_limits(layout, block.first(bytes))) return false;
+  }
+  return true;
 }
 
 float* KvCache::keys(int64_t layer) { return tensors_[static_cast<size_t>(layer)].data(); }

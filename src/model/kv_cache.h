@@ -47,11 +47,14 @@ class KvCache {
 
   /// Bytes of kBlockKeys tokens of all layers: what read_block and append_block move.
   uint64_t block_bytes() const { return tensors_.size() * tensor_block_bytes(); }
-  /// Copies the tokens from `index` * kBlockKeys on, a whole block that is held, as they are stored.
+  /// Copies the tokens from `index` * kBlockKeys on, at least one of which is held, as they are stored. What
+  /// lies at the places of tokens that are not there is zero, or was written for tokens forgotten since.
   void read_block(int64_t index, std::span<std::byte> out) const;
-  /// Holds one block more, as read_block gave it of a cache of the same form. Only behind whole blocks, where
-  /// there is room.
-  void append_block(std::span<const std::byte> block);
+  /// Holds the first `tokens` of one block more, as read_block gave it of a cache of the same form. Only
+  /// behind whole blocks, where there is room.
+  void append_block(std::span<const std::byte> block, int64_t tokens = kBlockKeys);
+  /// Whether a block of block_bytes() from outside holds nothing attention cannot compute with.
+  bool accepts(std::span<const std::byte> block) const;
 
   static uint64_t bytes_per_token(const TextConfig& config, KvForm form);
 

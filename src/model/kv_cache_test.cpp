@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 namespace qvl {
 namespace {
 
@@ -119,6 +121,44 @@ TEST(KvCache, takes_whole_blocks_of_another_one_bit_by_bit) {
       EXPECT_EQ(to.blocks(1).block(1, 0)[3], from.blocks(1).block(1, 2)[3]);
       EXPECT_EQ(to.blocks(0).block(1, 1)[3], from.blocks(0).block(1, 0)[3]);
     }
+  }
+}
+
+TEST(KvCache, takes_a_block_that_is_held_in_part_and_goes_on_behind_it) {
+  TextConfig config = small_config();
+  config.num_key_value_heads = 2;
+  for (KvForm form : {KvForm::f32, KvForm::i16, KvForm::i8}) {
+    SCOPED_TRACE(static_cast<int>(form));
+    KvCache from(config, form), to(config, form);
+    fill(from, 2, kBlockKeys + 5);
+    to.reserve(kBlockKeys + 5);
+    std::vector<std::byte> block(from.block_bytes()), again(from.block_bytes());
+    for (int64_t index : {0, 1}) {
+      from.read_block(index, block);
+      to.append_block(block, index == 0 ? kBlockKeys : 5);
+    }
+    EXPECT_EQ(to.size(), kBlockKeys + 5);
+    to.read_block(1, again);
+    EXPECT_EQ(block, again);
+    if (form != KvForm::f32) continue;
+    // Five rows of keys and values are held of each layer; behind them nothing that was left in the memory.
+    std::vector<float> floats(block.size() / sizeof(float));
+    std::memcpy(floats.data(), block.data(), block.size());
+    EXPECT_EQ(floats[5 * 8 - 1], kBlockKeys * 8 + 5 * 8 - 1);
+    EXPECT_EQ(floats[5 * 8], 0);
+    EXPECT_EQ(to.keys(0)[kBlockKeys * 8 + 3], kBlockKeys * 8 + 3);
+  }
+}
+
+TEST(KvCache, accepts_blocks_that_attention_can_compute_with) {
+  for (KvForm form : {KvForm::f32, KvForm::i16, KvForm::i8}) {
+    const KvCache cache(small_config(), form);
+    std::vector<std::byte> block(cache.block_bytes());
+    EXPECT_TRUE(cache.accepts(block));
+    // The first key of the second layer: -128 in bytes, -32640 in words.
+    const size_t second = block.size() / 2;
+    block[second] = block[second + 1] = std::byte{0x80};
+    EXPECT_EQ(cache.accepts(block), form == KvForm::f32) << static_cast<int>(form);
   }
 }
 

@@ -4,36 +4,17 @@
 
 #include "base/error.h"
 #include "pipeline/answer_writer.h"
+#include "pipeline/conversation_state.h"
 #include "pipeline/generate.h"
 #include "pipeline/generation_options.h"
 #include "pipeline/memory_guard.h"
-#include "pipeline/prompt.h"
 #include "pipeline/request_memory.h"
+#include "pipeline/session/session.h"
 #include "pipeline/tool_calls.h"
 #include "pipeline/turn.h"
 #include "qvl/qvl.h"
 
 namespace qvl {
-namespace detail {
-
-/// Messages and media of the turns so far, and the keys and values computed for them.
-struct ConversationState {
-  ConversationState(Model loaded, ConversationOptions chosen)
-      : model(std::move(loaded)), options(std::move(chosen)), cached(model.runtime()) {
-    check_utf8("system", options.system);
-    for (const std::string& tool : options.tools_json) check_utf8("tools", tool);
-    if (!options.system.empty()) messages.push_back(text_message(Role::system, options.system));
-  }
-
-  Model model;
-  ConversationOptions options;
-  std::vector<ChatMessage> messages;
-  Media media;
-  CachedSequence cached;  // a prefix of the rendered messages, and perhaps more
-};
-
-}  // namespace detail
-
 namespace {
 
 using detail::ConversationState;
@@ -55,16 +36,6 @@ Answer cancelled() {
   Answer answer;
   answer.finish_reason = FinishReason::cancelled;
   return answer;
-}
-
-Sequence render_prompt(const ConversationState& state, const std::vector<ChatMessage>& messages,
-                       const Media& media) {
-  const Runtime& runtime = state.model.runtime();
-  const auto pieces = render_chat(messages, {.tools_json = state.options.tools_json});
-  const auto expanded = expand_media(pieces, {.media = media,
-                                              .merge = runtime.files.config.vision.spatial_merge_size,
-                                              .video_prompt = state.options.video_prompt});
-  return place_media(encode_pieces(expanded, runtime.words()), media, runtime.files.config);
 }
 
 // A request of a conversation. Where it fails, the memory for keys and values is as large as before it, and
@@ -183,6 +154,7 @@ Conversation::Conversation(Model model, ConversationOptions options)
     : state_(with_memory_for("to begin a conversation", [&] {
         return std::make_unique<ConversationState>(std::move(model), std::move(options));
       })) {}
+Conversation::Conversation(std::unique_ptr<ConversationState> state) : state_(std::move(state)) {}
 Conversation::~Conversation() = default;
 Conversation::Conversation(Conversation&&) noexcept = default;
 
@@ -215,6 +187,17 @@ Answer Conversation::tool_results(const std::vector<std::string>& results, const
     return answer_to(*state_, std::move(addition),
                      {.options = options, .listeners = listeners, .since_call = since_call});
   });
+}
+
+void Conversation::save(const std::filesystem::path& path) const {
+  with_memory_for("to save the conversation", [&] { save_session(*state_, path); });
+}
+
+const ConversationOptions& Conversation::options() const { return state_->options; }
+
+Conversation Model::resume(const std::filesystem::path& path) const {
+  return with_memory_for("to resume the conversation",
+                         [&] { return Conversation(resume_session(*this, path)); });
 }
 
 }  // namespace qvl

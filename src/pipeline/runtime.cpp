@@ -93,25 +93,29 @@ Qwen3Vl bind_network(const ModelFiles& files, const ModelForms& forms, const Loa
   }
 }
 
-// Files are for later starts, which must know that the weights are the same. Without them nobody asks.
+std::string hash_weights(detail::Runtime& runtime, const std::filesystem::path& folder,
+                         const std::stop_token& stop) {
+  return weights_identity({.network = runtime.network,
+                           .packed_contents = runtime.packed.contents,
+                           .state = runtime.files.tensors->fingerprint(),
+                           .folder = folder,
+                           .stop = stop},
+                          runtime.layer.compute());
+}
+
+// Files are for later starts, which must know that the weights are the same. Without them nobody asks yet.
 std::unique_ptr<ModelCaches> make_caches(detail::Runtime& runtime, const LoadOptions& options) {
   const bool on_disk = runtime.loaded_by.plan.disk_feature_cache_bytes > 0;
   const auto folder = on_disk ? kept_features_folder(cache_folder(options)) : "";
-  std::string weights;
   if (on_disk) {
-    weights = weights_identity({.network = runtime.network,
-                                .packed_contents = runtime.packed.contents,
-                                .state = runtime.files.tensors->fingerprint(),
-                                .folder = folder,
-                                .stop = options.stop},
-                               runtime.layer.compute());
+    runtime.weights = hash_weights(runtime, folder, options.stop);
     check_not_stopped(options);
   }
   return std::make_unique<ModelCaches>(CacheSetup{.files = runtime.files,
                                                   .plan = runtime.loaded_by.plan,
                                                   .forms = runtime.network.forms(),
                                                   .folder = folder,
-                                                  .weights = std::move(weights),
+                                                  .weights = runtime.weights,
                                                   .memory = runtime.layer.memory(),
                                                   .io = runtime.layer.threads().io()});
 }
@@ -222,6 +226,12 @@ void Runtime::warn_of_disk() {
   const std::lock_guard lock(notes_mutex);
   if (problem.empty() || std::find(warnings.begin(), warnings.end(), problem) != warnings.end()) return;
   warnings.push_back(problem);
+}
+
+std::string Runtime::weights_identity() {
+  const ComputeTurn turn(computing, layer.threads());
+  if (weights.empty()) weights = hash_weights(*this, "", {});
+  return weights;
 }
 
 const Tokenizer& Runtime::words() const {

@@ -55,6 +55,9 @@ struct Runtime {
   void after_request() noexcept;
   /// Puts among the warnings, once, that nothing is kept on disk any more. Thread-safe.
   void warn_of_disk();
+  /// weights_identity() of it, for files that outlive the process. Where loading did not need it, the first
+  /// call waits for its turn to compute and hashes the weights.
+  std::string weights_identity();
   /// The tokenizer. Throws Error{usage} where the checkpoint came without one.
   const Tokenizer& words() const;
   /// From now on everything runs under `config`, until the next one; waits for its turn to compute. What
@@ -78,6 +81,7 @@ struct Runtime {
   PackReport packed;
   std::unique_ptr<ModelCaches> caches;  ///< never null once it is loaded
   MediaCosts media_costs;
+  std::string weights;  ///< weights_identity(), once it is known
   double load_seconds = 0;
   mutable std::mutex notes_mutex;  // of the two lists below, once it is loaded
   std::vector<std::string> warnings;

@@ -10,8 +10,6 @@
 namespace qvl {
 namespace {
 
-constexpr size_t kMaxMedia = 64;
-
 void report(const Listeners& listeners, std::string_view stage, double fraction) {
   if (listeners.progress) listeners.progress({.stage = stage, .fraction = fraction});
 }
@@ -62,16 +60,20 @@ ChatMessage user_message(const Turn& turn) {
     fail(ErrorCode::usage, "prompt: it is empty, expected a text, a picture or a video");
   }
   check_utf8("prompt", turn.text);
-  ChatMessage message = text_message(Role::user, turn.text);
+  return user_message(turn.text, turn.images.size(), turn.videos.size());
+}
+
+ChatMessage user_message(std::string text, size_t images, size_t videos) {
+  ChatMessage message = text_message(Role::user, std::move(text));
   auto& content = message.content;
-  content.insert(content.begin(), turn.videos.size(), medium_part(ContentPart::Kind::video));
-  content.insert(content.begin(), turn.images.size(), medium_part(ContentPart::Kind::image));
+  content.insert(content.begin(), videos, medium_part(ContentPart::Kind::video));
+  content.insert(content.begin(), images, medium_part(ContentPart::Kind::image));
   return message;
 }
 
 void check_media_count(size_t count) {
-  if (count > kMaxMedia)
-    fail(ErrorCode::limit, "{} pictures and videos, at most {} are allowed", count, kMaxMedia);
+  if (count > kMostMedia)
+    fail(ErrorCode::limit, "{} pictures and videos, at most {} are allowed", count, kMostMedia);
 }
 
 void check_max_image_tokens(std::optional<int64_t> tokens) {

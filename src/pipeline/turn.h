@@ -22,6 +22,11 @@ ChatMessage text_message(Role role, std::string text);
 /// Pictures, then videos, then the text. Throws Error{usage} for an empty turn and for text that is no UTF-8.
 ChatMessage user_message(const Turn& turn);
 
+/// The same of a turn that is known to be one, with so many pictures and videos.
+ChatMessage user_message(std::string text, size_t images, size_t videos);
+
+/// Pictures and videos of one request together.
+constexpr size_t kMostMedia = 64;
 /// Throws Error{limit} where a request would hold more pictures and videos than allowed.
 void check_media_count(size_t count);
 

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
+
+#include "base/error.h"
 
 namespace qvl {
 namespace {
@@ -97,6 +100,28 @@ void write_entry(const KvBlocks& blocks, const KvEntry& entry, const KvRounding&
 void write_kv_entry(const KvBlocks& blocks, const KvEntry& entry, const KvRounding& rounding) {
   blocks.integer == KvInteger::i16 ? write_entry<Words>(blocks, entry, rounding)
                                    : write_entry<Bytes>(blocks, entry, rounding);
+}
+
+bool within_limits(const KvBlockLayout& layout, std::span<const std::byte> block) {
+  QVL_CHECK(std::ssize(block) == layout.bytes());
+  const auto part = [&](int64_t begin, int64_t end) {
+    return block.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
+  };
+  const auto integers = part(0, layout.key_factors());
+  if (layout.integer == KvInteger::i16) {
+    for (size_t i = 0; i < integers.size(); i += sizeof(int16_t)) {
+      int16_t word = 0;
+      std::memcpy(&word, integers.data() + i, sizeof word);
+      if (std::abs(int{word}) > static_cast<int>(kLargestKvInteger)) return false;
+    }
+    return true;
+  }
+  const auto factors = part(layout.key_factors(), layout.key_scales());
+  return std::none_of(integers.begin(), integers.end(),
+                      [](std::byte byte) { return byte == std::byte{0x80}; }) &&
+         std::all_of(factors.begin(), factors.end(), [](std::byte factor) {
+           return std::to_integer<int>(factor) <= static_cast<int>(kLargestKvFactor);
+         });
 }
 
 const KvRounding& kv_rounding(Isa isa) {

@@ -16,6 +16,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "kernels/isa.h"
 
@@ -93,5 +94,9 @@ const KvRounding& kv_rounding(Isa isa);
 constexpr float kSmallestKvScale = 1e-36f;  ///< its inverse is finite
 
 void write_kv_entry(const KvBlocks& blocks, const KvEntry& entry, const KvRounding& rounding);
+
+/// Whether integers and factors of a block from outside are as small as those that are written: then no sum
+/// of attention leaves its 32 bits.
+bool within_limits(const KvBlockLayout& layout, std::span<const std::byte> block);
 
 }  // namespace qvl

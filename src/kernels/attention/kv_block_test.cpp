@@ -98,6 +98,42 @@ TEST(KvBlock, of_8_bits_is_about_half_as_large) {
   EXPECT_EQ((KvBlockLayout{34, KvInteger::i8}.bytes()), 64 * (34 + 48 + 2 * 2 + 2 * 4));
 }
 
+TEST(KvBlock, from_outside_is_within_the_limits_of_what_is_written) {
+  const int64_t width = 40, tokens = 64;
+  const auto k = random_rows(tokens * width, 3), v = random_rows(tokens * width, 4);
+  const auto accepts = [](const std::vector<std::byte>& block, KvInteger integer) {
+    return within_limits({width, integer}, block);
+  };
+  for (KvInteger integer : {KvInteger::i16, KvInteger::i8}) {
+    const KvBlockLayout layout{width, integer};
+    OwnedKv written({.integer = integer, .width = width, .tokens = tokens}, k, v);
+    EXPECT_TRUE(accepts(written.memory, integer));
+    const std::vector<std::byte> zeros(static_cast<size_t>(layout.bytes()));
+    EXPECT_TRUE(accepts(zeros, integer));
+    // The last integer of the values, and the last factor.
+    const auto last = static_cast<size_t>(layout.key_factors() - layout.integer_bytes());
+    auto block = zeros;
+    if (integer == KvInteger::i16) {
+      for (const auto& [word, fits] : std::vector<std::pair<int16_t, bool>>{
+               {4095, true}, {-4095, true}, {4096, false}, {-4096, false}}) {
+        std::memcpy(block.data() + last, &word, sizeof word);
+        EXPECT_EQ(accepts(block, integer), fits) << word;
+      }
+      continue;
+    }
+    for (const auto& [byte, fits] :
+         std::vector<std::pair<int, bool>>{{127, true}, {129, true}, {128, false}}) {
+      block[last] = static_cast<std::byte>(byte);
+      EXPECT_EQ(accepts(block, integer), fits) << byte;
+    }
+    block = zeros;
+    block[static_cast<size_t>(layout.key_scales()) - 1] = std::byte{32};
+    EXPECT_TRUE(accepts(block, integer));
+    block[static_cast<size_t>(layout.key_scales()) - 1] = std::byte{33};
+    EXPECT_FALSE(accepts(block, integer));
+  }
+}
+
 TEST(KvBlock, keeps_zeros_as_zeros_and_marks_what_is_not_a_number) {
   for (KvInteger integer : {KvInteger::i16, KvInteger::i8}) {
     const int64_t width = 40;

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <xxhash.h>
 
+#include <charconv>
+
 namespace qvl {
 
 std::string ContentKey::text() const { return fmt::format("{:016x}{:016x}", high, low); }
@@ -13,6 +15,18 @@ ContentKey key_of(std::span<const std::byte> bytes) {
 }
 
 ContentKey key_of(std::string_view text) { return key_of(std::as_bytes(std::span(text))); }
+
+std::optional<ContentKey> key_from(std::string_view digits) {
+  constexpr size_t kHalf = 16;
+  if (digits.size() != 2 * kHalf) return std::nullopt;
+  const auto half = [](std::string_view part, uint64_t& value) {
+    const char* end = part.data() + part.size();
+    return std::from_chars(part.data(), end, value, 16).ptr == end;
+  };
+  ContentKey key;
+  if (!half(digits.substr(0, kHalf), key.high) || !half(digits.substr(kHalf), key.low)) return std::nullopt;
+  return key;
+}
 
 uint64_t checksum_of(std::span<const std::byte> bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
 

@@ -4,6 +4,7 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,6 +22,8 @@ struct ContentKey {
 
 ContentKey key_of(std::span<const std::byte> bytes);
 ContentKey key_of(std::string_view text);
+/// The key whose text() this is, if any.
+std::optional<ContentKey> key_from(std::string_view digits);
 
 /// A checksum of contents that are to be found undamaged again.
 uint64_t checksum_of(std::span<const std::byte> bytes);

@@ -37,21 +37,30 @@ std::string description(const TextConfig& config) {
                      config.rope_theta, fmt::join(config.mrope_section, ","), config.tie_word_embeddings);
 }
 
-// Results differ by weights, their form, the configuration and the instruction set, not by the number of
-// threads.
-std::string vision_context(const CacheSetup& setup) {
-  return fmt::format("{} weights {} vision {} isa {} network {}", kComputation, setup.weights,
-                     name_of(setup.forms.vision), name_of(setup.forms.isa),
-                     description(setup.files.config.vision));
+std::string at_most(std::optional<int64_t> max_tokens) {
+  return max_tokens ? fmt::format(" at most {} tokens", *max_tokens) : "";
+}
+
+void add_to(std::string& context, const ComputationField& field) {
+  context += fmt::format("{} {} ", field.name, field.value);
+}
+
+std::vector<ComputationField> fields_of(const CacheSetup& setup) {
+  return computation_fields(setup.files.config, setup.forms, setup.weights);
 }
 
 std::string decoder_context(const CacheSetup& setup) {
-  return fmt::format("{} text {} kv {} network {}", vision_context(setup), name_of(setup.forms.text),
-                     static_cast<int>(setup.forms.kv), description(setup.files.config.text));
+  std::string context;
+  for (const ComputationField& field : fields_of(setup)) add_to(context, field);
+  return context;
 }
 
-std::string at_most(std::optional<int64_t> max_tokens) {
-  return max_tokens ? fmt::format(" at most {} tokens", *max_tokens) : "";
+std::string vision_context(const CacheSetup& setup) {
+  std::string context;
+  for (const ComputationField& field : fields_of(setup)) {
+    if (field.concerns == ComputationField::Concerns::everything) add_to(context, field);
+  }
+  return context;
 }
 
 DiskCacheOptions disk_options(const CacheSetup& setup) {
@@ -60,14 +69,28 @@ DiskCacheOptions disk_options(const CacheSetup& setup) {
 
 }  // namespace
 
+// Results differ by weights, their form and the instruction set, not by the number of threads.
+std::vector<ComputationField> computation_fields(const ModelConfig& config, const ModelForms& forms,
+                                                 const std::string& weights) {
+  const auto decoder = ComputationField::Concerns::decoder;
+  return {{"computation", std::to_string(kComputation)},
+          {"isa", std::string(name_of(forms.isa))},
+          {"vision-weights", std::string(name_of(forms.vision))},
+          {"weights", std::string(name_of(forms.text)), decoder},
+          {"kv", std::string(name_of(forms.kv)), decoder},
+          {"vision-network", description(config.vision)},
+          {"network", description(config.text), decoder},
+          {"checkpoint", weights}};
+}
+
 ModelCaches::ModelCaches(const CacheSetup& setup)
     : disk(disk_options(setup), setup.io),
       features(setup.files.config.vision, setup.plan.feature_cache_bytes,
                {.pool = &setup.memory.pool(), .part = MemoryPart::caches}, disk),
       prefixes(decoder_context(setup), setup.plan.prefix_cache_bytes,
                {.pool = &setup.memory.pool(), .part = MemoryPart::caches}, disk),
-      image_context_(vision_context(setup) + " image " + preprocessing(setup.files.image_preprocessor)),
-      video_context_(vision_context(setup) + " video " + preprocessing(setup.files.video_preprocessor)),
+      image_context_(vision_context(setup) + "image " + preprocessing(setup.files.image_preprocessor)),
+      video_context_(vision_context(setup) + "video " + preprocessing(setup.files.video_preprocessor)),
       reclaimer_(setup.memory.ledger().reclaimers().add(
           ReclaimStage::caches, [this](uint64_t wanted) { return reclaim(wanted); })) {}
 

@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "files/model_files.h"
 #include "memory/memory_manager.h"
@@ -15,6 +17,18 @@
 #include "threads/task_pool.h"
 
 namespace qvl {
+
+/// One of the things besides tokens and pictures that keys and values depend on.
+struct ComputationField {
+  enum class Concerns { everything, decoder };  ///< decoder: features of pictures do not depend on it
+  std::string_view name;
+  std::string value;
+  Concerns concerns = Concerns::everything;
+};
+/// All of them, the hash of weights last, which differs where another one does: what of a checkpoint with the
+/// same values is kept is what would be computed. `weights`: weights_identity().
+std::vector<ComputationField> computation_fields(const ModelConfig& config, const ModelForms& forms,
+                                                 const std::string& weights);
 
 /// What the caches of a checkpoint are made from. Borrowed for the call but for memory and pool.
 struct CacheSetup {

@@ -13,13 +13,13 @@
 
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "memory/file_descriptor.h"
 
 namespace qvl {
 namespace {
 
 constexpr size_t kMostTensors = 16;
-constexpr size_t kPiece = 1 << 16;
 constexpr size_t kKeyDigits = 32;
 
 struct StoredHeader {
@@ -42,21 +42,6 @@ uint64_t contents_checksum(std::span<const std::span<const float>> tensors) {
   return checksum_of(std::as_bytes(std::span(sums)));
 }
 
-std::string_view as_text(std::span<const std::byte> bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
-// False where the file ends before.
-bool read_all(int fd, std::span<std::byte> out) {
-  while (!out.empty()) {
-    const ssize_t got = ::read(fd, out.data(), out.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return false;
-    out = out.subspan(static_cast<size_t>(got));
-  }
-  return true;
-}
-
 bool fits(const StoredHeader& header, const ContentKey& key, std::span<const StoredShape> shapes) {
   const StoredHeader ours;
   if (std::memcmp(header.magic, ours.magic, sizeof ours.magic) != 0 || header.key != key) return false;
@@ -71,7 +56,7 @@ bool fits(const StoredHeader& header, const ContentKey& key, std::span<const Sto
 bool read_tensors(int fd, const StoredHeader& header, std::vector<Tensor>& tensors) {
   std::vector<std::span<const float>> values;
   for (Tensor& tensor : tensors) {
-    if (!read_all(fd, std::as_writable_bytes(tensor.values()))) return false;
+    if (!read_fully(fd, std::as_writable_bytes(tensor.values()))) return false;
     values.push_back(tensor.values());
   }
   return contents_checksum(values) == header.contents;
@@ -95,15 +80,8 @@ void write_entry(const std::filesystem::path& path, const ContentKey& key, const
   header.contents = contents_checksum(entry.tensors);
   header.own = own_checksum(header);
   AtomicFile file(path, ErrorCode::environment);
-  file.write(as_text(std::as_bytes(std::span(&header, 1))));
-  for (const auto& tensor : entry.tensors) {
-    // In pieces, of which the file keeps one at a time.
-    for (auto rest = std::as_bytes(tensor); !rest.empty();) {
-      const auto piece = rest.first(std::min(kPiece, rest.size()));
-      file.write(as_text(piece));
-      rest = rest.subspan(piece.size());
-    }
-  }
+  file.write(std::as_bytes(std::span(&header, 1)));
+  for (const auto& tensor : entry.tensors) file.write(std::as_bytes(tensor));
   file.commit();
 }
 
@@ -116,7 +94,7 @@ EntryRead read_entry(const std::filesystem::path& path, const ContentKey& key,
   const bool is_whole = ::fstat(file.get(), &info) == 0 && S_ISREG(info.st_mode) &&
                         static_cast<uint64_t>(info.st_size) == stored_bytes(shapes);
   StoredHeader header;
-  if (!is_whole || !read_all(file.get(), std::as_writable_bytes(std::span(&header, 1))) ||
+  if (!is_whole || !read_fully(file.get(), std::as_writable_bytes(std::span(&header, 1))) ||
       !fits(header, key, shapes)) {
     return {.outcome = ReadOutcome::unfit};
   }
