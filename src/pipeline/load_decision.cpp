@@ -4,6 +4,7 @@
 #include <system_error>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "ops/machine_peaks.h"
 #include "optimizer/measurements.h"
 #include "optimizer/passes/pass_list.h"
@@ -115,6 +116,8 @@ PlanInputs plan_inputs(const LoadOptions& load, const ModelFacts& model, PlanOpt
                     .disabled = load.disabled_passes};
   inputs.config.num_compute_threads = asked_threads(load);
   inputs.hardware.cache_free_bytes = free_bytes(cache_folder(load));
+  // What is kept already needs no room.
+  if (auto& free = inputs.hardware.cache_free_bytes) *free += kept_packed_bytes(load);
   add_rates(load, measure, inputs.hardware, warnings);
   return inputs;
 }
@@ -146,6 +149,16 @@ LoadDecision decide_to_load(const LoadOptions& load, const ModelFacts& model, co
   }
   std::vector<std::string> unused;
   return decide(plan_inputs(load, model, PlanOptions::Measure::stored, files, unused));
+}
+
+std::optional<std::string> disk_too_full(const LoadOptions& load, const LoadDecision& decision,
+                                         uint64_t bytes) {
+  const auto free = decision.inputs.hardware.cache_free_bytes;
+  const auto& off = decision.inputs.disabled;
+  if (!free || bytes <= *free || decision.plan.keep_packed || load.in_memory) return std::nullopt;
+  if (std::find(off.begin(), off.end(), "packed_cache") != off.end()) return std::nullopt;
+  return fmt::format("packed weights are not kept: {}: {} MiB are free, {} MiB are needed",
+                     path_name(cache_folder(load)), *free >> 20, (bytes >> 20) + 1);
 }
 
 LoadDecision decide_again(const LoadDecision& loaded, const SystemOptimizationConfig& config) {

@@ -1,6 +1,7 @@
 // What a checkpoint obeys when it is loaded, and afterwards: the optimizer's plan for it on this machine.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,11 @@ struct LoadDecision {
 LoadDecision decide(PlanInputs inputs);
 /// The same for loading on the machine of `files`. Throws Error{usage} also as plan_wishes().
 LoadDecision decide_to_load(const LoadOptions& load, const ModelFacts& model, const SystemFiles& files);
+
+/// A line where packed weights, so many bytes, are not kept because the disk is too full for them, which
+/// makes every start as slow as the first.
+std::optional<std::string> disk_too_full(const LoadOptions& load, const LoadDecision& decision,
+                                         uint64_t bytes);
 
 /// What `config` decides for a checkpoint that `loaded` has loaded: the forms of its numbers stay.
 LoadDecision decide_again(const LoadDecision& loaded, const SystemOptimizationConfig& config);

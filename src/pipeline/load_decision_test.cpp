@@ -58,6 +58,20 @@ TEST(LoadDecision, does_without_what_is_switched_off) {
   EXPECT_EQ(without("duty_cycle", saving).limits.duty, 1);
 }
 
+TEST(LoadDecision, tells_where_the_disk_is_too_full_for_packed_weights) {
+  const uint64_t packed = uint64_t{1200} << 20;
+  const LoadOptions load{.cache_folder = "/cache"};
+  PlanInputs inputs = laptop_inputs();
+  inputs.hardware.cache_free_bytes = 50 << 20;
+  EXPECT_EQ(disk_too_full(load, decide(inputs), packed),
+            "packed weights are not kept: /cache: 50 MiB are free, 1201 MiB are needed");
+  EXPECT_EQ(disk_too_full(load, without("packed_cache", inputs), packed), std::nullopt);  // nobody asked
+  inputs.hardware.cache_free_bytes.reset();  // there is no folder
+  EXPECT_EQ(disk_too_full(load, decide(inputs), packed), std::nullopt);
+  inputs.hardware.cache_free_bytes = uint64_t{100} << 30;
+  EXPECT_EQ(disk_too_full(load, decide(inputs), packed), std::nullopt);
+}
+
 TEST(LoadDecision, level_0_allows_nothing) {
   PlanInputs inputs = laptop_inputs();
   inputs.config.optimization_level = 0;

@@ -85,6 +85,26 @@ std::optional<Isa> asked_isa(const LoadOptions& options) {
   return isa;
 }
 
+// Where packed weights of a checkpoint go.
+struct PackedPlace {
+  std::filesystem::path folder;
+  std::string checkpoint;
+  uint64_t hash;
+};
+
+// Nothing without a folder.
+std::optional<PackedPlace> packed_place(const LoadOptions& options) {
+  const auto folder = cache_folder(options);
+  if (folder.empty() || options.in_memory) return std::nullopt;
+  std::error_code error;
+  const auto path = std::filesystem::weakly_canonical(options.path, error);
+  if (error) return std::nullopt;
+  const std::string vision = options.mmproj ? options.mmproj->string() : "";
+  return PackedPlace{.folder = folder,
+                     .checkpoint = path.filename().string(),
+                     .hash = name_hash(path.string() + '\n' + vision)};
+}
+
 }  // namespace
 
 Isa chosen_isa(const LoadOptions& options) { return asked_isa(options).value_or(best_isa()); }
@@ -114,6 +134,11 @@ std::filesystem::path cache_folder(const LoadOptions& options) {
   return options.cache_folder ? *options.cache_folder : user_cache_folder().value_or("");
 }
 
+uint64_t kept_packed_bytes(const LoadOptions& options) {
+  const auto place = packed_place(options);
+  return place ? packed_bytes_of(place->folder, place->checkpoint, place->hash) : 0;
+}
+
 PackOptions pack_options(const LoadOptions& options, const ModelFiles& files, const Plan& plan) {
   PackOptions pack{.cache_file = {}, .source_state = files.tensors->fingerprint()};
   pack.huge_pages = plan.huge_weights ? HugePages::advised : HugePages::off;
@@ -124,15 +149,10 @@ PackOptions pack_options(const LoadOptions& options, const ModelFiles& files, co
       listener({.stage = "pack", .fraction = share});
     };
   }
-  const auto folder = cache_folder(options);
-  if (folder.empty() || !plan.keep_packed || options.in_memory) return pack;
-  std::error_code error;
-  const auto path = std::filesystem::weakly_canonical(options.path, error);
-  if (error) return pack;
-  const ModelForms forms = plan.forms;
-  const std::string vision = options.mmproj ? options.mmproj->string() : "";
-  pack.cache_file =
-      folder / packed_file_name(path.filename().string(), name_hash(path.string() + '\n' + vision), forms);
+  const auto place = packed_place(options);
+  if (place && plan.keep_packed) {
+    pack.cache_file = place->folder / packed_file_name(place->checkpoint, place->hash, plan.forms);
+  }
   return pack;
 }
 

@@ -28,6 +28,8 @@ PlanWishes plan_wishes(const LoadOptions& options);
 /// Where packed weights and measurements are kept; empty: nowhere.
 std::filesystem::path cache_folder(const LoadOptions& options);
 
+/// Bytes of the files that keep packed weights of the checkpoint already, in all forms.
+uint64_t kept_packed_bytes(const LoadOptions& options);
 /// Where the packed weights of the checkpoint are kept, if the plan keeps them and there is a folder.
 PackOptions pack_options(const LoadOptions& options, const ModelFiles& files, const Plan& plan);
 

@@ -27,6 +27,11 @@ constexpr std::string_view kSuffix = ".packed";
 constexpr size_t kMostNameBytes = 80;  // of the checkpoint's in the file's
 constexpr size_t kHashDigits = 16;
 
+// Of the names of all files of one checkpoint.
+std::string beginning(std::string_view checkpoint, uint64_t hash) {
+  return fmt::format("{}-{:016x}-", checkpoint.substr(0, kMostNameBytes), hash);
+}
+
 // What stands behind the last dash of `text`, which ends before it afterwards. Empty where there is none.
 std::string_view take_last(std::string_view& text) {
   const size_t dash = text.rfind('-');
@@ -101,8 +106,22 @@ KeptResults results_in(const std::filesystem::path& folder) {
 }  // namespace
 
 std::string packed_file_name(std::string_view checkpoint, uint64_t hash, const ModelForms& forms) {
-  return fmt::format("{}-{:016x}-{}-{}-{}{}", checkpoint.substr(0, kMostNameBytes), hash, name_of(forms.text),
-                     name_of(forms.vision), name_of(many_rows_form(forms.isa)), kSuffix);
+  return fmt::format("{}{}-{}-{}{}", beginning(checkpoint, hash), name_of(forms.text), name_of(forms.vision),
+                     name_of(many_rows_form(forms.isa)), kSuffix);
+}
+
+uint64_t packed_bytes_of(const std::filesystem::path& folder, std::string_view checkpoint, uint64_t hash) {
+  uint64_t bytes = 0;
+  std::error_code error;
+  auto entry = std::filesystem::directory_iterator(folder, error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    if (!name.starts_with(beginning(checkpoint, hash)) || !name.ends_with(kSuffix)) continue;
+    std::error_code gone;
+    const uint64_t size = entry->is_regular_file(gone) ? entry->file_size(gone) : 0;
+    if (!gone) bytes += size;
+  }
+  return bytes;
 }
 
 std::optional<std::string> checkpoint_in(std::string_view file_name) {

@@ -96,6 +96,10 @@ TEST_F(CacheFolder, tells_its_packed_files_and_clears_nothing_else) {
   EXPECT_EQ(contents.files[1].checkpoint, std::nullopt);
   EXPECT_EQ(contents.files[1].bytes, 8u);
 
+  EXPECT_EQ(packed_bytes_of(folder_, "2b", 0x12ab), 2 * page_size() + 17);
+  EXPECT_EQ(packed_bytes_of(folder_, "2b", 0x12ac), 0u);
+  EXPECT_EQ(packed_bytes_of(folder_ / "none", "2b", 0x12ab), 0u);
+
   const CacheRemoval removal = clear_cache(folder_);
   EXPECT_EQ(removal.removed.files.size(), 2u);
   EXPECT_TRUE(removal.problems.empty());

@@ -202,6 +202,7 @@ Runtime::Runtime(const LoadOptions& options, const RuntimeSystem& system)
   }
   if (packed.cache == CacheOutcome::failed)
     warnings.push_back("packed weights are not kept: " + packed.problem);
+  if (const auto problem = disk_too_full(options, loaded_by, packed.bytes)) warnings.push_back(*problem);
   files.tensors->check_unchanged();
   caches = make_caches(*this, options);
   warn_of_disk();
