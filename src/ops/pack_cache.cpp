@@ -57,6 +57,11 @@ struct Descriptor {
   }
 };
 
+bool is_regular(int fd) {
+  struct stat info {};
+  return ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+}
+
 bool read_trailer(int fd, uint64_t bytes, Trailer& out) {
   struct stat info {};
   if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) return false;
@@ -90,7 +95,11 @@ PackedFileState map_packed_file(const std::filesystem::path& path, const std::st
   const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (file.fd < 0) return PackedFileState::differs;
   Trailer found;
-  if (!read_trailer(file.fd, bytes, found)) return PackedFileState::differs;
+  if (!read_trailer(file.fd, bytes, found)) {
+    // Of other weights, or of no use: cut short, or nothing of ours.
+    return is_regular(file.fd) && !is_packed_file(file.fd) ? PackedFileState::damaged
+                                                           : PackedFileState::differs;
+  }
   Trailer expected = trailer_for(key, bytes);
   expected.content_hash = found.content_hash;
   expected.own_hash = own_hash(expected);

@@ -23,8 +23,6 @@ namespace {
 // Changes where packed bytes would differ for the same sources: then older files are not used.
 constexpr int kPackingVersion = 5;
 constexpr uint64_t kAlignment = 64;
-// Less is packed faster than a file is worth.
-constexpr uint64_t kLeastCached = 64 << 20;
 
 int64_t rows_of(const TensorView& view) { return static_cast<int64_t>(view.shape[0]); }
 int64_t inputs_of(const TensorView& view) {
@@ -427,7 +425,7 @@ PackReport WeightPacker::pack(ThreadPool& pool, const PackOptions& options) {
   cache_file_ = options.cache_file;
   PackReport report{.bytes = used_};
   if (used_ == 0) return report;
-  if (!options.cache_file.empty() && used_ >= kLeastCached) {
+  if (!options.cache_file.empty() && used_ >= kLeastPackedFile) {
     if (use_cache_file(pool, options, report)) return report;
     check_not_stopped(options);
     PackedFileWriter writer(options.cache_file, used_, range_);

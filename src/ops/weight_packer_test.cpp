@@ -156,6 +156,8 @@ TEST_F(PackCache, tells_damage_from_other_weights) {
   damage(33'333'333);
   EXPECT_TRUE(pack().damaged);
   EXPECT_FALSE(pack().damaged);
+  std::filesystem::resize_file(file(), 33'333'333);
+  EXPECT_TRUE(pack().damaged);
   values_.back() ^= 1;
   EXPECT_FALSE(pack("two").damaged);
 }

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "ops/machine_peaks.h"
+#include "ops/weight_packer.h"
 #include "optimizer/measurements.h"
 #include "optimizer/passes/pass_list.h"
 #include "pipeline/load_plan.h"
@@ -155,7 +156,8 @@ std::optional<std::string> disk_too_full(const LoadOptions& load, const LoadDeci
                                          uint64_t bytes) {
   const auto free = decision.inputs.hardware.cache_free_bytes;
   const auto& off = decision.inputs.disabled;
-  if (!free || bytes <= *free || decision.plan.keep_packed || load.in_memory) return std::nullopt;
+  if (!free || bytes < kLeastPackedFile || bytes <= *free || decision.plan.keep_packed || load.in_memory)
+    return std::nullopt;
   if (std::find(off.begin(), off.end(), "packed_cache") != off.end()) return std::nullopt;
   return fmt::format("packed weights are not kept: {}: {} MiB are free, {} MiB are needed",
                      path_name(cache_folder(load)), *free >> 20, (bytes >> 20) + 1);

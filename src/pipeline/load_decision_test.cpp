@@ -66,7 +66,8 @@ TEST(LoadDecision, tells_where_the_disk_is_too_full_for_packed_weights) {
   EXPECT_EQ(disk_too_full(load, decide(inputs), packed),
             "packed weights are not kept: /cache: 50 MiB are free, 1201 MiB are needed");
   EXPECT_EQ(disk_too_full(load, without("packed_cache", inputs), packed), std::nullopt);  // nobody asked
-  inputs.hardware.cache_free_bytes.reset();  // there is no folder
+  EXPECT_EQ(disk_too_full(load, decide(inputs), (64 << 20) - 1), std::nullopt);  // too little for a file
+  inputs.hardware.cache_free_bytes.reset();                                      // there is no folder
   EXPECT_EQ(disk_too_full(load, decide(inputs), packed), std::nullopt);
   inputs.hardware.cache_free_bytes = uint64_t{100} << 30;
   EXPECT_EQ(disk_too_full(load, decide(inputs), packed), std::nullopt);

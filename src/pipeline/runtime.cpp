@@ -200,8 +200,10 @@ Runtime::Runtime(const LoadOptions& options, const RuntimeSystem& system)
     warnings.push_back(path_name(pack.cache_file) +
                        ": the packed weights in it were damaged; they were packed again");
   }
-  if (packed.cache == CacheOutcome::failed)
+  if (packed.cache == CacheOutcome::failed) {
     warnings.push_back("packed weights are not kept: " + packed.problem);
+    loaded_by.plan.keep_packed = false;
+  }
   if (const auto problem = disk_too_full(options, loaded_by, packed.bytes)) warnings.push_back(*problem);
   files.tensors->check_unchanged();
   caches = make_caches(*this, options);

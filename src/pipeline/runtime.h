@@ -71,7 +71,7 @@ struct Runtime {
   std::string name;  // the path that was loaded, for messages
   ModelFiles files;  // outlives `network`, which borrows its tensors
   ModelFacts facts;
-  const LoadDecision loaded_by;
+  LoadDecision loaded_by;  // as loading came out
   SystemLayer layer;
   std::vector<Reservation> loaded;             // tokenizer and weights
   std::shared_ptr<const Tokenizer> tokenizer;  // null: prompts come as tensors
