@@ -56,7 +56,7 @@ class Chat {
   /// The exit code.
   int run() {
     read_turns();
-    return static_cast<int>(unsaved_.value_or(ErrorCode{}));
+    return unsaved_ ? static_cast<int>(*unsaved_) : 0;
   }
 
  private:

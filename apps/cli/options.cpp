@@ -10,6 +10,8 @@
 namespace qvl::cli {
 namespace {
 
+constexpr int64_t kMany = 1 << 24;  // what nobody means to reach
+
 std::string shown(double value) {
   char buffer[32];
   const auto end = std::to_chars(buffer, buffer + sizeof buffer, value).ptr;
@@ -249,7 +251,7 @@ void add_media(CLI::App& command, MediaArgs& args) {
       ->type_name("FILE");
   add_integer(
       command, "--max-image-tokens", args.max_image_tokens,
-      {1, 1 << 24, "each picture, and each step of a video, is resized to take at most so many tokens"});
+      {1, kMany, "each picture, and each step of a video, is resized to take at most so many tokens"});
   add_video_prompt(command, args.video_prompt);
 }
 
@@ -269,7 +271,6 @@ void add_video_prompt(CLI::App& command, VideoPrompt& target) {
 }
 
 void add_generation(CLI::App& command, GenerationOptions& options) {
-  constexpr int64_t kMany = 1 << 24;
   add_integer(command, "--max-tokens", options.max_tokens, {1, kMany, "the longest answer"});
   add_number(command, "--temperature", options.temperature, {0, 100, "0 is greedy"});
   add_integer(command, "--top-k", options.top_k, {0, kMany, "draw from the K best tokens, 0 from all"});

@@ -74,7 +74,7 @@ struct MediaArgs {
   Turn turn(std::string text) const;
   bool any() const { return !images.empty() || !videos.empty(); }
 };
-void add_media(CLI::App& command, MediaArgs& args);  ///< --image, --video, ...
+void add_media(CLI::App& command, MediaArgs& args);  ///< --image, --video, --max-image-tokens, --video-prompt
 void add_video_prompt(CLI::App& command, VideoPrompt& target);
 
 /// --system is a conversation's, not here.

@@ -1,13 +1,14 @@
 // qvl run: one question, one answer; or a file of them.
 #include <limits>
 #include <memory>
+#include <optional>
+#include <stop_token>
 #include <string>
 
 #include "activity.h"
 #include "answer_report.h"
 #include "batch.h"
 #include "commands.h"
-#include "interrupts.h"
 #include "options.h"
 #include "output.h"
 #include "qvl/pipeline.h"
@@ -102,6 +103,7 @@ int plan(const RunArgs& args) {
   auto pipeline = apply_system_level_optimizations(model, args.model.load_options().system);
   const RequestPlan plan = pipeline.plan(request_of(args, turn));
   print(args.json ? to_json(plan) : to_text(plan));
+  write_trace(args.model, model);
   return 0;
 }
 

@@ -304,8 +304,8 @@ class Conversation {
 
   /// Writes turns, and keys and values of their tokens, for Model::resume() on this machine: about as many
   /// bytes as those take in memory. Others see the old file or the whole new one, which its owner alone may
-  /// read. Throws Error{environment} "PATH: cannot write: cause", then the old one is as it was. Not to be
-  /// called by a listener.
+  /// read. Throws Error{environment} "PATH: cannot write: cause", Error{limit} where its texts are too long
+  /// or memory does not suffice; then the old one is as it was. Not to be called by a listener.
   void save(const std::filesystem::path& path) const;
   /// What it was made with, also where it was resumed.
   const ConversationOptions& options() const;

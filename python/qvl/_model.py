@@ -214,7 +214,9 @@ class Conversation:
         return self._talk.tool_results(list(results), generation_options(generation), on_text, on_progress)
 
     def save(self, path: Path) -> None:
-        """Writes the turns and what was computed of them to a file, for Model.resume(). The old file or the whole new one is there."""
+        """Writes the turns and what was computed of them to a file, for Model.resume().
+
+        The old file or the whole new one is there."""
         self._talk.save(path)
 
 

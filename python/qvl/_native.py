@@ -6,7 +6,7 @@ from typing import Any, Mapping
 
 from . import _core
 from ._core import SystemOptimizationConfig
-from ._errors import MediaError, UsageError
+from ._errors import UsageError
 from ._model import GENERATION_FIELDS, Model, choice, generation_options, paths_of, set_field
 from ._pictures import Pictures
 from ._tensors import LogitsRun, TensorInputs, TokensRun, has_tensors, other_fields
@@ -55,10 +55,8 @@ class _NativeRun:
         self.id, self.next, self.wait, self.done, self.cancel = stream.id, stream.next, stream.wait, stream.done, stream.cancel
 
     def result(self):
-        try:
+        with self._pictures.names_in_errors():
             return self._stream.result()
-        except (MediaError, UsageError) as error:
-            raise type(error)(self._pictures.named(str(error))) from None
 
 
 class NativeEngine:
@@ -88,10 +86,8 @@ class NativeEngine:
         if has_tensors(merged):
             raise UsageError("input_ids: found tensors, expected a text, pictures or videos to plan for")
         request, pictures = self._request(merged)
-        try:
+        with pictures.names_in_errors():
             plan = self._pipeline.plan(request)
-        except (MediaError, UsageError) as error:
-            raise type(error)(pictures.named(str(error))) from None
         for medium in plan["media"]:
             medium["path"] = pictures.named(medium["path"])
         return plan

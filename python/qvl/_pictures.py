@@ -5,9 +5,10 @@ import os
 import struct
 import sys
 import zlib
-from typing import Any, Sequence
+from contextlib import contextmanager
+from typing import Any, Iterator, Sequence
 
-from ._errors import UsageError
+from ._errors import MediaError, UsageError
 
 _KINDS = {3: 2, 4: 6}  # channels: colour type of PNG
 
@@ -66,6 +67,14 @@ class Pictures:
         path = f"/proc/self/fd/{file}"
         self._names[path] = name
         return path
+
+    @contextmanager
+    def names_in_errors(self) -> Iterator[None]:
+        """Errors that leave the block name pictures by their places."""
+        try:
+            yield
+        except (MediaError, UsageError) as error:
+            raise type(error)(self.named(str(error))) from None
 
     def named(self, message: str) -> str:
         """A message about a picture that is no file, with its place in the request for its path."""

@@ -1,4 +1,4 @@
-// Reading small files whole. Weights are mapped instead: memory/mapped_file.h.
+// Reading files. Weights are mapped instead: memory/mapped_file.h.
 #pragma once
 
 #include <cstddef>

@@ -30,12 +30,10 @@ VisionTower::VisionTower(const VisionConfig& config, WeightBinder& binder) : con
   KnownStream stream(position_table_, u(config.hidden_size));
   stream.add(patch_bias_);
   const auto& levels = config.deepstack_visual_indexes;
-  std::vector<KnownStream> stream_at(levels.size(), stream);
+  std::vector<KnownStream> behind;  // each block
   for (int64_t i = 0; i < config.depth; ++i) {
     blocks_.push_back(bind_block(i, binder, stream));
-    for (size_t level = 0; level < levels.size(); ++level) {
-      if (levels[level] == i) stream_at[level] = stream;
-    }
+    behind.push_back(stream);
   }
   const bool quantised = !blocks_.empty() && !blocks_.front().qkv.parts.empty() &&
                          blocks_.front().qkv.reader().form != WeightForm::stored;
@@ -43,7 +41,7 @@ VisionTower::VisionTower(const VisionConfig& config, WeightBinder& binder) : con
   merger_ = bind_merger("model.visual.merger", u(config.hidden_size), stream, binder);
   for (size_t level = 0; level < levels.size(); ++level) {
     deepstack_.push_back(bind_merger(fmt::format("model.visual.deepstack_merger_list.{}", level),
-                                     u(config.merged_width()), stream_at[level], binder));
+                                     u(config.merged_width()), behind.at(u(levels[level])), binder));
   }
 }
 
@@ -79,12 +77,13 @@ VisionTower::Block VisionTower::bind_block(int64_t index, WeightBinder& binder, 
   const uint64_t hidden = u(config_.hidden_size), intermediate = u(config_.intermediate_size);
   Block block;
   block.norm1 = binder.layer_norm(name + "norm1", hidden);
-  block.qkv = binder.linear_with_bias(name + "attn.qkv", 3 * hidden, hidden,
-                                      {.outlying = outlying(normed_sizes(block.norm1, stream.sizes()))});
+  block.qkv =
+      binder.linear_with_bias(name + "attn.qkv", 3 * hidden, hidden,
+                              {.outlying = outlying(normed_sizes(block.norm1, stream.sizes(), hidden))});
   block.proj = binder.linear_with_bias(name + "attn.proj", hidden, hidden);
   stream.add(block.proj.bias);
   block.norm2 = binder.layer_norm(name + "norm2", hidden);
-  const std::vector<float> normed = normed_sizes(block.norm2, stream.sizes());
+  const std::vector<float> normed = normed_sizes(block.norm2, stream.sizes(), hidden);
   block.fc1 =
       binder.linear_with_bias(name + "mlp.linear_fc1", intermediate, hidden, {.outlying = outlying(normed)});
   block.fc2 = binder.linear_with_bias(name + "mlp.linear_fc2", hidden, intermediate,
@@ -98,9 +97,7 @@ VisionTower::Merger VisionTower::bind_merger(const std::string& name, uint64_t n
   const uint64_t width = u(config_.merged_width());
   Merger merger;
   merger.norm = binder.layer_norm(name + ".norm", norm_width);
-  const std::vector<float> patch = normed_sizes(merger.norm, stream.sizes());
-  std::vector<float> normed;
-  while (!patch.empty() && normed.size() < width) normed.insert(normed.end(), patch.begin(), patch.end());
+  const std::vector<float> normed = normed_sizes(merger.norm, stream.sizes(), width);
   merger.fc1 = binder.linear_with_bias(name + ".linear_fc1", width, width, {.outlying = outlying(normed)});
   merger.fc2 = binder.linear_with_bias(name + ".linear_fc2", u(config_.out_hidden_size), width,
                                        binder.outputs_of(name + ".linear_fc1", normed, merger.fc1.bias));

@@ -6,7 +6,7 @@
 #include "base/function_ref.h"
 #include "files/model_config.h"
 #include "media/image.h"
-#include "model/outlying_inputs.h"
+#include "model/channel_sizes.h"
 #include "model/vision_features.h"
 #include "model/weight_binder.h"
 #include "ops/ops.h"

@@ -84,9 +84,9 @@ Linear WeightBinder::joined(const std::vector<LinearPart>& parts, uint64_t input
 }
 
 // Eight bits in the decoder are chosen for precision: inputs in eight bits would cost more of it than the
-// weights do. The vision tower, and Q4_K which only its offsets bring to eight bits, go without.
+// weights do. So would those of the last layers of the tower, a fiftieth of its products: nothing behind them
+// evens their errors out. The rest of it, and Q4_K which only its offsets bring to eight bits, go without.
 bool WeightBinder::wants_fine_inputs(const std::string& name, DType stored) const {
-  // The last layers of the tower: a fiftieth of its products, and nothing behind them evens their errors out.
   if (name.starts_with("model.visual.merger.")) return true;
   return !is_vision(name) && stored != DType::q4_k && choice_for(name, stored) == WeightChoice::q8;
 }

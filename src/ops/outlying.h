@@ -11,18 +11,21 @@
 
 namespace qvl {
 
+/// The median; 0 where a number is not finite, or where there is none.
+float typical_size(std::span<const float> sizes);
+
 /// The places, ascending, of what is more than eight times the median. At most kMostRepeated, the largest.
 /// None where a number is not finite, or where more than half of them are 0.
 ///
 /// A sum over such inputs hangs on few weights, whose rounding nothing averages out.
 std::vector<int32_t> outlying(std::span<const float> sizes);
 
-/// How large the outputs of a layer are expected to be: sqrt(sum of (weight * input size)^2 + bias^2).
-/// input_sizes and bias: empty for ones and zeros. [outputs]
 struct LayerNumbers {
   int64_t outputs, inputs;
-  std::span<const float> input_sizes, bias;
+  std::span<const float> input_sizes, bias;  // [inputs], [outputs]
 };
+/// How large the outputs of a layer are expected to be: sqrt(sum of (weight * input size)^2 + bias^2).
+/// [outputs]
 std::vector<float> output_sizes(ThreadPool& pool, const LayerNumbers& layer,
                                 FunctionRef<void(int64_t row, float* out)> decode_row);
 

@@ -57,17 +57,17 @@ struct Descriptor {
   }
 };
 
-bool is_regular(int fd) {
+// Nothing where it is no regular file.
+std::optional<uint64_t> file_bytes(int fd) {
   struct stat info {};
-  return ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+  if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) return std::nullopt;
+  return static_cast<uint64_t>(info.st_size);
 }
 
 bool read_trailer(int fd, uint64_t bytes, Trailer& out) {
-  struct stat info {};
-  if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) return false;
-  if (static_cast<uint64_t>(info.st_size) != whole_pages(bytes) + sizeof(Trailer)) return false;
-  return ::pread(fd, &out, sizeof out, static_cast<off_t>(whole_pages(bytes))) ==
-         static_cast<ssize_t>(sizeof out);
+  return file_bytes(fd) == whole_pages(bytes) + sizeof(Trailer) &&
+         ::pread(fd, &out, sizeof out, static_cast<off_t>(whole_pages(bytes))) ==
+             static_cast<ssize_t>(sizeof out);
 }
 
 }  // namespace
@@ -96,8 +96,7 @@ PackedFileState map_packed_file(const std::filesystem::path& path, const std::st
   if (file.fd < 0) return PackedFileState::differs;
   Trailer found;
   if (!read_trailer(file.fd, bytes, found)) {
-    // Of other weights, or of no use: cut short, or nothing of ours.
-    return is_regular(file.fd) && !is_packed_file(file.fd) ? PackedFileState::damaged
+    return file_bytes(file.fd) && !is_packed_file(file.fd) ? PackedFileState::damaged
                                                            : PackedFileState::differs;
   }
   Trailer expected = trailer_for(key, bytes);
@@ -118,10 +117,9 @@ bool is_packed_file(int fd) {
   // The last figure of the magic is the version; the trailer of each begins the last page and does not fill
   // it.
   constexpr std::string_view magic = "QVLPACK";
-  struct stat info {};
-  if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) return false;
-  const auto size = static_cast<uint64_t>(info.st_size);
-  const uint64_t trailer = size / page_size() * page_size();
+  const auto size = file_bytes(fd);
+  if (!size) return false;
+  const uint64_t trailer = *size / page_size() * page_size();
   std::string found(magic.size(), '\0');
   const auto read = ::pread(fd, found.data(), found.size(), static_cast<off_t>(trailer));
   return read == static_cast<ssize_t>(magic.size()) && found == magic;

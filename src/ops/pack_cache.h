@@ -32,8 +32,8 @@ class ContentHash {
 
 enum class PackedFileState {
   fits,     ///< it lies behind the range now
-  differs,  ///< there is none, it is of other weights, or `stop` ended the check
-  damaged,  ///< it says to be of these weights, which are not in it
+  differs,  ///< there is none, its trailer is of other weights, or `stop` ended the check
+  damaged,  ///< of no use to anybody: cut short, nothing of ours, or not the weights its trailer names
 };
 /// Puts the file at `path` behind `range` where it holds `bytes` of weights packed for `key` and is
 /// undamaged.

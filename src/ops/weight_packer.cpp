@@ -179,7 +179,7 @@ PackedWeight WeightPacker::add(std::vector<TensorView> parts, WeightForm form, R
   }
   QVL_CHECK(known.outlying.size() <= kMostRepeated);
   QVL_CHECK(!known.producer || rows_of(known.producer->weight) == inputs);
-  if (form == WeightForm::q4 || all_can_repack(parts, form)) known = {};
+  if (!keeps_rests(parts, &TensorView::dtype, form)) known = {};
   const bool repeats = !known.outlying.empty() || known.producer;
   const auto panel_bytes = static_cast<uint64_t>((groups_of(inputs) + (repeats ? 1 : 0)) * block_bytes(form));
   const uint64_t block_bytes = static_cast<uint64_t>(panels_of(outputs)) * panel_bytes;
@@ -316,8 +316,7 @@ void WeightPacker::run_rows(const Job& job, int64_t first, int64_t last, std::sp
     }
     const auto all_repeated = repeated_of(job);
     const int64_t groups = groups_of(job.inputs) + (all_repeated.empty() ? 0 : 1);
-    const auto repeated = all_repeated.first(
-        static_cast<size_t>(std::find(all_repeated.begin(), all_repeated.end(), -1) - all_repeated.begin()));
+    const auto repeated = used_part(all_repeated);
     std::byte* at = out + panel / kPanel * groups * block_bytes(job.form);
     const PanelRows in{.rows = rows.data(), .outputs = count, .inputs = job.inputs};
     if (job.form == WeightForm::q8) {

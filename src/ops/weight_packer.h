@@ -36,9 +36,6 @@ struct KnownInputs {
       std::nullopt;  ///< where given, the outlying ones are found while packing
 };
 
-/// Fewer bytes are packed faster than a file is worth.
-constexpr uint64_t kLeastPackedFile = 64 << 20;
-
 /// What became of the cache file.
 enum class CacheOutcome {
   none,     ///< no file was wanted, or nothing was packed

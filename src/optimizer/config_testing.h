@@ -6,21 +6,16 @@
 #include <functional>
 #include <string>
 
-#include "base/error.h"
+#include "base/error_testing.h"
 
 namespace qvl {
 
 /// The message `action` is refused with, which must be one line under `code`.
 inline std::string refusal(ErrorCode code, const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), code) << error.what();
-    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return "";
+  const std::string message = error_of(code, action);
+  EXPECT_FALSE(message.empty()) << "nothing was thrown";
+  EXPECT_EQ(message.find('\n'), std::string::npos) << message;
+  return message;
 }
 
 }  // namespace qvl

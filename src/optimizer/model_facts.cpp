@@ -132,10 +132,7 @@ LayerBytes bytes_of(const LinearFacts& layer, const ModelForms& forms) {
   if (choice == WeightChoice::q8 || choice == WeightChoice::q4) {
     const WeightForm form =
         packed_form(choice, layer.place, common_type(layer.parts, &LinearFacts::Part::stored), forms.isa);
-    const bool levels_as_stored = std::all_of(layer.parts.begin(), layer.parts.end(), [&](const auto& part) {
-      return can_repack(part.stored, form);
-    });
-    const bool finds = layer.finds_outlying && form != WeightForm::q4 && !levels_as_stored;
+    const bool finds = layer.finds_outlying && keeps_rests(layer.parts, &LinearFacts::Part::stored, form);
     const int64_t groups = groups_of(layer.inputs) + (finds ? 1 : 0);
     bytes.read = u(panels_of(layer.outputs()) * groups * block_bytes(form));
     bytes.packed = {bytes.read + u(layer.inputs) * sizeof(float) +

@@ -25,6 +25,10 @@ std::string clean_up(const Plan& plan) {
 
 }  // namespace
 
+std::string report_line(std::string_view name, std::string_view value) {
+  return fmt::format("  {:<26}{}\n", name, value);
+}
+
 std::string mebibytes(uint64_t bytes) {
   return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / static_cast<double>(1 << 20));
 }

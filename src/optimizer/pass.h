@@ -84,6 +84,8 @@ struct Pass {
 
 /// "12.5 MiB"
 std::string mebibytes(uint64_t bytes);
+/// A line of a report: "  NAME   VALUE", values in one column.
+std::string report_line(std::string_view name, std::string_view value);
 
 /// "q8 was asked for" where the caller has fixed what a pass would choose.
 template <typename Wish>

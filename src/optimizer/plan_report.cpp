@@ -11,10 +11,6 @@
 namespace qvl {
 namespace {
 
-std::string line(std::string_view name, std::string_view value) {
-  return fmt::format("  {:<26}{}\n", name, value);
-}
-
 std::string signed_mebibytes(int64_t bytes) {
   return fmt::format("{}{}", bytes < 0 ? '-' : '+', mebibytes(static_cast<uint64_t>(std::abs(bytes))));
 }
@@ -29,7 +25,7 @@ std::string effect(double seconds, int64_t bytes) {
 }
 
 std::string choice_text(const PlanChoice& choice, PlanDetail detail) {
-  std::string out = line(choice.name, choice.value);
+  std::string out = report_line(choice.name, choice.value);
   if (detail == PlanDetail::values) return out;
   const std::string by = choice.pass.empty() ? "" : choice.pass + ": ";
   out += fmt::format("      {}{}{}\n", by, choice.cause, effect(choice.saves_s, choice.bytes));
@@ -70,16 +66,17 @@ std::string to_text(const PlanReport& report, PlanDetail detail) {
   for (const PlanChoice& choice : report.choices) out += choice_text(choice, detail);
   if (detail == PlanDetail::explained) {
     out += "machine\n";
-    for (const auto& [name, value] : report.machine) out += line(name, value);
+    for (const auto& [name, value] : report.machine) out += report_line(name, value);
   }
   out += fmt::format("memory for {} tokens and a picture of {} patches\n", report.context_tokens,
                      report.picture_patches);
-  for (const auto& [part, bytes] : report.memory) out += line(part, mebibytes(bytes));
-  out += line("in all",
-              fmt::format("{} of {}", mebibytes(report.memory_bytes), mebibytes(report.memory_cap_bytes)));
+  for (const auto& [part, bytes] : report.memory) out += report_line(part, mebibytes(bytes));
+  out += report_line(
+      "in all", fmt::format("{} of {}", mebibytes(report.memory_bytes), mebibytes(report.memory_cap_bytes)));
   out += fmt::format("seconds for a picture of 512 x 512, {} tokens of prompt and {} of answer\n",
                      kReferencePromptTokens, kReferenceAnswerTokens);
-  for (const auto& [stage, seconds] : report.seconds) out += line(stage, fmt::format("{:.4f}", seconds));
+  for (const auto& [stage, seconds] : report.seconds)
+    out += report_line(stage, fmt::format("{:.4f}", seconds));
   for (const std::string& warning : report.warnings) out += fmt::format("warning: {}\n", warning);
   return out;
 }

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/error_testing.h"
 #include "qvl/error.h"
 
 namespace qvl {
@@ -31,13 +32,7 @@ class BenchmarkTest : public ::testing::Test {
   }
   // The refusal of `options`; empty: there was none.
   std::string refusal(ErrorCode code, const BenchmarkOptions& options) const {
-    try {
-      benchmark(*model_, options, {});
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), code);
-      return error.what();
-    }
-    return "";
+    return error_of(code, [&] { benchmark(*model_, options, {}); });
   }
 
   static std::unique_ptr<Model> model_;

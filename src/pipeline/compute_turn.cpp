@@ -18,14 +18,12 @@ ComputePlace::~ComputePlace() {
   queue_.moved_.notify_all();
 }
 
-void ComputePlace::wait() {
+bool ComputePlace::wait(std::optional<std::chrono::steady_clock::time_point> then) {
   std::unique_lock lock(queue_.mutex_);
-  queue_.moved_.wait(lock, [this] { return is_first(); });
-}
-
-bool ComputePlace::wait_until(std::chrono::steady_clock::time_point then) {
-  std::unique_lock lock(queue_.mutex_);
-  return queue_.moved_.wait_until(lock, then, [this] { return is_first(); });
+  const auto first = [this] { return is_first(); };
+  if (then) return queue_.moved_.wait_until(lock, *then, first);
+  queue_.moved_.wait(lock, first);
+  return true;
 }
 
 }  // namespace qvl

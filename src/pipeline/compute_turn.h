@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <list>
 #include <mutex>
+#include <optional>
 
 #include "threads/thread_manager.h"
 
@@ -35,10 +36,8 @@ class ComputePlace {
   ComputePlace(const ComputePlace&) = delete;
   ComputePlace& operator=(const ComputePlace&) = delete;
 
-  /// Waits for its turn.
-  void wait();
-  /// Waits at most until then, and tells whether it has its turn.
-  bool wait_until(std::chrono::steady_clock::time_point then);
+  /// Waits for its turn, until `then` at most where that is given, and tells whether it has it.
+  bool wait(std::optional<std::chrono::steady_clock::time_point> then = {});
 
  private:
   bool is_first() const { return place_ == queue_.line_.begin(); }
@@ -56,7 +55,7 @@ class ComputeTurn {
 
  private:
   struct Turn : ComputePlace {
-    explicit Turn(ComputeQueue& queue) : ComputePlace(queue) { wait(); }
+    explicit Turn(ComputeQueue& queue) : ComputePlace(queue) { (void)wait(); }
   };
   Turn turn_;
   ThreadManager::CallerGuard placed_;

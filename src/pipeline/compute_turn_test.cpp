@@ -8,7 +8,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-bool has_turn(ComputePlace& place) { return place.wait_until(Clock::now()); }
+bool has_turn(ComputePlace& place) { return place.wait(Clock::now()); }
 
 TEST(ComputeQueue, gives_the_turn_to_who_came_first) {
   ComputeQueue queue;

@@ -47,7 +47,7 @@ class Asking {
   ~Asking() {
     for (const auto& medium : media_) {
       medium->features.reset();
-      if (!medium->path.empty()) medium->patches = {};  // they can be cut again
+      medium->drop_patches();
     }
     if (done_) return;
     const int64_t left = std::min({capacity_, state_.cached.cache.size(), state_.cached.held.size()});

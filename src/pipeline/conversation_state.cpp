@@ -16,12 +16,8 @@ detail::ConversationState::ConversationState(Model loaded, ConversationOptions c
 
 Sequence render_prompt(const detail::ConversationState& state, const std::vector<ChatMessage>& messages,
                        const Media& media) {
-  const detail::Runtime& runtime = state.model.runtime();
-  const auto pieces = render_chat(messages, {.tools_json = state.options.tools_json});
-  const auto expanded = expand_media(pieces, {.media = media,
-                                              .merge = runtime.files.config.vision.spatial_merge_size,
-                                              .video_prompt = state.options.video_prompt});
-  return place_media(encode_pieces(expanded, runtime.words()), media, runtime.files.config);
+  return sequence_of(render_chat(messages, {.tools_json = state.options.tools_json}), media,
+                     state.options.video_prompt, state.model.runtime());
 }
 
 }  // namespace qvl

@@ -1,6 +1,7 @@
 #include "pipeline/load_decision.h"
 
 #include <algorithm>
+#include <limits>
 #include <system_error>
 
 #include "base/error.h"
@@ -155,10 +156,12 @@ LoadDecision decide_to_load(const LoadOptions& load, const ModelFacts& model, co
 std::optional<std::string> disk_too_full(const LoadOptions& load, const LoadDecision& decision,
                                          uint64_t bytes) {
   const auto free = decision.inputs.hardware.cache_free_bytes;
-  const auto& off = decision.inputs.disabled;
-  if (!free || bytes < kLeastPackedFile || bytes <= *free || decision.plan.keep_packed || load.in_memory)
+  if (!free || bytes < kLeastPackedFile || bytes <= *free || decision.plan.keep_packed || load.in_memory) {
     return std::nullopt;
-  if (std::find(off.begin(), off.end(), "packed_cache") != off.end()) return std::nullopt;
+  }
+  PlanInputs with_room = decision.inputs;
+  with_room.hardware.cache_free_bytes = std::numeric_limits<uint64_t>::max();
+  if (!plan_within(with_room).keep_packed) return std::nullopt;  // the disk is not why
   return fmt::format("packed weights are not kept: {}: {} MiB are free, {} MiB are needed",
                      path_name(cache_folder(load)), *free >> 20, (bytes >> 20) + 1);
 }

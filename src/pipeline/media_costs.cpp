@@ -5,10 +5,12 @@
 namespace qvl {
 namespace {
 
-void learn(scheduling::UnitCost& cost, int64_t units, double seconds) {
-  constexpr double kMostSeconds = 1e6;  // what it learns from is bounded anyway
-  const auto us = static_cast<int64_t>(std::min(seconds, kMostSeconds) * 1e6);
-  cost.learn(static_cast<uint32_t>(std::clamp<int64_t>(units, 1, UINT32_MAX)), us);
+// Units need not be whole ones: a cost is learnt as that of parts of one.
+void learn(scheduling::UnitCost& cost, double units, double seconds) {
+  constexpr uint32_t kParts = 256;
+  constexpr double kMostUs = 1e12;  // what it learns from is bounded anyway
+  if (units <= 0) return;
+  cost.learn(kParts, static_cast<int64_t>(std::min(seconds * 1e6 / units, kMostUs) * kParts));
 }
 
 std::optional<double> seconds_of(const scheduling::UnitCost& cost, double units) {
@@ -21,12 +23,12 @@ std::optional<double> seconds_of(const scheduling::UnitCost& cost, double units)
 
 void MediaCosts::learn_cutting(int64_t pixels, double seconds) {
   const std::lock_guard lock(mutex_);
-  learn(cutting_, pixels / kPixels, seconds);
+  learn(cutting_, static_cast<double>(pixels) / kPixels, seconds);
 }
 
 void MediaCosts::learn_encoding(int64_t patches, double seconds) {
   const std::lock_guard lock(mutex_);
-  learn(encoding_, patches / kPatches, seconds);
+  learn(encoding_, static_cast<double>(patches) / kPatches, seconds);
 }
 
 std::optional<double> MediaCosts::cutting_s(int64_t pixels) const {

@@ -25,6 +25,13 @@ TEST(MediaCosts, are_in_proportion_to_the_work) {
   EXPECT_DOUBLE_EQ(costs.encoding_s(0).value(), 0.0);
 }
 
+TEST(MediaCosts, count_parts_of_a_unit) {
+  MediaCosts costs;
+  costs.learn_encoding(112, 0.00175);  // one and three quarters of 64 patches
+  EXPECT_DOUBLE_EQ(costs.encoding_s(64).value(), 0.001);
+  EXPECT_DOUBLE_EQ(costs.encoding_s(112).value(), 0.00175);
+}
+
 TEST(MediaCosts, move_by_an_eighth_and_take_a_pause_for_four_times_the_average) {
   MediaCosts costs;
   costs.learn_encoding(64, 0.001);

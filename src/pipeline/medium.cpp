@@ -19,12 +19,6 @@ void check_vision(const std::filesystem::path& path, const detail::Runtime& runt
   }
 }
 
-PatchOptions patch_options(const PreprocessorConfig& config, const std::optional<int64_t>& max_tokens) {
-  PatchOptions options = qvl::patch_options(config);
-  options.max_tokens = max_tokens;
-  return options;
-}
-
 // Its pixels; the bytes of the file are gone then.
 Image read_same_image(const Medium& medium, detail::Runtime& runtime) {
   const ImageLimits limits;
@@ -117,15 +111,16 @@ void cut_patches(Medium& medium, detail::Runtime& runtime) {
     medium.patches = std::move(again.patches);
     return;
   }
-  with_memory_for(
-      [&] { return fmt::format("for the patches of {}", medium.name); },
-      [&] {
-        const Stopwatch watch;
-        const PatchOptions options = patch_options(runtime.files.image_preprocessor, medium.max_tokens);
-        medium.patches = image_to_patches(read_same_image(medium, runtime), options, medium.name);
-        medium.grid = medium.patches.grid;
-        runtime.media_costs.learn_cutting(medium.size.width * medium.size.height, watch.seconds());
-      });
+  with_memory_for([&] { return fmt::format("for the patches of {}", medium.name); },
+                  [&] {
+                    const Stopwatch watch;
+                    const PatchOptions options =
+                        patch_options(runtime.files.image_preprocessor, medium.max_tokens);
+                    const Image image = read_same_image(medium, runtime);
+                    medium.patches = image_to_patches(image, options, medium.name);
+                    medium.grid = medium.patches.grid;
+                    runtime.media_costs.learn_cutting(image.width * image.height, watch.seconds());
+                  });
 }
 
 bool encode_medium(Medium& medium, detail::Runtime& runtime, const std::function<bool(double)>& progress) {

@@ -40,6 +40,11 @@ struct Medium {
   FeatureOrigin origin = FeatureOrigin::not_needed;  ///< of features, the last time they were needed
 
   int64_t tokens(int64_t merge) const { return grid.t * grid.tokens_per_step(merge); }
+
+  /// Frees patches that can be cut again: those given as tensors have no file.
+  void drop_patches() {
+    if (!path.empty()) patches = {};
+  }
 };
 
 /// A file, and how many tokens it may take at most: Turn::max_image_tokens.

@@ -36,10 +36,7 @@ Sequence prompt_of(const LogitsRequest& request, const Media& media, const Runti
     check_ids(request.tokens, config.text.vocab_size);
     return place_media(request.tokens, media, config);
   }
-  const auto expanded = expand_media(
-      pieces_of(request),
-      {.media = media, .merge = config.vision.spatial_merge_size, .video_prompt = request.video_prompt});
-  Sequence sequence = place_media(encode_pieces(expanded, runtime.words()), media, config);
+  Sequence sequence = sequence_of(pieces_of(request), media, request.video_prompt, runtime);
   if (sequence.ids.empty()) fail(ErrorCode::usage, "prompt: it is empty, expected at least one token");
   return sequence;
 }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "pipeline/runtime.h"
 
 namespace qvl {
 namespace {
@@ -117,6 +118,14 @@ std::vector<PromptPiece> split_raw_prompt(std::string_view text) {
 std::vector<PromptPiece> expand_media(const std::vector<PromptPiece>& pieces,
                                       const PromptExpansion& expansion) {
   return Expander(expansion).run(pieces);
+}
+
+Sequence sequence_of(const std::vector<PromptPiece>& pieces, const Media& media, VideoPrompt video_prompt,
+                     const detail::Runtime& runtime) {
+  const ModelConfig& config = runtime.files.config;
+  const auto expanded = expand_media(
+      pieces, {.media = media, .merge = config.vision.spatial_merge_size, .video_prompt = video_prompt});
+  return place_media(encode_pieces(expanded, runtime.words()), media, config);
 }
 
 std::vector<int32_t> encode_pieces(const std::vector<PromptPiece>& pieces, const Tokenizer& tokenizer) {

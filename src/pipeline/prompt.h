@@ -13,6 +13,10 @@
 
 namespace qvl {
 
+namespace detail {
+struct Runtime;
+}
+
 /// Raw text cut at its <|image_pad|> and <|video_pad|>.
 std::vector<PromptPiece> split_raw_prompt(std::string_view text);
 
@@ -27,6 +31,11 @@ struct PromptExpansion {
 };
 std::vector<PromptPiece> expand_media(const std::vector<PromptPiece>& pieces,
                                       const PromptExpansion& expansion);
+
+/// Rendered pieces with the media written out, tokenised and placed. Throws as the two functions around it,
+/// and Error{usage} where there is no tokenizer.
+Sequence sequence_of(const std::vector<PromptPiece>& pieces, const Media& media, VideoPrompt video_prompt,
+                     const detail::Runtime& runtime);
 
 /// The ids of expanded pieces. Throws Error{usage} "prompt: byte N: not valid UTF-8".
 std::vector<int32_t> encode_pieces(const std::vector<PromptPiece>& pieces, const Tokenizer& tokenizer);

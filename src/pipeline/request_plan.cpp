@@ -2,6 +2,7 @@
 #include "qvl/request_plan.h"
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "optimizer/pass.h"
 
@@ -12,17 +13,14 @@ std::string_view name_of(MediumPlan::Kind kind) {
   return kind == MediumPlan::Kind::image ? "image" : "video";
 }
 
-std::string line(std::string_view name, std::string_view value) {
-  return fmt::format("  {:<26}{}\n", name, value);
-}
-
 std::string medium_text(const MediumPlan& medium) {
-  return fmt::format("{} {}\n", name_of(medium.kind), medium.path.string()) +
-         line("size", fmt::format("{} x {} pixels, resized to {} x {}", medium.size.width, medium.size.height,
-                                  medium.resized.width, medium.resized.height)) +
-         line("grid", fmt::format("{} x {} x {} patches", medium.grid_t, medium.grid_h, medium.grid_w)) +
-         line("tokens",
-              fmt::format("{}{}", medium.tokens, medium.kept ? ", kept of an earlier request" : ""));
+  return fmt::format("{} {}\n", name_of(medium.kind), path_name(medium.path)) +
+         report_line("size", fmt::format("{} x {} pixels, resized to {} x {}", medium.size.width,
+                                         medium.size.height, medium.resized.width, medium.resized.height)) +
+         report_line("grid",
+                     fmt::format("{} x {} x {} patches", medium.grid_t, medium.grid_h, medium.grid_w)) +
+         report_line("tokens",
+                     fmt::format("{}{}", medium.tokens, medium.kept ? ", kept of an earlier request" : ""));
 }
 
 OrderedJson size_json(const PixelSize& size) { return {{"width", size.width}, {"height", size.height}}; }
@@ -53,18 +51,19 @@ std::string to_text(const RequestPlan& plan) {
   std::string out;
   for (const MediumPlan& medium : plan.media) out += medium_text(medium);
   out += "tokens\n";
-  out += line("prompt", fmt::format("{}, {} of them of pictures and videos, {} kept", plan.prompt_tokens,
-                                    plan.image_tokens, plan.cached_tokens));
-  out += line("answer", fmt::format("{} at most", plan.answer_tokens));
-  out += line("context", fmt::format("{}", plan.context_tokens));
+  out += report_line("prompt", fmt::format("{}, {} of them of pictures and videos, {} kept",
+                                           plan.prompt_tokens, plan.image_tokens, plan.cached_tokens));
+  out += report_line("answer", fmt::format("{} at most", plan.answer_tokens));
+  out += report_line("context", fmt::format("{}", plan.context_tokens));
   out += "memory\n";
-  for (const auto& [part, bytes] : plan.memory) out += line(part, mebibytes(bytes));
-  out += line("in all", fmt::format("{}, {} free of the limit of {}: {}", mebibytes(plan.memory_bytes),
-                                    mebibytes(plan.memory_free_bytes), mebibytes(plan.memory_limit_bytes),
-                                    plan.fits ? "fits" : "does not fit"));
+  for (const auto& [part, bytes] : plan.memory) out += report_line(part, mebibytes(bytes));
+  out +=
+      report_line("in all", fmt::format("{}, {} free of the limit of {}: {}", mebibytes(plan.memory_bytes),
+                                        mebibytes(plan.memory_free_bytes), mebibytes(plan.memory_limit_bytes),
+                                        plan.fits ? "fits" : "does not fit"));
   out += "seconds\n";
   for (const auto& [stage, seconds] : stages_of(plan.seconds)) {
-    out += line(stage, seconds ? fmt::format("{:.4f}", *seconds) : "not measured yet");
+    out += report_line(stage, seconds ? fmt::format("{:.4f}", *seconds) : "not measured yet");
   }
   return out;
 }

@@ -108,26 +108,27 @@ std::unique_ptr<ModelCaches> make_caches(detail::Runtime& runtime, const LoadOpt
   const bool on_disk = runtime.loaded_by.plan.disk_feature_cache_bytes > 0;
   const auto folder = on_disk ? kept_features_folder(cache_folder(options)) : "";
   if (on_disk) {
-    runtime.weights = hash_weights(runtime, folder, options.stop);
+    runtime.weights_hash = hash_weights(runtime, folder, options.stop);
     check_not_stopped(options);
   }
   return std::make_unique<ModelCaches>(CacheSetup{.files = runtime.files,
                                                   .plan = runtime.loaded_by.plan,
                                                   .forms = runtime.network.forms(),
                                                   .folder = folder,
-                                                  .weights = runtime.weights,
+                                                  .weights = runtime.weights_hash,
                                                   .memory = runtime.layer.memory(),
                                                   .io = runtime.layer.threads().io()});
 }
 
 }  // namespace
 
-PatchOptions patch_options(const PreprocessorConfig& config) {
+PatchOptions patch_options(const PreprocessorConfig& config, std::optional<int64_t> max_tokens) {
   PatchOptions options{.patch_size = config.patch_size,
                        .temporal_patch_size = config.temporal_patch_size,
                        .merge_size = config.merge_size,
                        .min_pixels = config.min_pixels,
-                       .max_pixels = config.max_pixels};
+                       .max_pixels = config.max_pixels,
+                       .max_tokens = max_tokens};
   QVL_CHECK(config.image_mean.size() == 3 && config.image_std.size() == 3);
   for (size_t c = 0; c < 3; ++c) {
     options.mean[c] = static_cast<float>(config.image_mean[c]);
@@ -203,8 +204,9 @@ Runtime::Runtime(const LoadOptions& options, const RuntimeSystem& system)
   if (packed.cache == CacheOutcome::failed) {
     warnings.push_back("packed weights are not kept: " + packed.problem);
     loaded_by.plan.keep_packed = false;
+  } else if (const auto problem = disk_too_full(options, loaded_by, packed.bytes)) {
+    warnings.push_back(*problem);
   }
-  if (const auto problem = disk_too_full(options, loaded_by, packed.bytes)) warnings.push_back(*problem);
   files.tensors->check_unchanged();
   caches = make_caches(*this, options);
   warn_of_disk();
@@ -233,8 +235,8 @@ void Runtime::warn_of_disk() {
 
 std::string Runtime::weights_identity() {
   const ComputeTurn turn(computing, layer.threads());
-  if (weights.empty()) weights = hash_weights(*this, "", {});
-  return weights;
+  if (weights_hash.empty()) weights_hash = hash_weights(*this, "", {});
+  return weights_hash;
 }
 
 const Tokenizer& Runtime::words() const {

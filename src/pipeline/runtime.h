@@ -23,7 +23,8 @@
 
 namespace qvl {
 
-PatchOptions patch_options(const PreprocessorConfig& config);
+/// max_tokens: of each picture or temporal step at most, where a request asks for fewer.
+PatchOptions patch_options(const PreprocessorConfig& config, std::optional<int64_t> max_tokens = {});
 VideoSampling video_sampling(const PreprocessorConfig& config);
 
 /// Throws Error{model_file} where tokenizer, preprocessor and network of one checkpoint do not fit together;
@@ -38,8 +39,9 @@ struct RuntimeSystem {
   SystemFiles files = SystemFiles();
 };
 
-/// Immutable after loading but for `layer`, `ops`, `pass`, `caches`, `media_costs` and what configure()
-/// notes, which do one computation at a time. Whatever takes memory of `layer` stands behind it.
+/// Immutable after loading but for `layer`, `ops`, `pass`, `caches`, `weights_hash` and what configure()
+/// notes, which do one computation at a time, and `media_costs` and `warnings`, which are thread-safe.
+/// Whatever takes memory of `layer` stands behind it.
 struct Runtime {
   explicit Runtime(const LoadOptions& options, const RuntimeSystem& system = {});
 
@@ -55,8 +57,8 @@ struct Runtime {
   void after_request() noexcept;
   /// Puts among the warnings, once, that nothing is kept on disk any more. Thread-safe.
   void warn_of_disk();
-  /// weights_identity() of it, for files that outlive the process. Where loading did not need it, the first
-  /// call waits for its turn to compute and hashes the weights.
+  /// weights_identity() of it, for files that outlive the process. Waits for its turn to compute; the first
+  /// call hashes the weights where loading did not need to.
   std::string weights_identity();
   /// The tokenizer. Throws Error{usage} where the checkpoint came without one.
   const Tokenizer& words() const;
@@ -81,7 +83,7 @@ struct Runtime {
   PackReport packed;
   std::unique_ptr<ModelCaches> caches;  ///< never null once it is loaded
   MediaCosts media_costs;
-  std::string weights;  ///< weights_identity(), once it is known
+  std::string weights_hash;  ///< weights_identity(), once it is known
   double load_seconds = 0;
   mutable std::mutex notes_mutex;  // of the two lists below, once it is loaded
   std::vector<std::string> warnings;

@@ -77,7 +77,7 @@ void check_media_count(size_t count) {
 }
 
 void check_max_image_tokens(std::optional<int64_t> tokens) {
-  if (tokens) check_range<int64_t>("max_image_tokens", *tokens, 1, 1 << 24);
+  if (tokens) check_range<int64_t>("max_image_tokens", *tokens, 1, kMostImageTokens);
 }
 
 Media read_media(const Turn& turn, detail::Runtime& runtime, const Listeners& listeners) {

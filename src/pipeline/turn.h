@@ -27,6 +27,8 @@ ChatMessage user_message(std::string text, size_t images, size_t videos);
 
 /// Pictures and videos of one request together.
 constexpr size_t kMostMedia = 64;
+/// The largest budget of tokens of a picture that is accepted.
+constexpr int64_t kMostImageTokens = 1 << 24;
 /// Throws Error{limit} where a request would hold more pictures and videos than allowed.
 void check_media_count(size_t count);
 

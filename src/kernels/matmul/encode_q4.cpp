@@ -7,6 +7,7 @@
 
 #include "kernels/matmul/encode.h"
 #include "kernels/matmul/encode_q4_rule.h"
+#include "kernels/matmul/lanes.h"
 #include "tensor/decode.h"
 
 namespace qvl {
@@ -15,24 +16,9 @@ namespace {
 constexpr size_t kSubgroups = static_cast<size_t>(kGroup / kSubgroup);
 constexpr float kLargestFactor = 127.0f;
 
-// Four weights side by side: a vector type, which compilers keep in registers.
-using Lanes [[gnu::vector_size(16)]] = float;
 using Subgroup = std::array<Lanes, static_cast<size_t>(kSubgroup) / 4>;
 
-Lanes all(float value) { return Lanes{} + value; }
-
-// Sums of even and of odd groups of four, which together are eight lanes.
-float sum(const std::array<Lanes, 2>& halves) {
-  const Lanes v = halves[0] + halves[1];
-  return (v[0] + v[2]) + (v[1] + v[3]);
-}
-
-// Levels -8 to 7, rounded to nearest even: adding 1.5 * 2^23 leaves no room for a fraction.
-Lanes levels_of(Lanes w, float inverse) {
-  const Lanes scaled = w * inverse;
-  const Lanes capped = scaled < all(-8.0f) ? all(-8.0f) : (scaled > all(7.0f) ? all(7.0f) : scaled);
-  return (capped + 12'582'912.0f) - 12'582'912.0f;
-}
+Lanes levels_of(Lanes w, float inverse) { return level_of(w * inverse, -8.0f, 7.0f); }
 
 struct Fit {
   float scale = 0;  // may be negative: then the level -8 serves the positive side

@@ -8,17 +8,14 @@
 
 #include "kernels/matmul/encode.h"
 #include "kernels/matmul/encode_q7_rule.h"
+#include "kernels/matmul/lanes.h"
 
 namespace qvl {
 namespace {
 
 constexpr int64_t kHalves = kGroup / kQ7Half;
 
-// Four weights side by side: a vector type, which compilers keep in registers.
-using Lanes [[gnu::vector_size(16)]] = float;
 using Half = std::array<Lanes, static_cast<size_t>(kQ7Half) / 4>;
-
-Lanes all(float value) { return Lanes{} + value; }
 
 // Of what rounding leaves with this factor, in squares of units.
 float squared_error(const Half& w, float unit, int factor) {
@@ -26,15 +23,10 @@ float squared_error(const Half& w, float unit, int factor) {
   std::array<Lanes, 2> squares = {};  // together eight lanes
   for (size_t i = 0; i < w.size(); ++i) {
     const Lanes scaled = w[i] * inverse;
-    const Lanes raised = scaled < all(-kLargestQ7Level) ? all(-kLargestQ7Level) : scaled;
-    const Lanes capped = raised > all(kLargestQ7Level) ? all(kLargestQ7Level) : raised;
-    // To nearest even: adding 1.5 * 2^23 leaves no room for a fraction.
-    const Lanes level = (capped + 12'582'912.0f) - 12'582'912.0f;
-    const Lanes rest = scaled - level;
+    const Lanes rest = scaled - level_of(scaled, -kLargestQ7Level, kLargestQ7Level);
     squares[i % 2] += rest * rest;
   }
-  const Lanes v = squares[0] + squares[1];
-  return ((v[0] + v[2]) + (v[1] + v[3])) * static_cast<float>(factor * factor);
+  return sum(squares) * static_cast<float>(factor * factor);
 }
 
 // Zero where all are zero; NaN where a value is not finite. Leaves room above the largest value's factor.

@@ -70,4 +70,10 @@ const MatmulKernel& matmul_kernel(WeightForm form, Isa isa) {
   }
 }
 
+std::span<const int32_t> used_part(std::span<const int32_t> repeated) {
+  size_t count = 0;
+  while (count < repeated.size() && repeated[count] >= 0) ++count;
+  return repeated.first(count);
+}
+
 }  // namespace qvl

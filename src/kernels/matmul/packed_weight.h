@@ -65,6 +65,12 @@ WeightForm many_rows_form(Isa isa);
 /// Inputs that are repeated at most: products go in steps of so many.
 constexpr size_t kMostRepeated = kSubgroup;
 
+/// Those before the first negative number.
+std::span<const int32_t> used_part(std::span<const int32_t> repeated);
+
+/// Fewer packed bytes are packed faster than a file of them is worth.
+constexpr uint64_t kLeastPackedFile = 64 << 20;
+
 /// W: [outputs, inputs]. Borrowed bytes.
 struct PackedWeight {
   WeightForm form = WeightForm::stored;
@@ -83,11 +89,7 @@ struct PackedWeight {
   uint64_t row_bytes = 0;  ///< of a row of stored weights, of a panel of 16 outputs of quantised ones
   const MatmulKernel* kernel = nullptr;
 
-  std::span<const int32_t> repeated_inputs() const {
-    size_t count = 0;
-    while (count < repeated.size() && repeated[count] >= 0) ++count;
-    return repeated.first(count);
-  }
+  std::span<const int32_t> repeated_inputs() const { return used_part(repeated); }
   /// Columns that products read: the inputs, and from the next whole group on those that are repeated.
   int64_t columns() const {
     const size_t count = repeated_inputs().size();

@@ -2,6 +2,7 @@
 // to floats and quantised a second time.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -13,6 +14,16 @@ namespace qvl {
 
 /// Whether weights stored as `stored` can be taken over into `form`: Q4_0 into q4, Q6_K into q7.
 bool can_repack(DType stored, WeightForm form);
+
+/// Whether packing into `form` can keep what rounding leaves of columns: 4 bits have no room for it, and
+/// nothing is left where the levels of all parts are taken over. `stored`: the member of a part that has its
+/// type.
+template <typename Parts, typename Member>
+bool keeps_rests(const Parts& parts, Member stored, WeightForm form) {
+  return form != WeightForm::q4 && !std::all_of(parts.begin(), parts.end(), [&](const auto& part) {
+           return can_repack(part.*stored, form);
+         });
+}
 
 /// One block of a panel as it is stored. rows: [outputs <= kPanel] pointers to `length` <= kGroup weights
 /// each, a whole number of stored blocks; what is missing becomes zero weights.

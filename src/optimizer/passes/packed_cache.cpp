@@ -5,15 +5,12 @@
 namespace qvl {
 namespace {
 
-// Less is packed faster than a file is worth.
-constexpr uint64_t kLeastBytes = 64 << 20;
-
 std::optional<std::string> obstacle(const PassContext& context) {
   const uint64_t packed = packed_bytes(context.inputs.model, context.draft.forms);
   const auto free = context.inputs.hardware.cache_free_bytes;
   if (packed == 0) return "no weights are packed";
   if (!free) return "there is no cache folder";
-  if (packed < kLeastBytes) return mebibytes(packed) + " are packed faster than a file is worth";
+  if (packed < kLeastPackedFile) return mebibytes(packed) + " are packed faster than a file is worth";
   if (packed > *free)
     return "the disk has " + mebibytes(*free) + " free, the file takes " + mebibytes(packed);
   return std::nullopt;

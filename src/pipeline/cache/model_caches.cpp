@@ -41,24 +41,13 @@ std::string at_most(std::optional<int64_t> max_tokens) {
   return max_tokens ? fmt::format(" at most {} tokens", *max_tokens) : "";
 }
 
-void add_to(std::string& context, const ComputationField& field) {
-  context += fmt::format("{} {} ", field.name, field.value);
-}
-
-std::vector<ComputationField> fields_of(const CacheSetup& setup) {
-  return computation_fields(setup.files.config, setup.forms, setup.weights);
-}
-
-std::string decoder_context(const CacheSetup& setup) {
+// Of what the decoder depends on, or of what the vision tower does too.
+std::string context_of(const CacheSetup& setup, ComputationField::Concerns whose) {
   std::string context;
-  for (const ComputationField& field : fields_of(setup)) add_to(context, field);
-  return context;
-}
-
-std::string vision_context(const CacheSetup& setup) {
-  std::string context;
-  for (const ComputationField& field : fields_of(setup)) {
-    if (field.concerns == ComputationField::Concerns::everything) add_to(context, field);
+  for (const auto& field : computation_fields(setup.files.config, setup.forms, setup.weights)) {
+    if (whose == ComputationField::Concerns::decoder || field.concerns == whose) {
+      context += fmt::format("{} {} ", field.name, field.value);
+    }
   }
   return context;
 }
@@ -87,10 +76,12 @@ ModelCaches::ModelCaches(const CacheSetup& setup)
     : disk(disk_options(setup), setup.io),
       features(setup.files.config.vision, setup.plan.feature_cache_bytes,
                {.pool = &setup.memory.pool(), .part = MemoryPart::caches}, disk),
-      prefixes(decoder_context(setup), setup.plan.prefix_cache_bytes,
+      prefixes(context_of(setup, ComputationField::Concerns::decoder), setup.plan.prefix_cache_bytes,
                {.pool = &setup.memory.pool(), .part = MemoryPart::caches}, disk),
-      image_context_(vision_context(setup) + "image " + preprocessing(setup.files.image_preprocessor)),
-      video_context_(vision_context(setup) + "video " + preprocessing(setup.files.video_preprocessor)),
+      image_context_(context_of(setup, ComputationField::Concerns::everything) + "image " +
+                     preprocessing(setup.files.image_preprocessor)),
+      video_context_(context_of(setup, ComputationField::Concerns::everything) + "video " +
+                     preprocessing(setup.files.video_preprocessor)),
       reclaimer_(setup.memory.ledger().reclaimers().add(
           ReclaimStage::caches, [this](uint64_t wanted) { return reclaim(wanted); })) {}
 

@@ -25,8 +25,8 @@ struct ComputationField {
   std::string value;
   Concerns concerns = Concerns::everything;
 };
-/// All of them, the hash of weights last, which differs where another one does: what of a checkpoint with the
-/// same values is kept is what would be computed. `weights`: weights_identity().
+/// All of them. The hash of weights is last: it differs with their form too, and whoever compares one by one
+/// is to name the form. `weights`: weights_identity().
 std::vector<ComputationField> computation_fields(const ModelConfig& config, const ModelForms& forms,
                                                  const std::string& weights);
 

@@ -88,7 +88,7 @@ void write_entry(const std::filesystem::path& path, const ContentKey& key, const
 EntryRead read_entry(const std::filesystem::path& path, const ContentKey& key,
                      std::span<const StoredShape> shapes, MemoryHome home) {
   const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-  // Of no use is what is there and no file; all else may be another time's trouble.
+  // A link is none of ours and stays unfit; any other failure (too many open files, say) may pass.
   if (!file) return {.outcome = errno == ELOOP ? ReadOutcome::unfit : ReadOutcome::missing};
   struct stat info {};
   const bool is_whole = ::fstat(file.get(), &info) == 0 && S_ISREG(info.st_mode) &&

@@ -287,11 +287,7 @@ void Engine::take_kept() {
 bool Engine::take_turn() {
   if (turn_) return true;
   if (!place_) place_.emplace(model_.computing());
-  if (const auto due = next_due()) {
-    if (!place_->wait_until(*due)) return false;
-  } else {
-    place_->wait();
-  }
+  if (!place_->wait(next_due())) return false;
   turn_.emplace(model_.layer().threads());
   return true;
 }

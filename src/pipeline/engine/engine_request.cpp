@@ -212,7 +212,7 @@ void EngineRequest::begin_to_see(size_t index, BetweenPieces between) {
   seeing_ = &medium;
   if (shared) task_ = tasks_.find(medium.key);
   if (task_) {
-    if (!medium.path.empty()) medium.patches = {};  // given as tensors, they could not be cut again
+    medium.drop_patches();
     return take_features_kept(medium);
   }
   cut_ = std::max(cut_, index + 1);
@@ -221,7 +221,7 @@ void EngineRequest::begin_to_see(size_t index, BetweenPieces between) {
   task->run = runtime_.network.vision()->begin(medium.patches, runtime_.ops, between);
   if (shared) tasks_.add(medium.key, task);
   task_ = std::move(task);
-  if (!medium.path.empty()) medium.patches = {};  // should the task be lost they are cut again
+  medium.drop_patches();
   cut_ahead(next_to_see(index + 1));
 }
 

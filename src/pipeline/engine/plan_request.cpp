@@ -7,7 +7,6 @@
 #include "pipeline/answer_writer.h"
 #include "pipeline/engine/engine_request.h"
 #include "pipeline/engine/request_prompt.h"
-#include "pipeline/memory_guard.h"
 #include "pipeline/prefill.h"
 #include "pipeline/request_memory.h"
 #include "pipeline/stopwatch.h"
@@ -142,25 +141,23 @@ PlannedSeconds predict_seconds(const RequestPlan& plan, const Kept& kept, double
 RequestPlan plan_request(const InferenceRequest& request, detail::Runtime& runtime,
                          const EngineOutlook& outlook) {
   if (request.tensors) fail(ErrorCode::usage, "plan: found tensors, expected a text, pictures or videos");
-  return with_memory_for("to plan a request", [&] {
-    const ModelConfig& config = runtime.files.config;
-    const Stopwatch watch;
-    const RequestPrompt prompt = read_prompt(request, runtime, {});
-    const double reading_s = watch.seconds();
-    check_fits_context(prompt.sequence, 1, config.text);
-    const Kept kept = find_kept(prompt, runtime);
-    RequestPlan plan{.media = plans_of(prompt.media, kept, config.vision),
-                     .prompt_tokens = prompt.sequence.size(),
-                     .image_tokens = prompt.sequence.visual_tokens(),
-                     .cached_tokens = kept.tokens,
-                     .context_tokens = config.text.max_position_embeddings};
-    plan.answer_tokens = std::min(request.generation.max_tokens, plan.context_tokens - plan.prompt_tokens);
-    const auto needs = needs_until_the_end(request, prompt, kept, runtime);
-    for (const auto& medium : prompt.media) medium->patches = {};  // of videos; they are free again then
-    add_memory(needs, runtime, outlook, plan);
-    plan.seconds = predict_seconds(plan, kept, reading_s, runtime, outlook);
-    return plan;
-  });
+  const ModelConfig& config = runtime.files.config;
+  const Stopwatch watch;
+  const RequestPrompt prompt = read_prompt(request, runtime, {});
+  const double reading_s = watch.seconds();
+  check_fits_context(prompt.sequence, 1, config.text);
+  const Kept kept = find_kept(prompt, runtime);
+  RequestPlan plan{.media = plans_of(prompt.media, kept, config.vision),
+                   .prompt_tokens = prompt.sequence.size(),
+                   .image_tokens = prompt.sequence.visual_tokens(),
+                   .cached_tokens = kept.tokens,
+                   .context_tokens = config.text.max_position_embeddings};
+  plan.answer_tokens = std::min(request.generation.max_tokens, plan.context_tokens - plan.prompt_tokens);
+  const auto needs = needs_until_the_end(request, prompt, kept, runtime);
+  for (const auto& medium : prompt.media) medium->patches = {};  // of videos; they are free again then
+  add_memory(needs, runtime, outlook, plan);
+  plan.seconds = predict_seconds(plan, kept, reading_s, runtime, outlook);
+  return plan;
 }
 
 }  // namespace qvl

@@ -46,7 +46,7 @@ void check_request(const InferenceRequest& request) {
 }
 
 RequestPrompt read_prompt(const InferenceRequest& request, detail::Runtime& runtime, std::stop_token stop) {
-  const Tokenizer& words = runtime.words();
+  (void)runtime.words();  // without a tokenizer nothing need be read
   const Turn turn = turn_of(request);
   RequestPrompt prompt;
   prompt.media = read_media(turn, runtime, {.text = {}, .progress = {}, .stop = std::move(stop)});
@@ -54,11 +54,7 @@ RequestPrompt read_prompt(const InferenceRequest& request, detail::Runtime& runt
   std::vector<ChatMessage> messages;
   if (!request.system.empty()) messages.push_back(text_message(Role::system, request.system));
   messages.push_back(user_message(turn));
-  const ModelConfig& config = runtime.files.config;
-  const auto expanded = expand_media(render_chat(messages, {}), {.media = prompt.media,
-                                                                 .merge = config.vision.spatial_merge_size,
-                                                                 .video_prompt = request.video_prompt});
-  prompt.sequence = place_media(encode_pieces(expanded, words), prompt.media, config);
+  prompt.sequence = sequence_of(render_chat(messages, {}), prompt.media, request.video_prompt, runtime);
   return prompt;
 }
 

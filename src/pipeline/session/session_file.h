@@ -28,8 +28,8 @@ struct SessionHeader {
   uint64_t text_bytes = 0;
   uint64_t tokens = 0;       ///< whose keys and values follow
   uint64_t block_bytes = 0;  ///< KvCache::block_bytes()
-  ContentKey text = {};
-  uint64_t own = 0;  ///< checksum of the fields above
+  ContentKey text = {};      ///< of the JSON alone: it is judged before the rest is read
+  uint64_t own = 0;          ///< checksum of the fields above
 
   uint64_t blocks() const;
 };

@@ -266,7 +266,7 @@ TEST_F(Sessions, that_say_what_no_session_says_are_refused) {
   const std::vector<Case> cases = {
       {[](Parts& parts) { parts.text.erase("system"); }, "system: missing"},
       {[](Parts& parts) { parts.text["tools"] = 3; }, "tools: expected an array"},
-      {[](Parts& parts) { parts.text["tools"] = {1}; }, "tools: tools.0: expected a string"},
+      {[](Parts& parts) { parts.text["tools"] = {1}; }, "tools.0: expected a string"},
       {[](Parts& parts) { parts.text["video_prompt"] = "none"; },
        "video_prompt: found \"none\", which there is not"},
       {[](Parts& parts) { parts.text["computation"]["computation"] = "0"; },
@@ -281,7 +281,7 @@ TEST_F(Sessions, that_say_what_no_session_says_are_refused) {
       {message("videos", 1), "media: found 0 of kind \"video\", the messages have 1 places"},
       {[](Parts& parts) { parts.text["messages"].erase(1); }, "messages: the last one is no answer"},
       {[](Parts& parts) { parts.text["messages"][1]["calls"] = {1}; },
-       "messages.1.calls: calls.0: expected a name and arguments"},
+       "messages.1.calls.0: expected a name and arguments"},
       {medium("kind", "sound"), "media.0.kind: found \"sound\", which there is not"},
       {medium("kind", "video"), "media.0.times: found 0, expected 1"},
       {medium("times", Json::array({"<1.0 seconds>"})), "media.0.times: found 1, expected 0"},

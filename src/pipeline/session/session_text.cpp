@@ -95,7 +95,7 @@ void each_of(const JsonObject& object, std::string_view key, Take&& take) {
 std::vector<std::string> strings_of(const JsonObject& object, std::string_view key) {
   std::vector<std::string> strings;
   each_of(object, key, [&](const Json& entry, const std::string& place) {
-    if (!entry.is_string()) object.refuse(key, fmt::format("{}: expected a string", place));
+    if (!entry.is_string()) object.refuse(place, "expected a string");
     strings.push_back(entry.get<std::string>());
   });
   return strings;
@@ -165,7 +165,7 @@ class TurnsReader {
     const auto key = key_from(json.string("contents"));
     if (!key) json.refuse("contents", "expected 32 hexadecimal digits");
     medium->key = *key;
-    if (json.has("max_tokens")) medium->max_tokens = json.integer("max_tokens", 1, 1 << 24);
+    if (json.has("max_tokens")) medium->max_tokens = json.integer("max_tokens", 1, kMostImageTokens);
     medium->step_times = strings_of(json, "times");
     check_times(*medium, json);
     medium->cutting_bytes = static_cast<uint64_t>(json.integer("cutting_bytes", 0, kMostCuttingBytes));
@@ -213,7 +213,7 @@ class TurnsReader {
     each_of(json, "calls", [&](const Json& entry, const std::string& place) {
       if (!entry.is_object() || !entry.contains("name") || !entry.contains("arguments") ||
           !entry["name"].is_string() || !entry["arguments"].is_string()) {
-        json.refuse("calls", fmt::format("{}: expected a name and arguments", place));
+        json.refuse(place, "expected a name and arguments");
       }
       calls.push_back({.name = entry["name"].get<std::string>(),
                        .arguments_json = entry["arguments"].get<std::string>()});

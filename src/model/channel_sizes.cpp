@@ -1,22 +1,14 @@
-#include "model/outlying_inputs.h"
+#include "model/channel_sizes.h"
 
 #include <algorithm>
 #include <cmath>
+
+#include "ops/outlying.h"
 
 namespace qvl {
 namespace {
 
 constexpr size_t kSampledRows = 256;
-
-float median(std::vector<float> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
-bool all_finite(std::span<const float> values) {
-  return std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); });
-}
 
 }  // namespace
 
@@ -45,17 +37,19 @@ std::vector<float> KnownStream::sizes() const {
   for (size_t i = 0; i < sizes.size(); ++i) {
     sizes[i] = static_cast<float>(std::sqrt(mean_[i] * mean_[i] + variance_[i]));
   }
-  const float typical = sizes.empty() || !all_finite(sizes) ? 0 : median(sizes);
+  const float typical = typical_size(sizes);
   for (float& size : sizes) size = typical > 0 ? size / typical : 1;
   return sizes;
 }
 
-std::vector<float> normed_sizes(const Norm& norm, std::span<const float> stream) {
+std::vector<float> normed_sizes(const Norm& norm, std::span<const float> stream, size_t inputs) {
   const size_t width = norm.weight.size();
-  if (stream.empty() || width % stream.size() != 0 || norm.bias.size() != width) return {};
-  std::vector<float> sizes(width);
-  for (size_t i = 0; i < width; ++i) {
-    sizes[i] = std::hypot(norm.weight[i] * stream[i % stream.size()], norm.bias[i]);
+  if (stream.empty() || width == 0 || norm.bias.size() != width) return {};
+  if (width % stream.size() != 0 || inputs % width != 0) return {};
+  std::vector<float> sizes(inputs);
+  for (size_t i = 0; i < inputs; ++i) {
+    const size_t channel = i % width;
+    sizes[i] = std::hypot(norm.weight[channel] * stream[channel % stream.size()], norm.bias[channel]);
   }
   return sizes;
 }

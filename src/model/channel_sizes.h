@@ -1,4 +1,4 @@
-// Channels that are much larger than the others, as far as weights tell before there is a picture.
+// How large channels are, as far as weights tell before there is a picture.
 #pragma once
 
 #include <cstdint>
@@ -25,9 +25,9 @@ class KnownStream {
   std::vector<double> mean_, variance_;
 };
 
-/// How large the channels are expected to come out of `norm`: sqrt((weight * stream size)^2 + bias^2). Where
-/// the norm takes several channels of the stream at a time, one after another, its own width is a multiple.
-/// Empty where widths do not fit. stream: [width]
-std::vector<float> normed_sizes(const Norm& norm, std::span<const float> stream);
+/// How large `inputs` channels are expected to come out of `norm`: sqrt((weight * stream size)^2 + bias^2).
+/// Where channels of several patches stand side by side, before the norm or behind it, each patch has them
+/// once more. Empty where widths do not fit. stream: [width]
+std::vector<float> normed_sizes(const Norm& norm, std::span<const float> stream, size_t inputs);
 
 }  // namespace qvl

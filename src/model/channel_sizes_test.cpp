@@ -1,4 +1,4 @@
-#include "model/outlying_inputs.h"
+#include "model/channel_sizes.h"
 
 #include <gtest/gtest.h>
 
@@ -9,20 +9,23 @@ namespace {
 
 TEST(NormedSizes, are_of_weights_times_the_stream_and_of_biases) {
   const Norm norm{.weight = {1, -2, 0.5f}, .bias = {0, 0, 3}};
-  EXPECT_EQ(normed_sizes(norm, std::vector<float>{5, 2, 8}), (std::vector<float>{5, 4, 5}));
+  EXPECT_EQ(normed_sizes(norm, std::vector<float>{5, 2, 8}, 3), (std::vector<float>{5, 4, 5}));
 }
 
-TEST(NormedSizes, take_the_stream_once_for_each_patch_that_is_joined) {
-  const Norm norm{.weight = {1, 2, 3, 4}, .bias = {0, 0, 0, 0}};
-  EXPECT_EQ(normed_sizes(norm, std::vector<float>{1, 10}), (std::vector<float>{1, 20, 3, 40}));
+TEST(NormedSizes, come_once_for_each_patch_that_is_joined_before_the_norm_or_behind_it) {
+  const std::vector<float> stream = {1, 10};
+  EXPECT_EQ(normed_sizes({.weight = {1, 2, 3, 4}, .bias = {0, 0, 0, 0}}, stream, 4),
+            (std::vector<float>{1, 20, 3, 40}));
+  EXPECT_EQ(normed_sizes({.weight = {1, 2}, .bias = {0, 0}}, stream, 4), (std::vector<float>{1, 20, 1, 20}));
 }
 
 TEST(NormedSizes, are_none_where_widths_do_not_fit) {
   const Norm norm{.weight = {1, 2, 3}, .bias = {0, 0, 0}};
-  EXPECT_TRUE(normed_sizes(norm, std::vector<float>{1, 2}).empty());
-  EXPECT_TRUE(normed_sizes(norm, {}).empty());
-  EXPECT_TRUE(normed_sizes({.weight = {1, 2}, .bias = {}}, std::vector<float>{1, 2}).empty());
-  EXPECT_TRUE(normed_sizes({}, {}).empty());
+  EXPECT_TRUE(normed_sizes(norm, std::vector<float>{1, 2}, 3).empty());
+  EXPECT_TRUE(normed_sizes(norm, std::vector<float>{1, 2, 3}, 4).empty());
+  EXPECT_TRUE(normed_sizes(norm, {}, 3).empty());
+  EXPECT_TRUE(normed_sizes({.weight = {1, 2}, .bias = {}}, std::vector<float>{1, 2}, 2).empty());
+  EXPECT_TRUE(normed_sizes({}, {}, 0).empty());
 }
 
 TEST(KnownStream, has_the_sizes_of_embeddings_and_biases_over_the_median) {
