@@ -89,7 +89,10 @@ Json gaps(OptimizedInferencePipeline& pipeline, const std::string& picture, int6
           {"beside", spread(beside)},
           {"p99_ratio", percentile(beside, 0.99) / percentile(quiet, 0.99)},
           {"first_token_of_the_picture_s", seen.timings.time_to_first_token_s},
-          {"a_ended_after_b", times.back() > answered}};
+          {"a_ended_after_b", times.back() > answered},
+          {"sent_s", sent},
+          {"answered_s", answered},
+          {"times_s", times}};
 }
 
 std::vector<InferenceRequest> requests_for(int64_t count, std::span<const std::string> pictures,

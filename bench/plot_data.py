@@ -156,6 +156,32 @@ def shape_neighbour(result):
 
 
 @dataclass(frozen=True)
+class GapsResult:
+    """Of a program the round with the longest gap. Seconds, from the sending of the picture on."""
+    gaps: list         # (begin of a gap, its length), at most MOST_POINTS
+    end_s: float       # of the last gap
+    answered_s: float  # the picture's first token
+    longest_s: float   # of the gaps that touch the time from 0 to answered_s
+
+
+def gaps_of_round(run, where):
+    times = [number(at, f"{where}.times_s") for at in items(member(run, "times_s", where), f"{where}.times_s")]
+    sent, answered = (number_at(run, key, where) for key in ("sent_s", "answered_s"))
+    if times != sorted(times) or not times[0] <= sent < answered < times[-1]:
+        raise ResultError(f"{where}: expected ascending times_s from before sent_s to after answered_s")
+    gaps = [(begin - sent, end - begin) for begin, end in zip(times, times[1:])]
+    longest = max(length for begin, length in gaps if begin + length > 0 and begin < answered - sent)
+    return GapsResult(thin_peaks(gaps), times[-1] - sent, answered - sent, longest)
+
+
+def shape_gaps(result):
+    """Program -> GapsResult."""
+    return {name: max((gaps_of_round(run, f"{name}[{index}]") for index, run in enumerate(items(runs, name))),
+                      key=lambda run: run.longest_s)
+            for name, runs in members(result, "result").items()}
+
+
+@dataclass(frozen=True)
 class CapResult:
     cap_mib: float
     most_mib: float
@@ -279,6 +305,6 @@ def shape_pool(result):
     return PoolResult(list(variants), {name: [number_at(of, name, variant) for variant, of in variants.items()] for name in names})
 
 
-SHAPES = {"cpu_quota": shape_cpu_quota, "neighbour": shape_neighbour, "memory_cap": shape_memory_cap,
+SHAPES = {"cpu_quota": shape_cpu_quota, "neighbour": shape_neighbour, "gaps": shape_gaps, "memory_cap": shape_memory_cap,
           "memory_pressure": shape_memory_pressure, "levels": shape_levels, "passes": shape_passes, "scheduler": shape_scheduler,
           "pool": shape_pool}

@@ -120,6 +120,28 @@ def draw_neighbour(data):
     return figure
 
 
+def draw_gaps(programs):
+    figure, (axes,) = panels(1, 7.2, 3.4)
+    axes.axvline(0, color="#888888", linestyle=":", linewidth=1)
+    for index, (name, data) in enumerate(programs.items()):
+        begins, lengths = zip(*data.gaps)
+        label = f"{name}: silent for {short(data.longest_s)} s at most; the picture has its first token after {short(data.answered_s)} s"
+        # A gap is a step as wide as it is high: silence is a line of its own.
+        axes.step([*begins, data.end_s], [*lengths, lengths[-1]], where="post", color=colour(index), linewidth=1.3, label=label)
+        axes.axvline(data.answered_s, color=colour(index), linestyle="--", linewidth=1)
+    axes.set_yscale("log")
+    plain_powers(axes.yaxis)
+    axes.annotate("somebody else sends a picture", (0, 1), xycoords=("data", "axes fraction"), xytext=(4, -4),
+                  textcoords="offset points", va="top", fontsize=8.5)
+    axes.grid(axis="y")
+    axes.margins(x=0)
+    axes.set_title("A stream while a picture is looked at (dashed: its first token)")
+    axes.set_xlabel("seconds since the picture was sent")
+    axes.set_ylabel("seconds between two tokens")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center")
+    return figure
+
+
 def draw_memory_cap(results):
     """`results` is a CapResult for each cap, side by side."""
     figure, row = panels(len(results), max(6.4, 4.2 * len(results)), 3.2, sharey=True)
@@ -264,7 +286,7 @@ def draw_pool(data):
     return figure
 
 
-DRAWINGS = {"cpu_quota": draw_cpu_quota, "neighbour": draw_neighbour, "memory_cap": draw_memory_cap,
+DRAWINGS = {"cpu_quota": draw_cpu_quota, "neighbour": draw_neighbour, "gaps": draw_gaps, "memory_cap": draw_memory_cap,
             "memory_pressure": draw_memory_pressure, "levels": draw_levels, "passes": draw_passes, "scheduler": draw_scheduler,
             "pool": draw_pool}
 

@@ -3,8 +3,8 @@
 
     plots.py [--folder FOLDER] [--to FOLDER] [--format svg|png] [NAME...]
 
-NAME is one of cpu_quota, neighbour, memory_cap, memory_pressure, levels, passes, scheduler and pool; without any, all are
-drawn. What has no result is skipped, with a line. The result of an experiment is what its script saves (--save), of
+NAME is one of cpu_quota, neighbour, gaps, memory_cap, memory_pressure, levels, passes, scheduler and pool; without any, all
+are drawn. What has no result is skipped, with a line. The result of an experiment is what its script saves (--save), of
 `scheduler` what qvl_scheduler_simulation prints. Several caps go into one figure: memory_cap.json, memory_cap-1.5GiB.json.
 Passes come from passes.json or, where there is none, from levels.json, as levels.py saves both. Needs matplotlib:
 pip install -r bench/requirements.txt. Ends with 1 where a result is not what its experiment writes.
@@ -18,7 +18,7 @@ import sys
 import plot_data
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / "docs" / "experiments"
-LARGEST_SVG_BYTES = 40_000  # a page with eight of them is still quick
+LARGEST_SVG_BYTES = 40_000  # a page with nine of them is still quick
 
 
 def read(path):

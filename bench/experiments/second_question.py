@@ -1,39 +1,68 @@
-"""The first question about a picture, and another one after a restart of the program, which finds what the first has left.
+"""The first question about a picture and the second, in the same process and after a restart, which find what the first has left.
 
-    second_question.py --qvl QVL --model MODEL [--side 1024] [--rounds 3] [--keep FOLDER]
+    second_question.py --qvl QVL --model MODEL [--python COMMAND] [--side 1024] [--rounds 3] [--keep FOLDER]
 
 Makes a picture of SIDE x SIDE pixels and a cache folder of its own, in which the first start packs the weights. Each round begins
 with no features kept, and asks three times with `qvl run --json`, each time in a new process: the first question, another one, and
-that one again with all caches off. It prints where the time to the first token went, and whether the last two answers agree.
+that one again with all caches off. COMMAND is a Python that finds the package qvl ("env PYTHONPATH=build/release/python python3"): it
+asks a pipeline two questions in one process, and the second again in a new one. Prints where the time to the first token went and who
+computed the picture. Ends with 1 where a second question looked at the picture again (the counter says so), took more than a fifth of
+the first one's time, or got another answer than without caches.
 """
 import argparse
 import json
 import pathlib
+import shlex
 import shutil
 import statistics
 import struct
 import subprocess
+import sys
 import tempfile
 import zlib
 
 QUESTIONS = ("What is in the picture?", "Which colours are there?")
+TOKENS = 8
+MOST_OF_FIRST = 0.2  # of the first question's time to the first token
+PIPELINE = """
+import json, sys, qvl
+folder, model, picture, tokens, *questions = sys.argv[1:]
+with qvl.OptimizedInferencePipeline(model, cache_folder=folder) as pipeline:
+    for question in questions:
+        answer = pipeline.run_inference(prompt=question, images=[picture], temperature=0, max_tokens=int(tokens))
+        print(json.dumps({"tokens": answer.tokens, "first_token_s": answer.timings.time_to_first_token_s,
+                          "vision_s": answer.timings.vision_s, "prefill_s": answer.timings.prefill_s,
+                          "caches": pipeline.get_performance_metrics()["caches"]}))
+"""
 
 
-def write_picture(path, side):
-    """A PNG that has something everywhere."""
+def write_picture(path, side, comment=""):
+    """A PNG that has something everywhere. Another comment makes another file of the same picture."""
     rows = b"".join(b"\0" + bytes(v for x in range(side) for v in ((x * y) >> 4 & 255, x & 255, y & 255))
                     for y in range(side))
     chunk = lambda kind, data: (struct.pack(">I", len(data)) + kind + data
                                 + struct.pack(">I", zlib.crc32(kind + data)))
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 1))
-                     + chunk(b"IEND", b""))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"tEXt", b"Comment\0" + comment.encode())
+                     + chunk(b"IDAT", zlib.compress(rows, 1)) + chunk(b"IEND", b""))
+
+
+def output_of(command):
+    process = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if process.returncode != 0:
+        sys.exit(f"{command[0]} ended with {process.returncode}")
+    return process.stdout
 
 
 def ask(args, folder, picture, question, *more):
-    command = [args.qvl, "run", "--model", args.model, "--cache", folder, "--image", picture, "--temperature", "0",
-               "--max-tokens", "8", "--json", *more, question]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    return json.loads(output_of([args.qvl, "run", "--model", args.model, "--cache", folder, "--image", picture, "--temperature", "0",
+                                 "--max-tokens", str(TOKENS), "--json", *more, question]))
+
+
+def ask_pipeline(args, folder, picture, *questions):
+    """An answer for each of `questions`, all of one process."""
+    lines = output_of([*shlex.split(args.python), "-c", PIPELINE, folder, args.model, picture, str(TOKENS), *questions])
+    return [json.loads(line) for line in lines.splitlines()]
 
 
 def line(name, answer):
@@ -44,10 +73,71 @@ def line(name, answer):
             f"features {answer['media'][0]['features']}")
 
 
+def pipeline_line(name, answer):
+    caches = answer["caches"]
+    return (f"pipeline, {name}: first token {answer['first_token_s']:.2f} s, vision {answer['vision_s']:.2f}, "
+            f"prefill {answer['prefill_s']:.2f}; pictures of this process: {caches['feature_misses']} computed, "
+            f"{caches['feature_memory_hits']} from memory, {caches['feature_disk_hits']} from disk")
+
+
+class Checks:
+    """What was expected, and shares of the first question's time, by the kind of second question."""
+
+    def __init__(self):
+        self.failures, self.shares = [], {}
+
+    def expect(self, found, what):
+        if not found:
+            self.failures.append(what)
+
+    def second(self, kind, first_s, second_s, vision_s):
+        self.shares.setdefault(kind, []).append(second_s / first_s)
+        self.expect(vision_s == 0, f"{kind}: {vision_s:.2f} s in the vision tower, expected none")
+
+    def finish(self):
+        for kind, shares in self.shares.items():
+            share = statistics.median(shares)
+            print(f"{kind}: {share:.3f} of the first time")
+            self.expect(share <= MOST_OF_FIRST, f"{kind}: {share:.3f} of the first time, expected at most {MOST_OF_FIRST}")
+        if self.failures:
+            sys.exit("\n".join(self.failures))
+
+
+def command_round(args, folder, picture, checks):
+    """The answer without caches."""
+    first = ask(args, folder, picture, QUESTIONS[0])
+    restarted = ask(args, folder, picture, QUESTIONS[1])
+    plain = ask(args, folder, picture, QUESTIONS[1], "--disable-pass", "feature_cache",
+                "--disable-pass", "prefix_cache", "--disable-pass", "disk_feature_cache")
+    for name, answer in (("first", first), ("after a restart", restarted), ("without caches", plain)):
+        print(line(name, answer), flush=True)
+    times = [answer["timings"]["time_to_first_token_s"] for answer in (first, restarted)]
+    checks.second("after a restart", *times, restarted["timings"]["vision_s"])
+    for name, answer, source in (("first", first, "computed"), ("after a restart", restarted, "disk")):
+        found = answer["media"][0]["features"]
+        checks.expect(found == source, f"{name}: features {found}, expected {source}")
+    checks.expect(restarted["tokens"] == plain["tokens"], "after a restart: another answer than without caches")
+    return plain["tokens"]
+
+
+def pipeline_round(args, folder, picture, tokens, checks):
+    """`tokens` is the answer to the second question without caches."""
+    first, second = ask_pipeline(args, folder, picture, *QUESTIONS)
+    restarted, = ask_pipeline(args, folder, picture, QUESTIONS[1])
+    for name, answer, computed in (("first", first, 1), ("second", second, 1), ("after a restart", restarted, 0)):
+        print(pipeline_line(name, answer), flush=True)
+        found = answer["caches"]["feature_misses"]
+        checks.expect(found == computed, f"pipeline, {name}: {found} pictures computed in this process, expected {computed}")
+    for name, answer in (("second", second), ("after a restart", restarted)):
+        checks.second(f"pipeline, {name}", first["first_token_s"], answer["first_token_s"], answer["vision_s"])
+        checks.expect(answer["tokens"] == tokens, f"pipeline, {name}: another answer than without caches")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--qvl", required=True)
     parser.add_argument("--model", required=True)
+    parser.add_argument("--python", help="a Python that finds the package qvl: its pipeline is asked, too")
     parser.add_argument("--side", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--keep", help="a folder for packed weights and features, which is not removed")
@@ -57,19 +147,15 @@ def main():
     picture = folder / "picture.png"
     write_picture(picture, args.side)
     try:
-        ratios = []
+        checks = Checks()
         ask(args, folder, picture, QUESTIONS[0], "--disable-pass", "disk_feature_cache")  # packs the weights
         for _ in range(args.rounds):
             shutil.rmtree(folder / "features", ignore_errors=True)
-            first = ask(args, folder, picture, QUESTIONS[0])
-            restarted = ask(args, folder, picture, QUESTIONS[1])
-            plain = ask(args, folder, picture, QUESTIONS[1], "--disable-pass", "feature_cache",
-                        "--disable-pass", "prefix_cache", "--disable-pass", "disk_feature_cache")
-            for name, answer in (("first", first), ("after a restart", restarted), ("without caches", plain)):
-                print(line(name, answer), flush=True)
-            print("same answer:", restarted["tokens"] == plain["tokens"])
-            ratios.append(restarted["timings"]["time_to_first_token_s"] / first["timings"]["time_to_first_token_s"])
-        print(f"after a restart {statistics.median(ratios):.3f} of the first time")
+            plain = command_round(args, folder, picture, checks)
+            if args.python:
+                shutil.rmtree(folder / "features", ignore_errors=True)
+                pipeline_round(args, folder, picture, plain, checks)
+        checks.finish()
     finally:
         if not args.keep:
             shutil.rmtree(folder)

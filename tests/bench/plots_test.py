@@ -30,6 +30,9 @@ def policy(apart, mean_us, makespan_us):
 QUOTA = {"cpus": 1, "tokens_per_second": {"qvl": {"8": [30, 36, 33], "1": [40, 37]}, "llama.cpp": {"1": [20], "8": [2, 1]}}}
 NEIGHBOUR = {"with adaptation": [{"neighbour_share": 0.6, "timeline": timeline(3, [10])},
                                  {"neighbour_share": 0.4, "timeline": timeline(3, [20, 30])}]}
+GAPS = {"qvl": [{"sent_s": 4, "answered_s": 6, "times_s": [1, 3.5, 4.5, 5, 5.5, 7.5, 17.5]},
+                {"sent_s": 4, "answered_s": 6, "times_s": [1, 3.5, 4.5, 6, 7]}],
+        "llama.cpp": [{"sent_s": 4, "answered_s": 64, "times_s": [3, 3.5, 64.5]}]}
 CAP = {"cap_mib": 2048.0, "pictures": 500, "most_mib": 1570.5, "slope_mib_per_100": -0.3, "resident": [[0.0, 900.0], [0.1, 1570.5]]}
 PRESSURE = {"full_s": 9.5, "free_s": 20, "held": [[-2, {"value": 64 * MIB}], [10, {"value": 0}]],
             "reductions": [[9.9, "caches reduced by 64.0 MiB"], [9.9, "reduced 2 caches: 65.5 MiB"],
@@ -45,7 +48,7 @@ SCHEDULER = {"seed": 1, "requests": 10,
                             "round_robin": policy(7, [1, 1, 1], 310e6)}}
 POOL = {"pictures": 60, "with": {"hit_rate": 0.93, "allocations_per_request": 4, "seconds": 2},
         "without": {"hit_rate": 0, "allocations_per_request": 61, "allocations_per_token": 3}}
-RESULTS = {"cpu_quota": QUOTA, "neighbour": NEIGHBOUR, "memory_cap": CAP, "memory_pressure": PRESSURE, "levels": LEVELS,
+RESULTS = {"cpu_quota": QUOTA, "neighbour": NEIGHBOUR, "gaps": GAPS, "memory_cap": CAP, "memory_pressure": PRESSURE, "levels": LEVELS,
            "passes": PASSES, "scheduler": SCHEDULER, "pool": POOL}
 
 
@@ -80,6 +83,12 @@ class Shapes(unittest.TestCase):
         self.assertEqual((mode.name, mode.neighbour_share, len(mode.rounds)), ("with adaptation", 0.5, 2))
         self.assertEqual(mode.rounds[1][:2], [(-3.5, 20), (-2.5, 30)])
         self.assertEqual(mode.mean[:2] + mode.mean[-1:], [(-3.5, 15), (-2.5, 20), (14.5, 15)])
+
+    def test_gaps_are_those_of_the_round_with_the_longest_one_that_touches_the_wait(self):
+        data = plot_data.shape_gaps(GAPS)
+        self.assertEqual(data, {
+            "qvl": plot_data.GapsResult([(-3, 2.5), (-0.5, 1), (0.5, 0.5), (1, 0.5), (1.5, 2), (3.5, 10)], 13.5, 2, 2),
+            "llama.cpp": plot_data.GapsResult([(-1, 0.5), (-0.5, 61)], 60.5, 60, 61)})
 
     def test_a_cap_keeps_its_figures(self):
         self.assertEqual(plot_data.shape_memory_cap(CAP), plot_data.CapResult(2048, 1570.5, 500, -0.3, [(0, 900), (0.1, 1570.5)]))
@@ -147,6 +156,12 @@ class Shapes(unittest.TestCase):
                  "with adaptation: expected rounds with seconds in common, found none"),
                 ("neighbour", ["with adaptation", 0, "neighbour_share"], True,
                  "with adaptation[0].neighbour_share: expected a number, found True"),
+                ("gaps", ["qvl", 1, "times_s"], [1, 3, 2, 7],
+                 "qvl[1]: expected ascending times_s from before sent_s to after answered_s"),
+                ("gaps", ["llama.cpp", 0, "answered_s"], 64.5,
+                 "llama.cpp[0]: expected ascending times_s from before sent_s to after answered_s"),
+                ("gaps", ["llama.cpp", 0, "times_s", 1], "3.5", "llama.cpp[0].times_s: expected a number, found '3.5'"),
+                ("gaps", ["qvl"], [], "qvl: expected an array with entries, found []"),
                 ("memory_cap", ["resident"], [[0, None]], "resident[0]: expected a number, found None"),
                 ("memory_cap", ["most_mib"], nan, "result.most_mib: expected a number, found nan"),
                 ("memory_pressure", ["held", 0, 1], {"bytes": 1}, "held[0]: value is missing"),
