@@ -131,10 +131,10 @@ def draw_gaps(programs):
         axes.axvline(data.answered_s, color=colour(index), linestyle="--", linewidth=1)
     axes.set_yscale("log")
     plain_powers(axes.yaxis)
-    axes.annotate("somebody else sends a picture", (0, 1), xycoords=("data", "axes fraction"), xytext=(4, -4),
+    axes.margins(x=0, y=0.18)  # above the longest gap is room for a word
+    axes.annotate("a picture is sent", (0, 1), xycoords=("data", "axes fraction"), xytext=(4, -4),
                   textcoords="offset points", va="top", fontsize=8.5)
     axes.grid(axis="y")
-    axes.margins(x=0)
     axes.set_title("A stream while a picture is looked at (dashed: its first token)")
     axes.set_xlabel("seconds since the picture was sent")
     axes.set_ylabel("seconds between two tokens")
