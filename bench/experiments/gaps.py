@@ -48,8 +48,8 @@ def spread(gaps):
 def evaluate(times, sent, answered):
     """What is saved of a round: seconds since A's question, and milliseconds. A gap counts as beside B if any of it lies between B's
     sending and B's answer: a single gap may begin before the one and end after the other."""
-    if times[-1] <= answered:
-        sys.exit(f"A ended after {times[-1]:.1f} s and B had its answer after {answered:.1f} s: give more --tokens")
+    if not times or times[-1] <= answered:
+        sys.exit(f"A ended with {len(times)} tokens and B had its answer after {answered:.1f} s: give more --tokens")
     gaps = [(begin, end, 1000 * (end - begin)) for begin, end in zip(times, times[1:])]
     quiet = [gap for begin, end, gap in gaps if begin >= SETTLED_S and end <= sent]
     beside = [gap for begin, end, gap in gaps if end > sent and begin < answered]
@@ -100,45 +100,56 @@ class LlamaServer:
         self.log.seek(0)
         sys.exit(f"llama-server: {problem}\n{self.log.read()[-2000:].decode(errors='replace')}")
 
-    def request(self, method, path, body=None):
+    def get(self, path):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port)
+        connection.request("GET", path)
+        return connection.getresponse()
+
+    def post(self, path, body):
+        """The response and the socket it comes from."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port)
         connection.connect()
         wire = connection.sock
-        connection.request(method, path, json.dumps(body), {"Content-Type": "application/json"})
-        return connection.getresponse(), wire
+        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        if response.status != 200:
+            self.stop_with_log(f"{path}: status {response.status}: {response.read()[:500].decode(errors='replace')}")
+        return response, wire
 
     def wait_until_ready(self):
         while True:
             if self.process.poll() is not None:
                 self.stop_with_log(f"ended with {self.process.returncode}")
             with contextlib.suppress(OSError):  # it does not listen yet
-                if self.request("GET", "/health")[0].status == 200:
+                if self.get("/health").status == 200:
                     return
             time.sleep(0.2)
 
     def stream(self, begin, enough):
         """Seconds from `begin` to each token of A, until the event `enough`."""
-        response, wire = self.request("POST", "/completion", {"prompt": STORY, "stream": True, "temperature": 0, "ignore_eos": True})
+        response, wire = self.post("/completion", {"prompt": STORY, "stream": True, "temperature": 0, "ignore_eos": True})
         times = []
         while not enough.is_set():
             # The server waits for the receipt of a token before it sends the next one, and systems send receipts late: up to 40 ms.
             wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             line = response.readline()
-            if not line or line.startswith(b"error"):
+            if not line:
                 break
-            if line.startswith(b"data: ") and json.loads(line[len(b"data: "):])["tokens"]:
-                times.append(time.monotonic() - begin)
+            if line.startswith(b"data: "):
+                at, event = time.monotonic() - begin, json.loads(line[len(b"data: "):])
+                if "error" in event:
+                    self.stop_with_log(f"{event['error']}")
+                if event["tokens"]:
+                    times.append(at)
         return times
 
     def ask_about(self, picture):
         """Returns when B's first token is there."""
         url = "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
         content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": QUESTION}]
-        response, _ = self.request("POST", "/v1/chat/completions",
-                                   {"messages": [{"role": "user", "content": content}], "max_tokens": 1, "temperature": 0})
-        answer = response.read()
-        if response.status != 200:
-            self.stop_with_log(f"status {response.status}: {answer[:500]}")
+        response, _ = self.post("/v1/chat/completions",
+                                {"messages": [{"role": "user", "content": content}], "max_tokens": 1, "temperature": 0})
+        response.read()
 
 
 def llama_round(args, picture):
