@@ -158,7 +158,8 @@ CLI::Option* add_text(CLI::App& command, const std::string& name, std::string& t
 
 CLI::Option* add_name(CLI::App& command, const std::string& name, std::string& target,
                       const std::string& type, const std::string& description) {
-  const std::string refusal = "found \"\", expected the name of a " + CLI::detail::to_lower(type);
+  const std::string of = type == "NAME" ? "" : " of a " + CLI::detail::to_lower(type);
+  const std::string refusal = "found \"\", expected the name" + of;
   return add_text(command, name, target, description)
       ->type_name(type)
       ->check([refusal](const std::string& text) { return text.empty() ? refusal : ""; });

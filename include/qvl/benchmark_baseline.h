@@ -39,7 +39,8 @@ struct BenchmarkComparison {
 };
 
 /// What save_baseline() and compare_with_baseline() would refuse, before anything is measured: Error{usage}
-/// for a name or a number of runs out of range, and where there is no cache folder.
+/// for a name or a number of runs out of range, and where there is no cache folder; Error{environment} where
+/// it cannot hold them.
 void check_can_save(const BaselinePlace& place, const BenchmarkOptions& options);
 /// Besides: where there is no such baseline, or one of another machine, checkpoint, number of threads, or of
 /// other options.

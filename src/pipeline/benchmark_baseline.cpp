@@ -131,18 +131,27 @@ SpeedVerdict speed(Verdict verdict) {
   return verdict == Verdict::slower ? SpeedVerdict::slower : SpeedVerdict::same;
 }
 
+void check_repeat(const BenchmarkOptions& options) {
+  if (options.repeat >= kLeastBaselineRuns) return;
+  fail(ErrorCode::usage, "repeat: found {}, expected at least {} for a baseline: fewer runs say nothing",
+       options.repeat, kLeastBaselineRuns);
+}
+
 }  // namespace
 
 void check_can_save(const BaselinePlace& place, const BenchmarkOptions& options) {
-  path_of(place);
-  if (options.repeat < kLeastBaselineRuns) {
-    fail(ErrorCode::usage, "repeat: found {}, expected at least {} for a baseline: fewer runs say nothing",
-         options.repeat, kLeastBaselineRuns);
+  const std::filesystem::path folder = path_of(place).parent_path();
+  check_repeat(options);
+  std::error_code failed;
+  std::filesystem::create_directories(folder, failed);
+  if (failed) {
+    fail(ErrorCode::environment, "baseline: {}: cannot keep files there: {}", path_name(folder),
+         failed.message());
   }
 }
 
 void check_can_compare(const BaselinePlace& place, const Model& model, const BenchmarkOptions& options) {
-  check_can_save(place, options);
+  check_repeat(options);
   load_comparable(place, model, options);
 }
 
@@ -150,8 +159,6 @@ std::filesystem::path save_baseline(const BaselinePlace& place, const Model& mod
                                     const BenchmarkOptions& options, const BenchmarkReport& report) {
   check_can_save(place, options);
   const auto path = path_of(place);
-  std::error_code failed;
-  std::filesystem::create_directories(path.parent_path(), failed);  // writing tells where that failed
   save_baseline(path, baseline_of(place, model, options, report));
   return path;
 }

@@ -157,14 +157,26 @@ TEST_F(BenchmarkBaseline, refuses_names_that_leave_the_folder_and_runs_that_say_
             "baseline main: there is no " + folder_.files().at("/cache/baselines/main.json").string());
 }
 
-TEST_F(BenchmarkBaseline, that_cannot_be_written_is_an_error_of_the_environment) {
+TEST_F(BenchmarkBaseline, that_cannot_be_kept_is_refused_before_anything_is_measured) {
   folder_.write("/cache", "a file where the folder should be");
   try {
-    save_baseline(place(), *model_, options(), report_of(1));
-    FAIL();
+    check_can_save(place(), options());
+    ADD_FAILURE() << "expected an error";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::environment);
-    EXPECT_THAT(error.what(), HasSubstr("main.json: cannot write: Not a directory"));
+    EXPECT_EQ(error.what(), "baseline: " + folder_.files().at("/cache/baselines").string() +
+                                ": cannot keep files there: Not a directory");
+  }
+}
+
+TEST_F(BenchmarkBaseline, that_cannot_be_written_is_an_error_of_the_environment) {
+  std::filesystem::create_directories(folder_.files().at("/cache/baselines/main.json"));
+  try {
+    save_baseline(place(), *model_, options(), report_of(1));
+    ADD_FAILURE() << "expected an error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::environment);
+    EXPECT_THAT(error.what(), HasSubstr("main.json: cannot write: "));
   }
 }
 
