@@ -377,10 +377,11 @@ void Engine::end(scheduling::RequestId id, End how) noexcept {
   }
   scheduler_.end(id, ending);
   request->give_back();
-  ended.seconds = request->age_s();
-  ended.now_ns = steady_ns();
   model_.after_request();
   ended.memory_percent = memory_percent();
+  // The clean-up is behind, which its caller waits for.
+  ended.seconds = request->age_s();
+  ended.now_ns = steady_ns();
   record_.ended(ended);
   if (output) return request->channel().finish(std::move(*output));
   std::exception_ptr told = as_error(how.error, "to go on with the request");
