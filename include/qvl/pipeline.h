@@ -115,7 +115,10 @@ struct PerformanceMetrics {
   uint64_t overdue_inferences = 0;  ///< ended by their deadline
   double throughput_ips = 0;        ///< inferences a second, from the first submit to the last end
   double avg_time_to_first_token = 0;
-  double tokens_per_second = 0;   ///< of all answers together, over the same time
+  double tokens_per_second = 0;  ///< of all answers together, over the same time
+  /// Of the same time, what steps of requests computed; and what no step could, since nothing but requests
+  /// that were being read, decoded or resized was under way, or since a step waited for a picture to be cut.
+  double compute_time = 0, preparation_wait_time = 0;
   double avg_memory_percent = 0;  ///< of the machine, at the ends of inferences
   /// Of this process on all GPUs, in units of 2^20 bytes, over the samples kept; 0 without a GPU.
   double avg_gpu_memory_allocated_mb = 0;

@@ -121,8 +121,12 @@ bool Engine::run_step() {
   start_preparing();
   const bool some_ended = admit();
   const bool computed = compute();
+  const int64_t idle_since_ns = steady_ns();
   publish_status();
-  if (!computed && !some_ended) bell_->wait(next_due());
+  if (computed || some_ended) return true;
+  const bool preparing = is_preparing();
+  bell_->wait(next_due());
+  if (preparing) record_.waited_for_preparation(steady_ns() - idle_since_ns);
   return true;
 }
 
@@ -241,6 +245,14 @@ void Engine::start_preparing() {
   }
 }
 
+bool Engine::is_preparing() const {
+  return std::any_of(requests_.begin(), requests_.end(), [](const auto& entry) {
+    const auto preparation = entry.second->preparation();
+    return preparation == ScheduledRequest::Preparation::under_way ||
+           preparation == ScheduledRequest::Preparation::done;
+  });
+}
+
 // Throws only where the pool has not got it.
 void Engine::prepare(ScheduledRequest& request) {
   // The engine may be gone by the time the bell rings.
@@ -249,7 +261,9 @@ void Engine::prepare(ScheduledRequest& request) {
     bell->ring();
   });
   if (submitted) return;
+  const int64_t begin_ns = steady_ns();
   request.prepare();  // the pool has enough to do
+  record_.waited_for_preparation(steady_ns() - begin_ns);
   bell_->ring();
 }
 
@@ -304,7 +318,12 @@ bool Engine::compute() {
     return false;
   }
   if (!take_turn()) return true;
-  commit(plan, step_->run(plan, scheduler_.costs()));
+  const int64_t begin_ns = steady_ns();
+  const scheduling::StepOutcome outcome = step_->run(plan, scheduler_.costs());
+  const int64_t waited_ns = step_->preparation_wait_ns();
+  record_.computed(steady_ns() - begin_ns - waited_ns);
+  record_.waited_for_preparation(waited_ns);
+  commit(plan, outcome);
   if (!model_.computing().wanted()) return true;
   if (scheduler_.status().granted == 0) step_->release_scratch();
   leave_turn();

@@ -67,6 +67,7 @@ class Engine {
   bool take_turn();
   void leave_turn();
   void start_preparing();
+  bool is_preparing() const;
   void prepare(ScheduledRequest& request);
   bool admit();
   void take_kept();

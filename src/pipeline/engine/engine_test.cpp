@@ -256,9 +256,13 @@ TEST(Pipeline, counts_what_it_did) {
   EXPECT_GE(metrics.throughput_ips * seconds, 5);
   EXPECT_GE(metrics.tokens_per_second * seconds, static_cast<double>(tokens));
   EXPECT_GT(metrics.avg_time_to_first_token, 0);
+  EXPECT_GT(metrics.compute_time, 0);
+  EXPECT_GT(metrics.preparation_wait_time, 0);  // each was alone
+  EXPECT_LE(metrics.compute_time + metrics.preparation_wait_time, seconds);
   const std::string json = to_json(metrics);
   for (const char* key : {"\"avg_inference_time\"", "\"throughput_ips\"", "\"system_optimization_report\"",
-                          "\"resource_status\"", "\"vision\"", "\"prefill\"", "\"decode\""}) {
+                          "\"resource_status\"", "\"compute_time\"", "\"preparation_wait_time\"",
+                          "\"vision\"", "\"prefill\"", "\"decode\""}) {
     EXPECT_THAT(json, ::testing::HasSubstr(key));
   }
 }
