@@ -194,13 +194,15 @@ void EngineRequest::cut_ahead(size_t index) {
 // come to it, it leaves it alone from now on: the engine waits for nothing that waits itself.
 bool EngineRequest::is_being_cut() const { return cutting_ && cutting_->begun.exchange(true); }
 
+// Throws what failed there; nobody asks for that a second time.
 void EngineRequest::end_cutting() {
-  if (is_being_cut()) {
-    cutting_->done.get();
-  } else if (cutting_) {
+  const bool being_cut = is_being_cut();
+  const auto cutting = std::exchange(cutting_, nullptr);
+  if (being_cut) {
+    cutting->done.get();
+  } else if (cutting) {
     --cut_;
   }
-  cutting_.reset();
 }
 
 // `cut` holds the tower up.
