@@ -41,7 +41,8 @@ struct InferenceRequest {
   uint64_t client = 0;  ///< whose request it is: clients get equal turns under round_robin
   std::optional<int64_t> max_image_tokens = {};  ///< as Turn::max_image_tokens; not beside tensors
   /// Milliseconds from submit(): a request that is not done by then ends after the step under way, with what
-  /// it has and FinishReason::deadline. 1 to 2^31 - 1; unset: none.
+  /// it has and FinishReason::deadline. 1 to 2^31 - 1; unset: none. Where the scheduling algorithm leaves
+  /// open who goes first, the earliest deadline does.
   std::optional<int64_t> deadline_ms = {};
 };
 

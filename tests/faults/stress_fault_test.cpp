@@ -111,7 +111,10 @@ class StressedPipeline : public testing::TestWithParam<Disk> {
     runtime_->caches->disk.wait();
     if (GetParam() == Disk::gone) fs::remove_all(features_);
   }
-  ~StressedPipeline() override { fs::remove_all(folder_); }
+  ~StressedPipeline() override {
+    runtime_->caches->disk.wait();
+    fs::remove_all(folder_);
+  }
 
   static LoadOptions options() {
     LoadOptions wanted{.path = kSource / "models/shapes", .threads = 2, .cache_folder = ""};

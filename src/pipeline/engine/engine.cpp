@@ -28,6 +28,12 @@ std::optional<detail::InferenceChannel::Clock::time_point> due_of(const Inferenc
   return detail::InferenceChannel::Clock::now() + std::chrono::milliseconds(*request.deadline_ms);
 }
 
+// On the clock of deadlines.
+std::optional<int64_t> us_of(std::optional<detail::InferenceChannel::Clock::time_point> due) {
+  if (!due) return std::nullopt;
+  return std::chrono::duration_cast<std::chrono::microseconds>(due->time_since_epoch()).count();
+}
+
 InferenceRecord::End record_of(FinishReason reason) {
   if (reason == FinishReason::cancelled) return InferenceRecord::End::cancelled;
   if (reason == FinishReason::deadline) return InferenceRecord::End::overdue;
@@ -161,7 +167,7 @@ bool Engine::take_inbox() {
   }
   while (!taken.arrived.empty()) {
     auto node = taken.arrived.extract(taken.arrived.begin());
-    const ScheduledRequest& request = *node.mapped();
+    ScheduledRequest& request = *node.mapped();
     requests_.insert(std::move(node));
     arrive(request);
   }
@@ -172,7 +178,7 @@ bool Engine::take_inbox() {
   return taken.closing;
 }
 
-void Engine::arrive(const ScheduledRequest& request) {
+void Engine::arrive(ScheduledRequest& request) {
   const InferenceRequest& asked = request.request();
   attempt(request.id(), [&] {
     const auto refusal =
@@ -180,7 +186,8 @@ void Engine::arrive(const ScheduledRequest& request) {
                            .client = asked.client,
                            .request_class = static_cast<scheduling::RequestClass>(asked.request_class),
                            .holds = {},
-                           .work = {.prepare_units = 1, .prompt_tokens = 1, .answer_tokens = 1}});
+                           .work = {.prepare_units = 1, .prompt_tokens = 1, .answer_tokens = 1},
+                           .due_us = us_of(request.channel().due())});
     if (refusal) fail(ErrorCode::limit, "request: {}", refusal->message);
   });
 }

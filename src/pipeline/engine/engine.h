@@ -59,7 +59,7 @@ class Engine {
   bool run_step();
   void end_all() noexcept;
   bool take_inbox();
-  void arrive(const ScheduledRequest& request);
+  void arrive(ScheduledRequest& request);
   void take_prepared();
   void take_prepared(ScheduledRequest& request);
   void end_early();
