@@ -5,12 +5,15 @@
 //   qvl_pipeline_load policies MODEL [TOKENS]          three clients under each algorithm
 //   qvl_pipeline_load churn MODEL COUNT PICTURE...     COUNT requests, three in ten cancelled at random
 //   qvl_pipeline_load prepare MODEL COUNT PICTURE...   how long steps wait for pictures to be prepared
+//   qvl_pipeline_load stopwatch MODEL PICTURE...       whether the metrics agree with clocks outside
 //
+// Anywhere, --max-image-tokens N makes pictures smaller, for experiments with many of them.
 // QVL_ISA and the number of threads as everywhere; MODEL is loaded with the defaults.
 #include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <iostream>
+#include <optional>
 #include <random>
 #include <span>
 #include <string>
@@ -18,6 +21,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "pipeline_stopwatch.h"
 #include "qvl/pipeline.h"
 
 namespace {
@@ -95,14 +99,21 @@ Json gaps(OptimizedInferencePipeline& pipeline, const std::string& picture, int6
           {"times_s", times}};
 }
 
-std::vector<InferenceRequest> requests_for(int64_t count, std::span<const std::string> pictures,
-                                           int64_t tokens) {
+// What questions about pictures have in common.
+struct Pictures {
+  std::span<const std::string> files;
+  std::optional<int64_t> max_image_tokens;
+};
+
+// Each picture in turn, by a client of its own, with at most `tokens` of an answer.
+std::vector<InferenceRequest> requests_for(int64_t count, const Pictures& pictures, int64_t tokens) {
   std::vector<InferenceRequest> requests;
   for (int64_t i = 0; i < count; ++i) {
     requests.push_back({.prompt = "What is in the picture?",
-                        .images = {pictures[static_cast<size_t>(i) % pictures.size()]},
+                        .images = {pictures.files[static_cast<size_t>(i) % pictures.files.size()]},
                         .generation = {.max_tokens = tokens, .temperature = 0},
-                        .client = static_cast<uint64_t>(i)});
+                        .client = static_cast<uint64_t>(i),
+                        .max_image_tokens = pictures.max_image_tokens});
   }
   return requests;
 }
@@ -156,6 +167,21 @@ Json policies(const Model& model, SchedulingAlgorithm algorithm, int64_t tokens)
   return json;
 }
 
+// The share of the time for all that no step computed, though requests were there: what the engine says that
+// it waited for preparation, and whatever else it did not compute.
+Json prepare(OptimizedInferencePipeline& pipeline, std::span<const InferenceRequest> requests) {
+  const auto begin = Clock::now();
+  (void)pipeline.run_batch_inference(requests);
+  const double seconds = since(begin);
+  const PerformanceMetrics metrics = pipeline.get_performance_metrics();
+  return {{"requests", requests.size()},
+          {"seconds", seconds},
+          {"compute_s", metrics.compute_time},
+          {"preparation_wait_s", metrics.preparation_wait_time},
+          {"preparation_wait_percent", 100 * metrics.preparation_wait_time / seconds},
+          {"not_computing_percent", 100 * (seconds - metrics.compute_time) / seconds}};
+}
+
 Json churn(OptimizedInferencePipeline& pipeline, std::span<const InferenceRequest> kinds, int64_t count) {
   std::vector<InferenceOutput> expected;
   for (const InferenceRequest& kind : kinds) expected.push_back(pipeline.run_inference(kind));
@@ -189,12 +215,36 @@ Json churn(OptimizedInferencePipeline& pipeline, std::span<const InferenceReques
   return {{"requests", count}, {"seconds", since(begin)}, {"cancelled", all_cancelled}, {"wrong", all_wrong}};
 }
 
-int run(std::span<const std::string> args) {
+// The value of --max-image-tokens, which is taken out of `args`.
+std::optional<int64_t> take_max_image_tokens(std::vector<std::string>& args) {
+  const auto option = std::find(args.begin(), args.end(), "--max-image-tokens");
+  if (option == args.end()) return std::nullopt;
+  if (option + 1 == args.end()) fail(ErrorCode::usage, "--max-image-tokens: found no number behind it");
+  const int64_t tokens = number(option[1]);
+  args.erase(option, option + 2);
+  return tokens;
+}
+
+// Experiments over a number of requests about pictures.
+Json run_with_pictures(const std::string& experiment, OptimizedInferencePipeline& pipeline, int64_t count,
+                       const Pictures& pictures) {
+  if (pictures.files.empty()) fail(ErrorCode::usage, "{}: found no picture", printable(experiment));
+  if (experiment == "batch") return batch(pipeline, requests_for(count, pictures, 64));
+  if (experiment == "churn") {
+    return churn(pipeline, requests_for(std::ssize(pictures.files), pictures, 8), count);
+  }
+  if (experiment == "prepare") return prepare(pipeline, requests_for(count, pictures, 1));
+  fail(ErrorCode::usage, "{}: expected gaps, batch, policies, churn, prepare or stopwatch",
+       printable(experiment));
+}
+
+int run(std::vector<std::string> args) {
+  const auto max_image_tokens = take_max_image_tokens(args);
   if (args.size() < 2)
     fail(ErrorCode::usage, "found {} arguments, expected EXPERIMENT MODEL ...", args.size());
   const std::string& experiment = args[0];
   const Model model = load_model({.path = args[1], .system = SystemOptimizationConfig::for_this_machine()});
-  const auto rest = args.subspan(2);
+  const auto rest = std::span(args).subspan(2);
   const auto tokens = [&](size_t at, int64_t otherwise) {
     return rest.size() > at ? number(rest[at]) : otherwise;
   };
@@ -206,27 +256,17 @@ int run(std::span<const std::string> args) {
     std::cout << json.dump(2) << "\n";
     return 0;
   }
-  auto pipeline = apply_system_level_optimizations(model, SystemOptimizationConfig::for_this_machine());
   if (rest.empty()) fail(ErrorCode::usage, "{}: found no picture", printable(experiment));
-  Json json;
-  if (experiment == "gaps") {
-    json = gaps(pipeline, rest[0], tokens(1, 300));
-  } else {
-    const int64_t count = number(rest[0]);
-    const auto pictures = rest.subspan(1);
-    if (pictures.empty()) fail(ErrorCode::usage, "{}: found no picture", printable(experiment));
-    if (experiment == "batch") {
-      json = batch(pipeline, requests_for(count, pictures, 64));
-    } else if (experiment == "churn") {
-      json = churn(pipeline, requests_for(std::ssize(pictures), pictures, 8), count);
-    } else if (experiment == "prepare") {
-      const auto begin = Clock::now();
-      (void)pipeline.run_batch_inference(requests_for(count, pictures, 1));
-      json = {{"seconds", since(begin)}};
-    } else {
-      fail(ErrorCode::usage, "{}: expected gaps, batch, policies, churn or prepare", printable(experiment));
-    }
+  if (experiment == "stopwatch") {
+    const Pictures pictures{rest, max_image_tokens};
+    const Json json = compare_with_stopwatch(model, requests_for(std::ssize(rest), pictures, 64));
+    std::cout << json.dump(2) << "\n";
+    return 0;
   }
+  auto pipeline = apply_system_level_optimizations(model, SystemOptimizationConfig::for_this_machine());
+  Json json = experiment == "gaps" ? gaps(pipeline, rest[0], tokens(1, 300))
+                                   : run_with_pictures(experiment, pipeline, number(rest[0]),
+                                                       {rest.subspan(1), max_image_tokens});
   json["metrics"] = Json::parse(to_json(pipeline.get_performance_metrics()));
   std::cout << json.dump(2) << "\n";
   return 0;
@@ -235,9 +275,8 @@ int run(std::span<const std::string> args) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::vector<std::string> args(argv + 1, argv + argc);
   try {
-    return run(args);
+    return run({argv + 1, argv + argc});
   } catch (const std::exception& error) {
     std::cerr << "qvl_pipeline_load: " << error.what() << "\n";
     return 2;

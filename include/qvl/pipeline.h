@@ -41,7 +41,8 @@ struct InferenceRequest {
   uint64_t client = 0;  ///< whose request it is: clients get equal turns under round_robin
   std::optional<int64_t> max_image_tokens = {};  ///< as Turn::max_image_tokens; not beside tensors
   /// Milliseconds from submit(): a request that is not done by then ends after the step under way, with what
-  /// it has and FinishReason::deadline. 1 to 2^31 - 1; unset: none.
+  /// it has and FinishReason::deadline. 1 to 2^31 - 1; unset: none. Where the scheduling algorithm leaves
+  /// open who goes first, the earliest deadline does.
   std::optional<int64_t> deadline_ms = {};
 };
 
@@ -115,7 +116,10 @@ struct PerformanceMetrics {
   uint64_t overdue_inferences = 0;  ///< ended by their deadline
   double throughput_ips = 0;        ///< inferences a second, from the first submit to the last end
   double avg_time_to_first_token = 0;
-  double tokens_per_second = 0;   ///< of all answers together, over the same time
+  double tokens_per_second = 0;  ///< of all answers together, over the same time
+  /// Of the same time, what steps of requests computed; and what no step could, since nothing but requests
+  /// that were being read, decoded or resized was under way, or since a step waited for a picture to be cut.
+  double compute_time = 0, preparation_wait_time = 0;
   double avg_memory_percent = 0;  ///< of the machine, at the ends of inferences
   /// Of this process on all GPUs, in units of 2^20 bytes, over the samples kept; 0 without a GPU.
   double avg_gpu_memory_allocated_mb = 0;

@@ -116,7 +116,8 @@ class OptimizedInferencePipeline:
     def get_performance_metrics(self) -> dict[str, Any]:
         """avg_inference_time, min_inference_time, max_inference_time, avg_time_to_first_token (seconds),
         total_inferences, cancelled_inferences, overdue_inferences (ended by their deadline), failed_inferences,
-        throughput_ips, tokens_per_second, avg_memory_percent,
+        throughput_ips, tokens_per_second, compute_time and preparation_wait_time (seconds that steps computed, and that
+        none could since requests were being read and decoded), avg_memory_percent,
         avg_gpu_memory_allocated_mb, stages, and system_optimization_report with system_summary, hardware_info,
         memory_efficiency, resource_status, operation_count, uptime, config and, of checkpoints, followed."""
         return self._engine.metrics()

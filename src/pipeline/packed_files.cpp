@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/system_files.h"
 #include "memory/file_descriptor.h"
 #include "ops/pack_cache.h"
 #include "ops/source_record.h"
@@ -112,13 +113,13 @@ std::string packed_file_name(std::string_view checkpoint, uint64_t hash, const M
 
 uint64_t packed_bytes_of(const std::filesystem::path& folder, std::string_view checkpoint, uint64_t hash) {
   uint64_t bytes = 0;
-  std::error_code error;
-  auto entry = std::filesystem::directory_iterator(folder, error);
-  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
-    const std::string name = entry->path().filename().string();
-    if (!name.starts_with(beginning(checkpoint, hash)) || !name.ends_with(kSuffix)) continue;
+  const std::string begins = beginning(checkpoint, hash);
+  for (const std::string& name : SystemFiles().names(folder.native())) {
+    if (!name.starts_with(begins) || !name.ends_with(kSuffix)) continue;
     std::error_code gone;
-    const uint64_t size = entry->is_regular_file(gone) ? entry->file_size(gone) : 0;
+    const std::filesystem::path path = folder / name;
+    const uint64_t size =
+        std::filesystem::is_regular_file(path, gone) ? std::filesystem::file_size(path, gone) : 0;
     if (!gone) bytes += size;
   }
   return bytes;

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <algorithm>
+#include <iterator>
+#include <limits>
 #include <vector>
 
 #include "scheduler/scheduler.h"
@@ -19,7 +21,9 @@ class PlanChecks {
         shadows_(shadows),
         violations_(violations),
         compute_turns_(clients_of(requests)),
-        decode_turns_(clients_of(requests)) {}
+        decode_turns_(clients_of(requests)),
+        compute_overtaken_(requests.size()),
+        decode_overtaken_(requests.size()) {}
 
   TurnFigures compute_turns() const { return compute_turns_.figures(); }
   TurnFigures decode_turns() const { return decode_turns_.figures(); }
@@ -37,6 +41,10 @@ class PlanChecks {
     violations_.expect(full || halves.decode.left_out.empty(), std::nullopt, "some request: could decode");
     const bool ordered = options_.scheduling == Scheduling::enabled;
     if (ordered && options_.algorithm == Algorithm::priority) check_classes(plan, halves);
+    if (ordered && options_.algorithm == Algorithm::round_robin) {
+      check_deadlines(halves.compute.served, all_of(halves.compute), compute_overtaken_);
+      check_deadlines(plan.decode, all_of(halves.decode), decode_overtaken_);
+    }
     count_turns(halves.compute, compute_turns_);
     count_turns(halves.decode, decode_turns_);
   }
@@ -118,28 +126,64 @@ class PlanChecks {
     return halves;
   }
 
-  // Takes out of `left` what its order puts first: by class and arrival, or by arrival alone where it is the
-  // oldest one's turn.
-  RequestId first_of(std::vector<RequestId>& left, uint32_t& passed) const {
+  // Of `peers`, the one that is due earliest; but the oldest of them where it was overtaken often enough.
+  RequestId first_due(const std::vector<RequestId>& peers, std::vector<uint32_t>& overtaken) const {
+    const auto due = [this](RequestId id) {
+      return std::pair(requests_[id].request.due_us.value_or(std::numeric_limits<int64_t>::max()), id);
+    };
+    const RequestId oldest = *std::min_element(peers.begin(), peers.end());
+    RequestId first = oldest;
+    if (overtaken[oldest] + 1 < options_.ageing) {
+      first = *std::min_element(peers.begin(), peers.end(),
+                                [&](RequestId a, RequestId b) { return due(a) < due(b); });
+    }
+    overtaken[oldest] = first == oldest ? 0 : overtaken[oldest] + 1;
+    return first;
+  }
+  template <typename Key>
+  static std::vector<RequestId> peers_of(RequestId id, const std::vector<RequestId>& among, Key key) {
+    std::vector<RequestId> peers;
+    std::copy_if(among.begin(), among.end(), std::back_inserter(peers),
+                 [&](RequestId other) { return key(other) == key(id); });
+    return peers;
+  }
+
+  // Takes out of `left` what its order puts first: by class, deadline and arrival, or by arrival alone where
+  // it is the oldest one's turn.
+  RequestId first_of(std::vector<RequestId>& left, uint32_t& passed, std::vector<uint32_t>& overtaken) const {
+    const auto class_of = [this](RequestId id) { return requests_[id].request.request_class; };
     const bool oldest = ++passed == options_.ageing;
     if (oldest) passed = 0;
-    const auto first = std::min_element(left.begin(), left.end(), [&](RequestId a, RequestId b) {
+    RequestId id = *std::min_element(left.begin(), left.end(), [&](RequestId a, RequestId b) {
       return oldest ? a < b : std::pair(class_of(a), a) < std::pair(class_of(b), b);
     });
-    const RequestId id = *first;
-    left.erase(first);
+    id = first_due(oldest ? std::vector{id} : peers_of(id, left, class_of), overtaken);
+    std::erase(left, id);
     return id;
   }
-  RequestClass class_of(RequestId id) const { return requests_[id].request.request_class; }
 
-  // No request waits behind a lower class in a slot it wants, but by age. Ids are in the order of arrival.
+  // No request waits behind a lower class in a slot it wants, nor behind a later deadline of its class, but
+  // by age. Ids are in the order of arrival.
   void check_classes(const StepPlan& plan, const Halves& halves) {
     std::vector<RequestId> computes = all_of(halves.compute), decodes = all_of(halves.decode);
     for (RequestId id : halves.compute.served) {
-      violations_.expect(id == first_of(computes, compute_passed_), id, "computes before a higher class");
+      violations_.expect(id == first_of(computes, compute_passed_, compute_overtaken_), id,
+                         "computes before a higher class or an earlier deadline");
     }
     for (RequestId id : plan.decode) {
-      violations_.expect(id == first_of(decodes, decode_passed_), id, "has the place of a higher class");
+      violations_.expect(id == first_of(decodes, decode_passed_, decode_overtaken_), id,
+                         "has the place of a higher class or an earlier deadline");
+    }
+  }
+
+  // Of one client, no request waits behind a later deadline, but by age. `served` in their order.
+  void check_deadlines(const std::vector<RequestId>& served, std::vector<RequestId> left,
+                       std::vector<uint32_t>& overtaken) {
+    const auto client_of = [this](RequestId id) { return requests_[id].request.client; };
+    for (RequestId id : served) {
+      violations_.expect(id == first_due(peers_of(id, left, client_of), overtaken), id,
+                         "goes before an earlier deadline of its client");
+      std::erase(left, id);
     }
   }
   static std::vector<RequestId> all_of(const Half& half) {
@@ -161,7 +205,8 @@ class PlanChecks {
   const ShadowRequests& shadows_;
   Violations& violations_;
   TurnChecks compute_turns_, decode_turns_;
-  uint32_t compute_passed_ = 0, decode_passed_ = 0;  // slots since the oldest had one
+  uint32_t compute_passed_ = 0, decode_passed_ = 0;             // slots since the oldest had one
+  std::vector<uint32_t> compute_overtaken_, decode_overtaken_;  // of each request, as Job::overtaken
   std::vector<uint32_t> got_;
   std::vector<bool> wanted_more_;
 };

@@ -19,7 +19,9 @@ std::string_view to_string(Algorithm algorithm) {
   QVL_CHECK(false);
 }
 
-bool Policy::before(const Job& a, const Job& b, Slot, const Situation&) const { return a.order < b.order; }
+std::strong_ordering Policy::preference(const Job& a, const Job& b, Slot, const Situation&) const {
+  return a.order <=> b.order;
+}
 
 int64_t Policy::prefill_budget_us(int64_t most_us, const Situation&) const { return most_us; }
 

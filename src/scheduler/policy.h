@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <compare>
 #include <memory>
 
 #include "scheduler/request.h"
@@ -15,14 +16,6 @@ enum class Scheduling : uint8_t { enabled, disabled };
 
 std::string_view to_string(Algorithm algorithm);
 
-/// What requests compete for.
-enum class Slot : uint8_t {
-  prepare,  ///< to be read and preprocessed next
-  grant,    ///< to get what it holds next
-  compute,  ///< the vision steps or the chunk of a prompt of this step; one request each step
-  decode,   ///< a place in this step's batch of decoders
-};
-
 /// What a policy may look at beside the requests themselves.
 struct Situation {
   Load load;
@@ -33,13 +26,16 @@ struct Situation {
   uint64_t answer_tokens = 0;
 };
 
-/// An order of requests. This one is the order of arrival. Thread-compatible.
+/// An order of requests, which may leave open which of some goes first. This one is the order of arrival, and
+/// leaves nothing open. Thread-compatible.
 class Policy {
  public:
   virtual ~Policy() = default;
 
-  /// Whether `a` is taken before `b`: a strict order of all jobs that compete for `slot`.
-  virtual bool before(const Job& a, const Job& b, Slot slot, const Situation& situation) const;
+  /// Less where `a` is taken before `b`, equal where it is open. With the order of arrival of those, an order
+  /// of all jobs that compete for `slot`.
+  virtual std::strong_ordering preference(const Job& a, const Job& b, Slot slot,
+                                          const Situation& situation) const;
   /// How long the chunk of a prompt may take that is computed beside decoders, at most `most_us`.
   virtual int64_t prefill_budget_us(int64_t most_us, const Situation& situation) const;
   /// `job` has got the slot.
@@ -63,7 +59,7 @@ class Ageing {
 
  private:
   uint32_t every_;
-  std::array<uint32_t, 4> passed_{};
+  std::array<uint32_t, kSlots> passed_{};
 };
 
 /// `ageing` >= 1: how many slots Ageing counts to one.

@@ -23,19 +23,19 @@ bool batch_is_full(const Situation& at) { return at.decoders >= at.max_decode_ba
 
 }  // namespace
 
-bool LoadBalanced::before(const Job& a, const Job& b, Slot slot, const Situation& at) const {
-  const bool in_order = a.order < b.order;
-  if (slot == Slot::decode || ageing_.oldest_is_next(slot)) return in_order;
+std::strong_ordering LoadBalanced::preference(const Job& a, const Job& b, Slot slot,
+                                              const Situation& at) const {
+  constexpr auto open = std::strong_ordering::equal;
+  if (ageing_.oldest_is_next(slot)) return a.order <=> b.order;
+  if (slot == Slot::decode) return open;
   if (slot == Slot::prepare && at.load.io_permille > at.load.compute_permille + kMarginPermille) {
-    const uint32_t units_a = a.left.prepare_units, units_b = b.left.prepare_units;
-    return units_a != units_b ? units_a < units_b : in_order;
+    return a.left.prepare_units <=> b.left.prepare_units;
   }
   const bool processors_idle = at.load.compute_permille + kMarginPermille < at.load.bandwidth_permille;
-  if (batch_is_full(at) && !processors_idle) return in_order;
+  if (batch_is_full(at) && !processors_idle) return open;
 
   const int64_t share_a = compute_share(a.left, at.costs), share_b = compute_share(b.left, at.costs);
-  if (share_a == share_b) return in_order;
-  return batch_is_full(at) ? share_a > share_b : share_a < share_b;
+  return batch_is_full(at) ? share_b <=> share_a : share_a <=> share_b;
 }
 
 int64_t LoadBalanced::prefill_budget_us(int64_t most_us, const Situation& at) const {

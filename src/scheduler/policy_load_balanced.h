@@ -16,7 +16,7 @@ namespace qvl::scheduling {
 ///   memory looks, and requests go first that decode much for little computing: they fill the batch
 ///   soonest.
 /// - While the batch is full, measured loads decide: where the processors are less loaded than the memory,
-///   requests go first that compute much and decode little; else it is the order of arrival, which keeps
+///   requests go first that compute much and decode little; else it is open, and the order of arrival keeps
 ///   both kinds in the queue, and neither is left over for the end.
 /// - In one pass, the arithmetic of a chunk hides behind the read of the weights, but no more of it than
 ///   the read takes. So beside a full batch a chunk is as long, relative to the batch, as all prompts in
@@ -29,7 +29,8 @@ class LoadBalanced : public Policy {
  public:
   explicit LoadBalanced(uint32_t ageing) : ageing_(ageing) {}
 
-  bool before(const Job& a, const Job& b, Slot slot, const Situation& situation) const override;
+  std::strong_ordering preference(const Job& a, const Job& b, Slot slot,
+                                  const Situation& situation) const override;
   int64_t prefill_budget_us(int64_t most_us, const Situation& situation) const override;
   void taken(const Job& job, Slot slot) override;
 

@@ -2,10 +2,10 @@
 
 namespace qvl::scheduling {
 
-bool ClassPriority::before(const Job& a, const Job& b, Slot slot, const Situation&) const {
-  const RequestClass class_a = a.request.request_class, class_b = b.request.request_class;
-  if (class_a == class_b || ageing_.oldest_is_next(slot)) return a.order < b.order;
-  return class_a < class_b;
+std::strong_ordering ClassPriority::preference(const Job& a, const Job& b, Slot slot,
+                                               const Situation&) const {
+  if (ageing_.oldest_is_next(slot)) return a.order <=> b.order;
+  return a.request.request_class <=> b.request.request_class;
 }
 
 void ClassPriority::taken(const Job&, Slot slot) { ageing_.pass(slot); }

@@ -5,7 +5,7 @@
 
 namespace qvl::scheduling {
 
-/// Requests go by class, then by arrival, in every slot of every step.
+/// Requests go by class in every slot of every step, those of one class by deadline and arrival.
 ///
 /// - So a request never waits while one of a lower class has the slot it wants, beyond the step that is under
 ///   way when it becomes ready: steps end after a token, a chunk, or a few vision steps, and each is planned
@@ -19,7 +19,8 @@ class ClassPriority : public Policy {
  public:
   explicit ClassPriority(uint32_t ageing) : ageing_(ageing) {}
 
-  bool before(const Job& a, const Job& b, Slot slot, const Situation& situation) const override;
+  std::strong_ordering preference(const Job& a, const Job& b, Slot slot,
+                                  const Situation& situation) const override;
   void taken(const Job& job, Slot slot) override;
 
  private:

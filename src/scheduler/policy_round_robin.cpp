@@ -16,9 +16,10 @@ uint64_t RoundRobin::start_of(ClientId client, Slot slot) const {
   return found == turns.next.end() ? turns.round : std::max(found->second, turns.round);
 }
 
-bool RoundRobin::before(const Job& a, const Job& b, Slot slot, const Situation&) const {
-  const uint64_t start_a = start_of(a.request.client, slot), start_b = start_of(b.request.client, slot);
-  return start_a != start_b ? start_a < start_b : a.order < b.order;
+std::strong_ordering RoundRobin::preference(const Job& a, const Job& b, Slot slot, const Situation&) const {
+  if (a.request.client == b.request.client) return std::strong_ordering::equal;
+  const auto starts = start_of(a.request.client, slot) <=> start_of(b.request.client, slot);
+  return starts != 0 ? starts : a.order <=> b.order;
 }
 
 void RoundRobin::taken(const Job& job, Slot slot) {

@@ -8,17 +8,19 @@
 
 namespace qvl::scheduling {
 
-/// The client with the fewest turns goes first; among its requests, and among clients that are level, the one
-/// that arrived first. A turn is one slot: one preparation, one grant, one chunk or group of vision steps,
-/// one token. Turns are counted apart for each kind of slot, so a client that only decodes is not charged for
-/// the prompts of others. Two clients that both always had more to do than they got are never more than one
-/// turn apart in a kind.
+/// The client with the fewest turns goes first; among clients that are level, the one with the request that
+/// arrived first. Which of its requests has the turn is open, so deadlines take no turn from anybody else. A
+/// turn is one slot: one preparation, one grant, one chunk or group of vision steps, one token. Turns are
+/// counted apart for each kind of slot, so a client that only decodes is not charged for the prompts of
+/// others. Two clients that both always had more to do than they got are never more than one turn apart in a
+/// kind.
 ///
 /// Idle time is not saved up: a client that comes back starts level with the one served last (the start tags
 /// of start-time fair queueing, Goyal et al. 1996, with all costs 1).
 class RoundRobin : public Policy {
  public:
-  bool before(const Job& a, const Job& b, Slot slot, const Situation& situation) const override;
+  std::strong_ordering preference(const Job& a, const Job& b, Slot slot,
+                                  const Situation& situation) const override;
   void taken(const Job& job, Slot slot) override;
 
  private:
@@ -28,7 +30,7 @@ class RoundRobin : public Policy {
   };
   uint64_t start_of(ClientId client, Slot slot) const;
 
-  std::array<Turns, 4> slots_;
+  std::array<Turns, kSlots> slots_;
 };
 
 }  // namespace qvl::scheduling

@@ -1,8 +1,10 @@
 // What the scheduler knows of a request: whose it is, how urgent, what it holds and how much work it is.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "scheduler/resources.h"
 
@@ -30,7 +32,18 @@ struct Request {
   RequestClass request_class = RequestClass::normal;
   Amounts holds{};  ///< from the grant to the end
   Work work{};      ///< an estimate until the request is prepared
+  /// When its time is up, on any clock that all requests share; nothing: never.
+  std::optional<int64_t> due_us{};
 };
+
+/// What requests compete for.
+enum class Slot : uint8_t {
+  prepare,  ///< to be read and preprocessed next
+  grant,    ///< to get what it holds next
+  compute,  ///< the vision steps or the chunk of a prompt of this step; one request each step
+  decode,   ///< a place in this step's batch of decoders
+};
+constexpr size_t kSlots = 4;
 
 /// A request on its way through the scheduler.
 struct Job {
@@ -45,6 +58,8 @@ struct Job {
   Phase phase = Phase::arrived;
   uint64_t order = 0;     ///< of arrival: no two jobs have the same
   uint32_t bypassed = 0;  ///< grants to requests behind it in the policy's order, while it did not fit
+  /// Slots of each kind that went to an earlier deadline, since it had one though it was not the earliest.
+  std::array<uint32_t, kSlots> overtaken{};
   ResourceHold hold{};
 
   bool wants_compute() const { return left.vision_steps > 0 || left.prompt_tokens > 0; }

@@ -32,6 +32,13 @@ std::unique_ptr<Policy> policy_of(const SchedulerOptions& options) {
   return make_policy(options.algorithm, options.ageing);
 }
 
+// Those without a deadline are due last, those that are due together in the order of their arrival.
+bool is_due_before(const Job& a, const Job& b) {
+  const auto due_a = a.request.due_us, due_b = b.request.due_us;
+  if (due_a == due_b) return a.order < b.order;
+  return due_a && (!due_b || *due_a < *due_b);
+}
+
 // What `budget_us` is enough for, within [least, most].
 uint32_t units_within(int64_t budget_us, int64_t unit_us, uint32_t least, uint32_t most) {
   return static_cast<uint32_t>(std::clamp<int64_t>(budget_us / unit_us, std::min(least, most), most));
@@ -90,11 +97,12 @@ const std::vector<RequestId>& Scheduler::to_prepare(const Load& load) {
   }
   const Situation at = situation(load);
   while (preparing < options_.max_preparing && !candidates_.empty()) {
-    Job& job = take_best(candidates_, Slot::prepare, at);
+    const Choice choice = take_best(candidates_, Slot::prepare, at);
+    Job& job = *choice.job;
     if (ahead_of(job) >= options_.max_prepared) continue;
     ++ahead_of(job);
     ++preparing;
-    policy_->taken(job, Slot::prepare);
+    give(choice, Slot::prepare);
     job.phase = Job::Phase::preparing;
     to_prepare_.push_back(job.request.id);
   }
@@ -121,11 +129,11 @@ const Admission& Scheduler::admit(const Load& load) {
   unfit_.clear();
   const Situation at = situation(load);
   while (!candidates_.empty()) {
-    Job& job = take_best(candidates_, Slot::grant, at);
-    if (grant(job)) {
+    const Choice choice = take_best(candidates_, Slot::grant, at);
+    if (grant(choice)) {
       for (Job* passed : unfit_) ++passed->bypassed;
     } else {
-      unfit_.push_back(&job);
+      unfit_.push_back(choice.job);
     }
     const auto waited_enough = [this](const Job* unfit) { return unfit->bypassed >= options_.max_bypass; };
     // Looking further would only find what may not be granted, or cost time for every request in the queue.
@@ -152,14 +160,15 @@ void Scheduler::forget_impossible() {
   });
 }
 
-bool Scheduler::grant(Job& job) {
+bool Scheduler::grant(const Choice& choice) {
+  Job& job = *choice.job;
   if (reserves()) {
     auto outcome = resources_.hold(job.request.holds);
     auto* hold = std::get_if<ResourceHold>(&outcome);
     if (hold == nullptr) return false;
     job.hold = std::move(*hold);
   }
-  policy_->taken(job, Slot::grant);
+  give(choice, Slot::grant);
   job.phase = Job::Phase::granted;
   admission_.granted.push_back(job.request.id);
   return true;
@@ -176,18 +185,18 @@ const StepPlan& Scheduler::next(const Load& load) {
   const Situation at = situation(load);
   plan_decode(at);
   if (!candidates_.empty()) {
-    const Job& job = take_best(candidates_, Slot::compute, at);
-    policy_->taken(job, Slot::compute);
-    plan_compute(job, at);
+    const Choice choice = take_best(candidates_, Slot::compute, at);
+    give(choice, Slot::compute);
+    plan_compute(*choice.job, at);
   }
   return plan_;
 }
 
 void Scheduler::plan_decode(const Situation& at) {
   while (!decoders_.empty() && plan_.decode.size() < options_.max_decode_batch) {
-    const Job& job = take_best(decoders_, Slot::decode, at);
-    policy_->taken(job, Slot::decode);
-    plan_.decode.push_back(job.request.id);
+    const Choice choice = take_best(decoders_, Slot::decode, at);
+    give(choice, Slot::decode);
+    plan_.decode.push_back(choice.job->request.id);
   }
 }
 
@@ -305,14 +314,30 @@ Situation Scheduler::situation(const Load& load) const {
   return at;
 }
 
-Job& Scheduler::take_best(Candidates& from, Slot slot, const Situation& at) const {
-  const auto best = std::min_element(from.begin(), from.end(), [&](const Job* a, const Job* b) {
-    return policy_->before(*a, *b, slot, at);
+// Among those that the policy does not tell from the one that goes first, the earliest deadline goes before
+// it, unless that one was overtaken often enough.
+Scheduler::Choice Scheduler::take_best(Candidates& from, Slot slot, const Situation& at) const {
+  auto best = std::min_element(from.begin(), from.end(), [&](const Job* a, const Job* b) {
+    const auto preference = policy_->preference(*a, *b, slot, at);
+    return preference != 0 ? preference < 0 : a->order < b->order;
   });
-  Job& job = **best;
+  Job* const first = *best;
+  if (first->overtaken[static_cast<size_t>(slot)] + 1 < options_.ageing) {
+    for (auto other = from.begin(); other != from.end(); ++other) {
+      if (!(*other)->request.due_us || !is_due_before(**other, **best)) continue;
+      if (policy_->preference(*first, **other, slot, at) == 0) best = other;
+    }
+  }
+  const Choice choice{.job = *best, .first = first};
   *best = from.back();
   from.pop_back();
-  return job;
+  return choice;
+}
+
+void Scheduler::give(const Choice& choice, Slot slot) {
+  policy_->taken(*choice.job, slot);
+  uint32_t& overtaken = choice.first->overtaken[static_cast<size_t>(slot)];
+  overtaken = choice.job == choice.first ? 0 : overtaken + 1;
 }
 
 Job* Scheduler::find(std::vector<Job>& jobs, RequestId id) {

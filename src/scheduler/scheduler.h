@@ -31,7 +31,7 @@ struct SchedulerOptions {
   uint32_t least_prefill_chunk = 16;  ///< fewer are not worth reading the weights for
   uint32_t vision_steps = 4;          ///< most vision steps in a step
   int64_t max_stall_us = 200'000;     ///< see Scheduler::next
-  uint32_t ageing = 16;               ///< see Ageing
+  uint32_t ageing = 16;               ///< see Ageing and Scheduler
   uint32_t max_bypass = 8;            ///< see Scheduler::admit
   CostGuess cost_guess{};
 };
@@ -95,8 +95,10 @@ struct SchedulerStatus {
 ///
 ///   arrive -> to_prepare -> prepared -> admit -> next, commit, next, commit ... -> the last answer token
 ///
-/// and end() at any time between steps. Thread-compatible: the engine's thread calls it between its steps.
-/// After the first few steps next and commit allocate nothing.
+/// and end() at any time between steps. Where the policy leaves open which request goes first, it is the one
+/// that is due earliest, then the one that arrived first; but of the slots that this takes from the latter,
+/// one in SchedulerOptions::ageing is its own. Thread-compatible: the engine's thread calls it between its
+/// steps. After the first few steps next and commit allocate nothing.
 class Scheduler {
  public:
   /// Throws Error{usage} that names an option out of its range.
@@ -149,9 +151,15 @@ class Scheduler {
   bool reserves() const;
   static Job* find(std::vector<Job>& jobs, RequestId id);
   Situation situation(const Load& load) const;
-  // Takes the one that goes first out of `from`, which is not empty.
-  Job& take_best(Candidates& from, Slot slot, const Situation& at) const;
-  bool grant(Job& job);
+  // The one that goes first, and the one that would without deadlines, which may be the same.
+  struct Choice {
+    Job* job;
+    Job* first;
+  };
+  // Takes the former out of `from`, which is not empty.
+  Choice take_best(Candidates& from, Slot slot, const Situation& at) const;
+  void give(const Choice& choice, Slot slot);
+  bool grant(const Choice& choice);
   void forget_impossible();
   void plan_decode(const Situation& at);
   void plan_compute(const Job& job, const Situation& at);

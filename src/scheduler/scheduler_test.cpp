@@ -4,45 +4,13 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "scheduler/scheduler_testing.h"
 
 namespace qvl::scheduling {
 namespace {
 
 using testing::ElementsAre;
 using testing::IsEmpty;
-
-constexpr Load kQuiet{};
-
-SchedulerOptions small_machine(Algorithm algorithm = Algorithm::round_robin) {
-  return {.algorithm = algorithm,
-          .capacities = {.memory = 100},
-          .reservation_permille = 1000,
-          .max_decode_batch = 4,
-          .prefill_chunk = 64,
-          .least_prefill_chunk = 8,
-          .vision_steps = 3,
-          .max_stall_us = 1000,
-          .cost_guess = {.vision_us = 400, .prefill_us = 50, .decode_us = 100}};
-}
-
-Request text(RequestId id, uint32_t prompt_tokens, uint32_t answer_tokens, uint64_t memory = 1) {
-  return {.id = id,
-          .holds = {.memory = memory},
-          .work = {.prompt_tokens = prompt_tokens, .answer_tokens = answer_tokens}};
-}
-Request of_client(ClientId client, Request request) {
-  request.client = client;
-  return request;
-}
-Request of_class(RequestClass request_class, Request request) {
-  request.request_class = request_class;
-  return request;
-}
-
-const StepPlan& admit_and_plan(Scheduler& scheduler) {
-  scheduler.admit(kQuiet);
-  return scheduler.next(kQuiet);
-}
 
 // Takes the plan's next step in no time worth mentioning, and says who is complete.
 std::vector<RequestId> step(Scheduler& scheduler) {
@@ -379,7 +347,7 @@ TEST(Scheduler, without_scheduling_all_is_granted_in_order_of_arrival_and_nothin
   options.scheduling = Scheduling::disabled;
   Scheduler scheduler(options);
   ASSERT_FALSE(scheduler.arrive(of_class(RequestClass::background, text(1, 1, 1, 5000))));
-  ASSERT_FALSE(scheduler.arrive(of_class(RequestClass::interactive, text(2, 1, 1, 5000))));
+  ASSERT_FALSE(scheduler.arrive(of_class(RequestClass::interactive, due(1, text(2, 1, 1, 5000)))));
   EXPECT_THAT(scheduler.admit(kQuiet).granted, ElementsAre(1, 2));
   EXPECT_EQ(scheduler.status().held, Amounts{});
   EXPECT_EQ(scheduler.next(kQuiet).prefill->id, 1u);

@@ -39,6 +39,8 @@ struct Scenario {
   uint32_t long_answers_in = 4;   ///< one in so many answers is long
   uint32_t cancels_in = 20;       ///< one in so many is cancelled at some time
   uint32_t failures_in = 40;      ///< one in so many fails in one of its steps
+  uint32_t deadlines_in = 0;      ///< one in so many has a deadline within a minute; 0: none
+  enum class Deadlines { told, kept_secret } deadlines = Deadlines::told;
   Amounts largest = {.compute = 500, .memory = 300, .io = 2, .gpu_memory = 60};  ///< what one holds
 };
 
@@ -47,6 +49,7 @@ struct SimulatedRequest {
   Request true_request;  ///< as it is known once prepared
   int64_t arrives_us = 0;
   int64_t prepare_us = 0;
+  std::optional<int64_t> due_us{};  ///< whether the scheduler is told or not
   std::optional<int64_t> cancelled_us{};
   std::optional<uint32_t> fails_in_step{};  ///< of those that serve it, from 0
 };
@@ -73,7 +76,8 @@ inline SimulatedRequest make_request(const Scenario& scenario, RequestId id, See
   } else {
     work.prompt_tokens += static_cast<uint32_t>(numbers.between(0, scenario.longest_text));
   }
-  SimulatedRequest out{.request = request, .true_request = request};
+  SimulatedRequest out;
+  out.request = out.true_request = request;
   if (work.prepare_units > 0) {
     out.request.work = {.prepare_units = work.prepare_units,
                         .vision_steps = 8,
@@ -93,6 +97,10 @@ inline std::vector<SimulatedRequest> make_requests(const Scenario& scenario, See
     for (uint64_t i = 0; i < burst && out.size() < scenario.requests; ++i) {
       SimulatedRequest request = make_request(scenario, out.size(), numbers);
       request.arrives_us = now_us;
+      if (scenario.deadlines_in > 0 && numbers.one_in(scenario.deadlines_in)) {
+        request.due_us = now_us + static_cast<int64_t>(numbers.between(1'000'000, 60'000'000));
+        if (scenario.deadlines == Scenario::Deadlines::told) request.request.due_us = request.due_us;
+      }
       if (numbers.one_in(scenario.cancels_in)) {
         request.cancelled_us = now_us + static_cast<int64_t>(numbers.between(0, 20'000'000));
       }

@@ -67,7 +67,8 @@ TEST(Simulation, round_robin_gives_clients_that_want_more_equal_turns) {
     SchedulerOptions options = options_for_arrivals(Algorithm::round_robin);
     options.capacities = {.compute = 4'000'000, .memory = 2'000'000, .io = 20'000, .gpu_memory = 500'000};
     options.max_waiting = options.max_preparing = options.max_prepared = 2000;
-    const Scenario scenario{.seed = seed, .requests = 2000, .mean_gap_us = 0, .long_answers_in = 2};
+    const Scenario scenario{
+        .seed = seed, .requests = 2000, .mean_gap_us = 0, .long_answers_in = 2, .deadlines_in = 3};
     const auto report = Simulation(scenario, options).run();
     EXPECT_THAT(report.violations, testing::IsEmpty());
     for (const TurnFigures& turns : {report.compute_turns, report.decode_turns}) {
@@ -103,6 +104,39 @@ TEST(Simulation, priority_serves_by_class_and_the_lowest_finishes_under_overload
     EXPECT_EQ(report.status.finished, 3000u);
     EXPECT_LT(5 * report.mean_response_us[0], report.mean_response_us[1]);
     EXPECT_LT(report.mean_response_us[1], report.mean_response_us[2]);
+  }
+}
+
+// Arrivals that are more than the machine can serve for a while, half of them with a deadline.
+Scenario hurried(uint64_t seed, Scenario::Deadlines deadlines) {
+  return {.seed = seed,
+          .requests = 1000,
+          .mean_gap_us = 120'000,
+          .cancels_in = 1'000'000,
+          .failures_in = 1'000'000,
+          .deadlines_in = 2,
+          .deadlines = deadlines};
+}
+
+TEST(Simulation, deadlines_are_kept_more_often_and_no_promise_less) {
+  using Deadlines = Scenario::Deadlines;
+  for (Algorithm algorithm : kAlgorithms) {
+    for (uint64_t seed = 71; seed <= 72; ++seed) {
+      SCOPED_TRACE(trace_of(algorithm, seed));
+      SchedulerOptions options = options_for_arrivals(algorithm);
+      options.max_waiting = 10'000;
+      const auto secret = Simulation(hurried(seed, Deadlines::kept_secret), options).run();
+      const auto told = Simulation(hurried(seed, Deadlines::told), options).run();
+      std::printf("%s: %d of about 500 deadlines missed, %d where nobody knows of them\n",
+                  std::string(to_string(algorithm)).c_str(), static_cast<int>(told.missed_deadlines),
+                  static_cast<int>(secret.missed_deadlines));
+      EXPECT_THAT(told.violations, testing::IsEmpty());
+      EXPECT_EQ(told.status.finished, 1000u);
+      EXPECT_LT(told.missed_deadlines, secret.missed_deadlines);
+      if (algorithm != Algorithm::round_robin) continue;
+      EXPECT_LE(told.compute_turns.most_difference, 2u);
+      EXPECT_LE(told.decode_turns.most_difference, 2u);
+    }
   }
 }
 

@@ -30,6 +30,7 @@ struct SimulationReport {
   uint64_t steps = 0;
   uint64_t mixed_steps = 0;  ///< that computed and decoded
   uint64_t answer_tokens = 0;
+  uint64_t missed_deadlines = 0;              ///< of requests that finished
   SchedulerStatus status;                     ///< at the end
   std::array<int64_t, 3> mean_response_us{};  ///< from arrival to the end, by class; of those that finished
   std::array<int64_t, 3> worst_response_us{};
@@ -165,6 +166,7 @@ class Simulation {
     shadows_.served(plan);
     for (RequestId id : scheduler_.commit(plan, outcome)) {
       shadows_.completed(id);
+      if (requests_[id].due_us && now_us_ > *requests_[id].due_us) ++report_.missed_deadlines;
       const int64_t response_us = now_us_ - requests_[id].arrives_us;
       const auto of = static_cast<size_t>(requests_[id].request.request_class);
       total_response_us_[of] += response_us;

@@ -23,13 +23,16 @@ namespace {
 
 std::atomic<bool> counting{false};
 std::atomic<uint64_t> calls{0}, refused_from{0}, refused_to{0};  // refused_from = 0: none
+std::atomic<uint64_t> refusals{0};
 std::atomic<int64_t> live{0};
 
 // Whether this request is to get nothing.
 bool refused() {
   if (!counting.load(std::memory_order_relaxed)) return false;
   const uint64_t call = ++calls;
-  return refused_from != 0 && call >= refused_from && call <= refused_to;
+  const bool none = refused_from != 0 && call >= refused_from && call <= refused_to;
+  if (none) ++refusals;
+  return none;
 }
 
 #if QVL_REPLACES_MALLOC
@@ -81,6 +84,8 @@ uint64_t allow_memory() {
   counting = false;
   return calls;
 }
+
+uint64_t refused_requests() { return refusals; }
 
 int64_t live_blocks() { return live; }
 

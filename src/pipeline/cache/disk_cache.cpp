@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/system_files.h"
 
 namespace qvl {
 namespace {
@@ -137,22 +138,21 @@ void DiskCache::write_now(const std::filesystem::path& path, const Name& name, c
     note_use(path, name.rank);
   } catch (const Error& error) {
     refuse(error.what());
-  } catch (const std::bad_alloc&) {
-    refuse("not enough memory to write them");
+  } catch (const std::bad_alloc&) {  // this one is not kept: the disk is not why
   }
 }
 
 std::vector<StoredFile> stored_files(const std::filesystem::path& folder) {
+  namespace fs = std::filesystem;
   std::vector<StoredFile> files;
-  std::error_code error;
-  auto entry = std::filesystem::directory_iterator(folder, error);
-  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+  for (const std::string& name : SystemFiles().names(folder.native())) {
+    if (!is_stored_name(name)) continue;
     std::error_code gone;
-    const bool regular = std::filesystem::is_regular_file(entry->symlink_status(gone));
-    if (!regular || !is_stored_name(entry->path().filename().string())) continue;
-    StoredFile file{
-        .path = entry->path(), .bytes = entry->file_size(gone), .used = entry->last_write_time(gone)};
-    if (!gone) files.push_back(std::move(file));
+    fs::path path = folder / name;
+    if (!fs::is_regular_file(fs::symlink_status(path, gone))) continue;
+    const uint64_t bytes = fs::file_size(path, gone);
+    const auto used = fs::last_write_time(path, gone);
+    if (!gone) files.push_back({.path = std::move(path), .bytes = bytes, .used = used});
   }
   std::sort(files.begin(), files.end(), [](const StoredFile& a, const StoredFile& b) {
     return std::tie(a.used, a.path) < std::tie(b.used, b.path);

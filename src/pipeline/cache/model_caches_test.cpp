@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "pipeline/runtime.h"
+#include "pipeline/cache/kept_testing.h"
 #include "qvl/pipeline.h"
 
 namespace qvl {
@@ -21,40 +21,18 @@ const fs::path kSource = QVL_SOURCE_DIR;
 const fs::path kPicture = kSource / "examples/blue-heart.png";
 const fs::path kOther = kSource / "examples/white-number-5.jpg";
 
-// What the plan would say where it is worth it: the model of the tests is too small for that.
-struct Budgets {
-  uint64_t features = 64 << 20, prefixes = 64 << 20, disk = 64 << 20;
-};
-
 class KeptFeatures : public ::testing::Test {
  protected:
   void SetUp() override { fs::remove_all(folder_); }
   void TearDown() override { fs::remove_all(folder_); }
 
-  Model load(const Budgets& budgets, const LoadOptions& with = {}) const {
+  Model load(const KeptBudgets& budgets, const LoadOptions& with = {}) const {
     LoadOptions options = with;
     options.path = kSource / "models/shapes";
     options.threads = 2;
     options.cache_folder = "";
     Model model = load_model(options);
-    detail::Runtime& runtime = model.runtime();
-    Plan plan = runtime.loaded_by.plan;
-    plan.feature_cache_bytes = budgets.features;
-    plan.prefix_cache_bytes = budgets.prefixes;
-    plan.disk_feature_cache_bytes = budgets.disk;
-    runtime.caches = std::make_unique<ModelCaches>(
-        CacheSetup{.files = runtime.files,
-                   .plan = plan,
-                   .forms = runtime.network.forms(),
-                   .folder = folder_,
-                   .weights = weights_identity({.network = runtime.network,
-                                                .packed_contents = runtime.packed.contents,
-                                                .state = "",
-                                                .folder = "",
-                                                .stop = {}},
-                                               runtime.layer.compute()),
-                   .memory = runtime.layer.memory(),
-                   .io = runtime.layer.threads().io()});
+    replace_caches(model.runtime(), budgets, folder_);
     return model;
   }
   static Answer ask(const Model& model, const fs::path& picture = kPicture,

@@ -4,9 +4,11 @@
 
 #include <atomic>
 #include <filesystem>
+#include <latch>
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "base/error_testing.h"
 #include "base/json.h"
@@ -153,6 +155,44 @@ TEST(Deadline, out_of_its_range_is_refused_at_once) {
     EXPECT_EQ(error_of(ErrorCode::usage, [&] { pipeline.submit({.prompt = "x", .deadline_ms = ms}); }),
               "deadline_ms: found " + std::to_string(ms) + ", expected 1 to 2147483647");
   }
+}
+
+/// Notes in which order requests are prepared; the first waits until it is told to go on.
+class Noting : public InferenceModel {
+ public:
+  struct Job : InferenceJob {
+    InferenceStep step(StepContext&) override { return {.finish = FinishReason::stop}; }
+  };
+  std::string name() const override { return "noting"; }
+  std::unique_ptr<InferenceJob> prepare(const InferenceRequest& request, std::stop_token) override {
+    if (order.empty()) {
+      begun.count_down();
+      go_on.wait();
+    }
+    order += request.prompt;
+    return std::make_unique<Job>();
+  }
+  std::latch begun{1}, go_on{1};
+  std::string order;  // of the one thread that prepares
+};
+
+TEST(Deadline, comes_first_among_requests_of_one_client) {
+  const auto model = std::make_shared<Noting>();
+  auto pipeline = apply_system_level_optimizations(std::static_pointer_cast<InferenceModel>(model),
+                                                   {.num_compute_threads = 1, .num_preprocess_threads = 1});
+  std::vector<InferenceStream> streams;
+  const auto submit = [&](const char* prompt, uint64_t client, std::optional<int64_t> deadline_ms) {
+    streams.push_back(pipeline.submit({.prompt = prompt, .client = client, .deadline_ms = deadline_ms}));
+  };
+  submit("a", 1, {});  // a turn of client 1
+  model->begun.wait();
+  submit("b", 1, {});
+  submit("c", 1, 2'000'000);
+  submit("d", 1, 1'000'000);
+  submit("e", 2, {});  // client 2 has the next
+  model->go_on.count_down();
+  for (InferenceStream& stream : streams) EXPECT_EQ(stream.result().finish_reason, FinishReason::stop);
+  EXPECT_EQ(model->order, "aedcb");
 }
 
 }  // namespace

@@ -28,6 +28,12 @@ std::optional<detail::InferenceChannel::Clock::time_point> due_of(const Inferenc
   return detail::InferenceChannel::Clock::now() + std::chrono::milliseconds(*request.deadline_ms);
 }
 
+// On the clock of deadlines.
+std::optional<int64_t> us_of(std::optional<detail::InferenceChannel::Clock::time_point> due) {
+  if (!due) return std::nullopt;
+  return std::chrono::duration_cast<std::chrono::microseconds>(due->time_since_epoch()).count();
+}
+
 InferenceRecord::End record_of(FinishReason reason) {
   if (reason == FinishReason::cancelled) return InferenceRecord::End::cancelled;
   if (reason == FinishReason::deadline) return InferenceRecord::End::overdue;
@@ -121,8 +127,12 @@ bool Engine::run_step() {
   start_preparing();
   const bool some_ended = admit();
   const bool computed = compute();
+  const int64_t idle_since_ns = steady_ns();
   publish_status();
-  if (!computed && !some_ended) bell_->wait(next_due());
+  if (computed || some_ended) return true;
+  const bool preparing = is_preparing();
+  bell_->wait(next_due());
+  if (preparing) record_.waited_for_preparation(steady_ns() - idle_since_ns);
   return true;
 }
 
@@ -157,7 +167,7 @@ bool Engine::take_inbox() {
   }
   while (!taken.arrived.empty()) {
     auto node = taken.arrived.extract(taken.arrived.begin());
-    const ScheduledRequest& request = *node.mapped();
+    ScheduledRequest& request = *node.mapped();
     requests_.insert(std::move(node));
     arrive(request);
   }
@@ -168,7 +178,7 @@ bool Engine::take_inbox() {
   return taken.closing;
 }
 
-void Engine::arrive(const ScheduledRequest& request) {
+void Engine::arrive(ScheduledRequest& request) {
   const InferenceRequest& asked = request.request();
   attempt(request.id(), [&] {
     const auto refusal =
@@ -176,7 +186,8 @@ void Engine::arrive(const ScheduledRequest& request) {
                            .client = asked.client,
                            .request_class = static_cast<scheduling::RequestClass>(asked.request_class),
                            .holds = {},
-                           .work = {.prepare_units = 1, .prompt_tokens = 1, .answer_tokens = 1}});
+                           .work = {.prepare_units = 1, .prompt_tokens = 1, .answer_tokens = 1},
+                           .due_us = us_of(request.channel().due())});
     if (refusal) fail(ErrorCode::limit, "request: {}", refusal->message);
   });
 }
@@ -241,6 +252,14 @@ void Engine::start_preparing() {
   }
 }
 
+bool Engine::is_preparing() const {
+  return std::any_of(requests_.begin(), requests_.end(), [](const auto& entry) {
+    const auto preparation = entry.second->preparation();
+    return preparation == ScheduledRequest::Preparation::under_way ||
+           preparation == ScheduledRequest::Preparation::done;
+  });
+}
+
 // Throws only where the pool has not got it.
 void Engine::prepare(ScheduledRequest& request) {
   // The engine may be gone by the time the bell rings.
@@ -249,7 +268,9 @@ void Engine::prepare(ScheduledRequest& request) {
     bell->ring();
   });
   if (submitted) return;
+  const int64_t begin_ns = steady_ns();
   request.prepare();  // the pool has enough to do
+  record_.waited_for_preparation(steady_ns() - begin_ns);
   bell_->ring();
 }
 
@@ -304,7 +325,12 @@ bool Engine::compute() {
     return false;
   }
   if (!take_turn()) return true;
-  commit(plan, step_->run(plan, scheduler_.costs()));
+  const int64_t begin_ns = steady_ns();
+  const scheduling::StepOutcome outcome = step_->run(plan, scheduler_.costs());
+  const int64_t waited_ns = step_->preparation_wait_ns();
+  record_.computed(steady_ns() - begin_ns - waited_ns);
+  record_.waited_for_preparation(waited_ns);
+  commit(plan, outcome);
   if (!model_.computing().wanted()) return true;
   if (scheduler_.status().granted == 0) step_->release_scratch();
   leave_turn();
@@ -377,10 +403,11 @@ void Engine::end(scheduling::RequestId id, End how) noexcept {
   }
   scheduler_.end(id, ending);
   request->give_back();
-  ended.seconds = request->age_s();
-  ended.now_ns = steady_ns();
   model_.after_request();
   ended.memory_percent = memory_percent();
+  // The clean-up is behind, which its caller waits for.
+  ended.seconds = request->age_s();
+  ended.now_ns = steady_ns();
   record_.ended(ended);
   if (output) return request->channel().finish(std::move(*output));
   std::exception_ptr told = as_error(how.error, "to go on with the request");

@@ -59,7 +59,7 @@ class Engine {
   bool run_step();
   void end_all() noexcept;
   bool take_inbox();
-  void arrive(const ScheduledRequest& request);
+  void arrive(ScheduledRequest& request);
   void take_prepared();
   void take_prepared(ScheduledRequest& request);
   void end_early();
@@ -67,6 +67,7 @@ class Engine {
   bool take_turn();
   void leave_turn();
   void start_preparing();
+  bool is_preparing() const;
   void prepare(ScheduledRequest& request);
   bool admit();
   void take_kept();

@@ -105,6 +105,8 @@ class StepRunner {
                                       const scheduling::UnitCosts& costs) = 0;
   /// Those that the last step brought to their end.
   virtual std::vector<StepEnd>& ended() = 0;
+  /// Of the time that the last step took, what it waited for pictures to be cut.
+  virtual int64_t preparation_wait_ns() const { return 0; }
   /// How long the decoders of `plan` may be made to wait for others.
   virtual int64_t patience_us(const scheduling::StepPlan& plan, const scheduling::UnitCosts& costs) const = 0;
   /// Gives the memory that steps share back to the pool.

@@ -11,6 +11,7 @@
 #include "pipeline/memory_guard.h"
 #include "pipeline/request_memory.h"
 #include "pipeline/tensor_inputs.h"
+#include "profiler/steady_clock.h"
 
 namespace qvl {
 namespace {
@@ -193,19 +194,29 @@ void EngineRequest::cut_ahead(size_t index) {
 // come to it, it leaves it alone from now on: the engine waits for nothing that waits itself.
 bool EngineRequest::is_being_cut() const { return cutting_ && cutting_->begun.exchange(true); }
 
+// Throws what failed there; nobody asks for that a second time.
 void EngineRequest::end_cutting() {
-  if (is_being_cut()) {
-    cutting_->done.get();
-  } else if (cutting_) {
+  const bool being_cut = is_being_cut();
+  const auto cutting = std::exchange(cutting_, nullptr);
+  if (being_cut) {
+    cutting->done.get();
+  } else if (cutting) {
     --cut_;
   }
-  cutting_.reset();
+}
+
+// `cut` holds the tower up.
+void EngineRequest::wait_for_cutting(FunctionRef<void()> cut) {
+  const int64_t begin_ns = steady_ns();
+  cut();
+  cutting_wait_ns_ += steady_ns() - begin_ns;
 }
 
 // Joins whoever is at the same picture, or begins. Nothing where its features turned up meanwhile.
 void EngineRequest::begin_to_see(size_t index, BetweenPieces between) {
   Medium& medium = *media_[index];
-  end_cutting();  // until then another thread has the picture, or the one behind it
+  wait_for_cutting(
+      [&] { end_cutting(); });  // until then another thread has the picture, or the one behind it
   take_features_kept(medium);
   if (medium.features) return;
   const bool shared = runtime_.caches->features.enabled();
@@ -216,7 +227,7 @@ void EngineRequest::begin_to_see(size_t index, BetweenPieces between) {
     return take_features_kept(medium);
   }
   cut_ = std::max(cut_, index + 1);
-  cut_patches(medium, runtime_);  // unless they are there
+  wait_for_cutting([&] { cut_patches(medium, runtime_); });  // unless they are there
   auto task = std::make_shared<VisionTask>();
   task->run = runtime_.network.vision()->begin(medium.patches, runtime_.ops, between);
   if (shared) tasks_.add(medium.key, task);

@@ -10,6 +10,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/function_ref.h"
 #include "model/sampler.h"
 #include "pipeline/answer_writer.h"
 #include "pipeline/engine/engine_model.h"
@@ -58,6 +59,8 @@ class EngineRequest final : public ScheduledRequest {
 
   InferenceOutput finish(std::optional<FinishReason> reason) override;
   void give_back() noexcept override;
+  /// What its blocks of the tower have waited for pictures to be cut.
+  int64_t cutting_wait_ns() const { return cutting_wait_ns_; }
   int64_t answer_tokens() const { return std::ssize(writer_->answer.tokens); }
 
  private:
@@ -74,6 +77,7 @@ class EngineRequest final : public ScheduledRequest {
   void cut_ahead(size_t index);
   bool is_being_cut() const;
   void end_cutting();
+  void wait_for_cutting(FunctionRef<void()> cut);
   void begin_to_see(size_t index, BetweenPieces between);
   void see_block(Medium& medium, BetweenPieces between);
 
@@ -97,6 +101,7 @@ class EngineRequest final : public ScheduledRequest {
   const Medium* seeing_ = nullptr;    // that one
   std::shared_ptr<Cutting> cutting_;  // of media_[cut_ - 1], or null
   size_t cut_ = 0;                    // media that were handed to the preprocess pool
+  int64_t cutting_wait_ns_ = 0;
 
   CachedSequence cached_;
   std::optional<Sampler> sampler_;

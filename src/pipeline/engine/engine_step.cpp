@@ -40,6 +40,7 @@ scheduling::StepOutcome EngineStep::run(const scheduling::StepPlan& plan,
   decoders_.decode = plan.decode;
   patience_us_ = patience_us(plan, costs);
   between_us_ = 0;
+  preparation_wait_ns_ = 0;
   scheduling::StepOutcome outcome;
   decoded_us_ = now_us();
   const int64_t begin_us = decoded_us_;
@@ -87,9 +88,11 @@ void EngineStep::begin_pass() {
 // The patches that went through a block of the tower; 0 where that failed.
 int64_t EngineStep::see(const scheduling::StepPlan::Vision& vision) {
   EngineRequest& request = *find(vision.id);
+  const int64_t waited_ns = request.cutting_wait_ns();
   try {
     const auto between = [&] { decode_between(); };
     const int64_t patches = request.see(vision.steps, between);
+    preparation_wait_ns_ = request.cutting_wait_ns() - waited_ns;
     runtime_.after_step();
     return patches;
   } catch (...) {

@@ -21,6 +21,7 @@ class EngineStep final : public StepRunner {
   /// well, whenever those took half as long again as the tokens do.
   scheduling::StepOutcome run(const scheduling::StepPlan& plan, const scheduling::UnitCosts& costs) override;
   std::vector<StepEnd>& ended() override { return ended_; }
+  int64_t preparation_wait_ns() const override { return preparation_wait_ns_; }
   /// Half as long again as their tokens take, or a second where all of them are background work.
   int64_t patience_us(const scheduling::StepPlan& plan, const scheduling::UnitCosts& costs) const override;
   void release_scratch() override;
@@ -51,6 +52,7 @@ class EngineStep final : public StepRunner {
   scheduling::StepPlan decoders_;  // of the step under way, for those between its pieces
   int64_t patience_us_ = 0;
   int64_t decoded_us_ = 0;  // when they had their last token
+  int64_t preparation_wait_ns_ = 0;
   int64_t between_us_ = 0;  // that steps between pieces took
   std::vector<StepEnd> ended_;
   // Of the pass under way: the chunk of a prompt first, so that its last row and those of decoders are

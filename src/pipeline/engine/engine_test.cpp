@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
 #include <filesystem>
 #include <random>
 #include <thread>
@@ -124,6 +126,23 @@ TEST(Pipeline, lets_a_request_fail_alone) {
   const PerformanceMetrics metrics = pipeline.get_performance_metrics();
   EXPECT_EQ(metrics.total_inferences, good.size());
   EXPECT_EQ(metrics.failed_inferences, bad.size());
+}
+
+// The second picture is cut on another thread while the first is looked at.
+TEST(Pipeline, lets_a_request_fail_for_its_second_picture) {
+  const auto cut_off = std::filesystem::temp_directory_path() / ("qvl-cut-off-" + std::to_string(::getpid()));
+  std::filesystem::copy_file(example("white-number-5.jpg"), cut_off,
+                             std::filesystem::copy_options::overwrite_existing);
+  std::filesystem::resize_file(cut_off, 700);
+  auto pipeline = apply_system_level_optimizations(small_model(), {});
+  const InferenceRequest request{.prompt = "What is there?", .images = {example("blue-heart.png"), cut_off}};
+  for (int i = 0; i < 5; ++i) {
+    InferenceStream stream = pipeline.submit(request);
+    EXPECT_EQ(error_of(stream, ErrorCode::media),
+              cut_off.string() + ": damaged or unsupported JPEG: Premature end of JPEG file");
+  }
+  std::filesystem::remove(cut_off);
+  EXPECT_EQ(pipeline.run_inference(mixed_requests()[1]).finish_reason, FinishReason::stop);
 }
 
 TEST(Pipeline, refuses_bad_values_before_anything_is_done) {
@@ -256,9 +275,13 @@ TEST(Pipeline, counts_what_it_did) {
   EXPECT_GE(metrics.throughput_ips * seconds, 5);
   EXPECT_GE(metrics.tokens_per_second * seconds, static_cast<double>(tokens));
   EXPECT_GT(metrics.avg_time_to_first_token, 0);
+  EXPECT_GT(metrics.compute_time, 0);
+  EXPECT_GT(metrics.preparation_wait_time, 0);  // each was alone
+  EXPECT_LE(metrics.compute_time + metrics.preparation_wait_time, seconds);
   const std::string json = to_json(metrics);
   for (const char* key : {"\"avg_inference_time\"", "\"throughput_ips\"", "\"system_optimization_report\"",
-                          "\"resource_status\"", "\"vision\"", "\"prefill\"", "\"decode\""}) {
+                          "\"resource_status\"", "\"compute_time\"", "\"preparation_wait_time\"",
+                          "\"vision\"", "\"prefill\"", "\"decode\""}) {
     EXPECT_THAT(json, ::testing::HasSubstr(key));
   }
 }

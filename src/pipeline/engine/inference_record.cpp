@@ -28,6 +28,16 @@ void InferenceRecord::ended(const Ended& request) {
   ++answered_;
 }
 
+void InferenceRecord::computed(int64_t ns) {
+  const std::lock_guard lock(mutex_);
+  compute_ns_ += ns;
+}
+
+void InferenceRecord::waited_for_preparation(int64_t ns) {
+  const std::lock_guard lock(mutex_);
+  preparation_wait_ns_ += ns;
+}
+
 PerformanceMetrics InferenceRecord::metrics() const {
   const std::lock_guard lock(mutex_);
   PerformanceMetrics metrics;
@@ -35,6 +45,8 @@ PerformanceMetrics InferenceRecord::metrics() const {
   metrics.cancelled_inferences = cancelled_;
   metrics.overdue_inferences = overdue_;
   metrics.failed_inferences = failed_;
+  metrics.compute_time = static_cast<double>(compute_ns_) / 1e9;
+  metrics.preparation_wait_time = static_cast<double>(preparation_wait_ns_) / 1e9;
   if (memory_samples_ > 0) {
     metrics.avg_memory_percent = memory_sum_percent_ / static_cast<double>(memory_samples_);
   }

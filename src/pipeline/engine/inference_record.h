@@ -24,6 +24,9 @@ class InferenceRecord {
     std::optional<double> memory_percent = {};
   };
   void ended(const Ended& request);
+  /// A step was computed; the engine had nothing but preparations to wait for. Nanoseconds, >= 0.
+  void computed(int64_t ns);
+  void waited_for_preparation(int64_t ns);
 
   /// Everything but stages and report.
   PerformanceMetrics metrics() const;
@@ -34,7 +37,7 @@ class InferenceRecord {
   int64_t last_end_ns_ = 0;
   uint64_t answered_ = 0, cancelled_ = 0, overdue_ = 0, failed_ = 0, memory_samples_ = 0;
   double sum_s_ = 0, least_s_ = 0, most_s_ = 0, first_token_sum_s_ = 0, memory_sum_percent_ = 0;
-  int64_t tokens_ = 0;
+  int64_t tokens_ = 0, compute_ns_ = 0, preparation_wait_ns_ = 0;
 };
 
 }  // namespace qvl

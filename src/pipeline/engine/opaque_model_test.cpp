@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <functional>
+#include <latch>
 #include <stdexcept>
 #include <thread>
 
@@ -263,6 +264,50 @@ TEST(OpaqueModel, computes_on_the_threads_of_the_pipeline) {
   EXPECT_THAT(touched, ::testing::Each(1));
   EXPECT_THROW(pipeline.run_inference({.prompt = "fail"}), std::domain_error);
   EXPECT_THAT(touched, ::testing::Each(2));
+}
+
+/// Prepares a request when the test says so.
+class PatientModel : public InferenceModel {
+ public:
+  explicit PatientModel(std::latch& ready) : ready_(ready) {}
+  std::string name() const override { return "patient"; }
+  std::unique_ptr<InferenceJob> prepare(const InferenceRequest&, std::stop_token) override {
+    ready_.wait();
+    return std::make_unique<FakeJob>(
+        InferenceNeeds{},
+        [](StepContext&, int64_t) {
+          std::this_thread::sleep_for(std::chrono::milliseconds(3));
+          return done("now");
+        },
+        alive_);
+  }
+
+ private:
+  std::latch& ready_;
+  std::atomic<int> alive_{0};
+};
+
+// Sleeping takes no less than it was told to, and both times begin before it and end behind it.
+TEST(OpaqueModel, has_what_it_computes_and_waits_for_preparation_in_the_metrics) {
+  std::latch ready(1);
+  auto pipeline = apply_system_level_optimizations(std::make_shared<PatientModel>(ready), {});
+  EXPECT_EQ(pipeline.get_performance_metrics().preparation_wait_time, 0);
+  EXPECT_EQ(pipeline.get_performance_metrics().compute_time, 0);
+  const auto begin = std::chrono::steady_clock::now();
+  InferenceStream stream = pipeline.submit({.prompt = "When?"});
+  const auto preparing = [&] {
+    const auto report = Json::parse(pipeline.get_performance_metrics().system_optimization_report);
+    return report["resource_status"]["queue_sizes"]["preparing"] == 1;
+  };
+  while (!preparing()) std::this_thread::yield();
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  ready.count_down();
+  EXPECT_EQ(stream.result().text, "now");
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  const PerformanceMetrics metrics = pipeline.get_performance_metrics();
+  EXPECT_GE(metrics.preparation_wait_time, 0.005);
+  EXPECT_GE(metrics.compute_time, 0.003);
+  EXPECT_LE(metrics.preparation_wait_time + metrics.compute_time, seconds);
 }
 
 }  // namespace

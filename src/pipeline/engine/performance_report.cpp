@@ -129,6 +129,8 @@ std::string to_json(const PerformanceMetrics& metrics) {
                       {"throughput_ips", metrics.throughput_ips},
                       {"avg_time_to_first_token", metrics.avg_time_to_first_token},
                       {"tokens_per_second", metrics.tokens_per_second},
+                      {"compute_time", metrics.compute_time},
+                      {"preparation_wait_time", metrics.preparation_wait_time},
                       {"avg_memory_percent", metrics.avg_memory_percent},
                       {"avg_gpu_memory_allocated_mb", metrics.avg_gpu_memory_allocated_mb},
                       {"stages", stages_json(metrics.stages)},
