@@ -1,14 +1,22 @@
 #include "base/file.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <memory>
+#include <string_view>
 
 namespace qvl {
 namespace {
+
+struct CloseFolder {
+  void operator()(DIR* folder) const { ::closedir(folder); }
+};
 
 struct Descriptor {
   int fd;
@@ -46,6 +54,26 @@ std::string read_file(const std::filesystem::path& path, uint64_t max_bytes, Err
     done += static_cast<size_t>(got);
   }
   return bytes;
+}
+
+std::vector<std::string> names_in(const std::filesystem::path& folder, std::error_code& error) {
+  error.clear();
+  std::vector<std::string> names;
+  const std::unique_ptr<DIR, CloseFolder> open(::opendir(folder.c_str()));
+  if (open) {
+    errno = 0;
+    while (const dirent* entry = ::readdir(open.get())) {
+      const std::string_view name = entry->d_name;
+      if (name != "." && name != "..") names.emplace_back(name);
+      errno = 0;
+    }
+  }
+  if (errno != 0) {
+    error = std::error_code(errno, std::generic_category());
+    return {};
+  }
+  std::sort(names.begin(), names.end());
+  return names;
 }
 
 bool read_fully(int fd, std::span<std::byte> out) {

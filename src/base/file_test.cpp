@@ -63,6 +63,18 @@ TEST_F(FileTest, fills_what_is_asked_for_or_tells_that_the_file_ended) {
   ::close(fd);
 }
 
+TEST_F(FileTest, lists_names_sorted_or_tells_why_not) {
+  std::ofstream(folder_ / "b") << "";
+  fs::create_directory(folder_ / "a");
+  std::error_code error = std::make_error_code(std::errc::io_error);
+  EXPECT_EQ(names_in(folder_, error), (std::vector<std::string>{"a", "b"}));
+  EXPECT_FALSE(error);
+  EXPECT_TRUE(names_in(folder_ / "b", error).empty());
+  EXPECT_EQ(error, std::errc::not_a_directory);
+  EXPECT_TRUE(names_in(folder_ / "absent", error).empty());
+  EXPECT_EQ(error, std::errc::no_such_file_or_directory);
+}
+
 TEST(Printable, escapes_control_characters_and_cuts_between_characters) {
   EXPECT_EQ(printable("a\nb"), "a\\x0ab");
   EXPECT_EQ(printable("äöü", 3), "ä...");

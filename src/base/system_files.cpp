@@ -1,12 +1,11 @@
 #include "base/system_files.h"
 
-#include <dirent.h>
-
 #include <algorithm>
 #include <charconv>
 #include <fstream>
-#include <memory>
 #include <system_error>
+
+#include "base/file.h"
 
 namespace qvl {
 namespace {
@@ -15,10 +14,6 @@ constexpr std::streamsize kMostBytes = 1 << 20;
 
 // Where version 2 is mounted: alone, or beside version 1.
 constexpr std::string_view kUnifiedRoots[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"};
-
-struct CloseFolder {
-  void operator()(DIR* folder) const { ::closedir(folder); }
-};
 
 std::string_view trimmed(std::string_view text) {
   const auto first = text.find_first_not_of(" \t\n\r");
@@ -111,17 +106,9 @@ std::optional<int64_t> SystemFiles::number(std::string_view path) const {
   return text ? parse_whole(*text) : std::nullopt;
 }
 
-// Not by std::filesystem: its iterators end the program where they find no memory for a name.
 std::vector<std::string> SystemFiles::names(std::string_view path) const {
-  std::vector<std::string> out;
-  const std::unique_ptr<DIR, CloseFolder> folder(::opendir(at(path).c_str()));
-  if (!folder) return out;
-  while (const dirent* entry = ::readdir(folder.get())) {
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") out.emplace_back(name);
-  }
-  std::sort(out.begin(), out.end());
-  return out;
+  std::error_code missing;
+  return names_in(at(path), missing);
 }
 
 std::vector<Cgroup> enclosing_cgroups(const SystemFiles& files, std::string_view controller) {

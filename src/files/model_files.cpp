@@ -2,7 +2,9 @@
 
 #include <fmt/ranges.h>
 
-#include <algorithm>
+#include <string>
+#include <system_error>
+#include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -20,14 +22,12 @@ namespace fs = std::filesystem;
 // Names of GGUF files in a folder, at most a few, for the message.
 std::vector<std::string> gguf_files_in(const fs::path& folder) {
   constexpr size_t enough = 5;
-  std::vector<std::string> names;
-  std::error_code error;
-  for (fs::directory_iterator it(folder, error), end; !error && it != end && names.size() < enough;
-       it.increment(error)) {
-    if (it->path().extension() == ".gguf") names.push_back(printable(it->path().filename().string()));
+  std::vector<std::string> found;
+  std::error_code missing;
+  for (const std::string& name : names_in(folder, missing)) {
+    if (found.size() < enough && fs::path(name).extension() == ".gguf") found.push_back(printable(name));
   }
-  std::sort(names.begin(), names.end());
-  return names;
+  return found;
 }
 
 void check_has_config(const fs::path& folder) {

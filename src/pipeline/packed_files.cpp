@@ -12,7 +12,6 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/system_files.h"
 #include "memory/file_descriptor.h"
 #include "ops/pack_cache.h"
 #include "ops/source_record.h"
@@ -114,7 +113,8 @@ std::string packed_file_name(std::string_view checkpoint, uint64_t hash, const M
 uint64_t packed_bytes_of(const std::filesystem::path& folder, std::string_view checkpoint, uint64_t hash) {
   uint64_t bytes = 0;
   const std::string begins = beginning(checkpoint, hash);
-  for (const std::string& name : SystemFiles().names(folder.native())) {
+  std::error_code missing;
+  for (const std::string& name : names_in(folder, missing)) {
     if (!name.starts_with(begins) || !name.ends_with(kSuffix)) continue;
     std::error_code gone;
     const std::filesystem::path path = folder / name;
@@ -138,17 +138,15 @@ std::optional<std::string> checkpoint_in(std::string_view file_name) {
 CacheContents read_cache(const std::optional<std::filesystem::path>& folder) {
   CacheContents contents{.folder = existing_cache_folder(folder)};
   std::error_code error;
-  auto entry = std::filesystem::directory_iterator(contents.folder, error);
+  const std::vector<std::string> names = names_in(contents.folder, error);
   if (error == std::errc::no_such_file_or_directory) return contents;
-  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
-    if (auto file = packed_file_at(entry->path())) contents.files.push_back(std::move(*file));
-  }
   if (error) {
     fail(ErrorCode::environment, "{}: cannot read the folder: {}", path_name(contents.folder),
          error.message());
   }
-  std::sort(contents.files.begin(), contents.files.end(),
-            [](const PackedFile& a, const PackedFile& b) { return a.name < b.name; });
+  for (const std::string& name : names) {
+    if (auto file = packed_file_at(contents.folder / name)) contents.files.push_back(std::move(*file));
+  }
   contents.results = results_in(contents.folder);
   return contents;
 }

@@ -135,20 +135,17 @@ bool RunStatusFile::publish(const RunStatus& status) const {
 std::vector<RunStatus> read_run_statuses(const std::filesystem::path& folder, const SystemFiles& files) {
   std::vector<RunStatus> out;
   if (!is_private(folder)) return out;
-  std::error_code error;
-  size_t seen = 0;
-  for (auto entry = std::filesystem::directory_iterator(folder, error);
-       !error && entry != std::filesystem::directory_iterator() && seen < kMostFiles;
-       entry.increment(error)) {
-    ++seen;
-    const std::string name = entry->path().filename().string();
+  std::error_code missing;
+  auto names = names_in(folder, missing);
+  names.resize(std::min(names.size(), kMostFiles));
+  for (const std::string& name : names) {
     const auto pid = pid_of(name);
     if (!pid || name.find(kSuffix) == std::string::npos) continue;
     const auto process = read_process_counters(files, *pid);
     if (!process) {
-      ::unlink(entry->path().c_str());
+      ::unlink((folder / name).c_str());
     } else if (name.ends_with(kSuffix)) {
-      if (auto status = read_status(entry->path(), *process)) out.push_back(std::move(*status));
+      if (auto status = read_status(folder / name, *process)) out.push_back(std::move(*status));
     }
   }
   std::sort(out.begin(), out.end(), [](const RunStatus& a, const RunStatus& b) {

@@ -14,7 +14,6 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/system_files.h"
 
 namespace qvl {
 namespace {
@@ -145,7 +144,8 @@ void DiskCache::write_now(const std::filesystem::path& path, const Name& name, c
 std::vector<StoredFile> stored_files(const std::filesystem::path& folder) {
   namespace fs = std::filesystem;
   std::vector<StoredFile> files;
-  for (const std::string& name : SystemFiles().names(folder.native())) {
+  std::error_code missing;
+  for (const std::string& name : names_in(folder, missing)) {
     if (!is_stored_name(name)) continue;
     std::error_code gone;
     fs::path path = folder / name;
