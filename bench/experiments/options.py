@@ -21,10 +21,11 @@ from typing import Callable
 
 from large_jpeg import write_jpeg
 from memory_cap import write_questions
+from neighbour import PROMPT
 from option_runs import MIB, Batch, decode, evaluate_questions, most_at_once, ratio, summary
 from profiler_cost import sampler_ns
 
-PICTURES = 12            # of 12 megapixels each, for preparing and for reading and writing
+PICTURES, KEPT = 12, 6    # of 12 megapixels each, for preparing; of these, those that are kept on disk
 QUESTIONS = 100          # of as many small pictures
 SAMPLE_S, SAMPLED_S = 0.1, 3
 FITTING, REQUESTS = 5, 8  # of so many requests at once, those that the memory limit has room for
@@ -62,8 +63,8 @@ class Bench:
             batch.finish()
         return folder
 
-    def photo_requests(self, **more):
-        return [{"prompt": "What is this?", "images": [photo], "max_tokens": 1, **more} for photo in self.photos]
+    def photo_requests(self, count, **more):
+        return [{"prompt": "What is this?", "images": [photo], "max_tokens": 1, **more} for photo in self.photos[:count]]
 
 
 def policies(bench, options):
@@ -89,7 +90,7 @@ def preparing(bench, options):
     """From the first request to the last answer, with the model loaded."""
     with Batch(bench.args.qvl, bench.args.small, "--cache", "off", *options) as batch:
         batch.answer_all([HELLO])
-        return {"seconds": batch.answer_all(bench.photo_requests())}
+        return {"seconds": batch.answer_all(bench.photo_requests(PICTURES))}
 
 
 def reading_and_writing(bench, options):
@@ -100,7 +101,7 @@ def reading_and_writing(bench, options):
     for name in ("computed_s", "from_disk_s"):
         with Batch(bench.args.qvl, bench.args.model, "--cache", bench.cache, *options) as batch:
             batch.answer_all([HELLO])
-            run[name] = batch.answer_all(bench.photo_requests(max_image_tokens=64))
+            run[name] = batch.answer_all(bench.photo_requests(KEPT, max_image_tokens=64))
             run[name] += batch.finish()
     return {**run, "files": sum(1 for _ in features.iterdir())}
 
@@ -123,7 +124,7 @@ def sampling(bench, options):
 
 def admitting(bench, options):
     """REQUESTS requests at once under a limit that has room for FITTING of them."""
-    story = {"prompt": "Tell a long story about the sea and the wind.", "max_tokens": 48}
+    story = {"prompt": 5 * PROMPT, "max_tokens": 48}
     trace = bench.folder / "trace.json"
     limits = ["--kv", "f32", "--disable-pass", "prefix_cache", "--memory-limit", str(limit_for(bench, story))]
     with Batch(bench.args.qvl, bench.args.model, "--trace", trace, *limits, *options) as batch:
@@ -170,7 +171,8 @@ SECTIONS = {
     "num_io_threads": Section(settings("num-io-threads", "1", "2"), reading_and_writing),
     "memory_cleanup_interval": Section(settings("memory-cleanup-interval", "10", "1", "1000"), cleaning),
     "profile": Section(lambda: {"both": [], "profile_memory off": ["--profile-memory", "false"],
-                                "profile_compute off": ["--profile-compute", "false"]}, sampling),
+                                "profile_compute off": ["--profile-compute", "false"],
+                                "neither": ["--profile-memory", "false", "--profile-compute", "false"]}, sampling),
     "resource_scheduling": Section(lambda: {
         **{f"ratio {share}": ["--resource-reservation-ratio", share] for share in ("0.7", "0.3", "1.0")},
         "off": ["--resource-scheduling-enabled", "false"]}, admitting),
