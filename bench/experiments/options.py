@@ -5,7 +5,9 @@
 MODEL is the real checkpoint, the small one a model that computes next to nothing, where what is around it counts. NAME is one of the
 sections below, by default all of them. Prints medians, the least and the most, and the median ratio to the first value; --save puts the
 sections that ran into a file, beside those that are there. FOLDER, by default a temporary one, is for packed weights and features.
-The machine should be idle. As root, priorities are measured with the right to raise them and without; else without alone.
+The machine should be idle. As root, priorities are measured with the right to raise them and without; else without alone. The neighbours
+beside which they are measured are of the same session: where the kernel shares processors between sessions first (autogroup), nice
+levels say nothing across them. Run it at nice level 0.
 """
 import argparse
 import functools
