@@ -9,6 +9,7 @@ took: with the adaptation of threads and without, in turn. The fair share of two
 each does alone. Without root; the rest of the machine should be idle.
 """
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -32,16 +33,25 @@ def now():
     return time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
+@contextlib.contextmanager
+def busy_processes(count):
+    """As many that compute for nothing; their numbers."""
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield [process.pid for process in busy]
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
 def be_busy(seconds):
     """Returns (begin, end, share of the machine that the busy processes got)."""
     processors = len(os.sched_getaffinity(0))
-    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processors)]
-    begin = now()
-    time.sleep(seconds)
-    used, end = sum(processor_seconds(process.pid) for process in busy), now()
-    for process in busy:
-        process.kill()
-        process.wait()
+    with busy_processes(processors) as busy:
+        begin = now()
+        time.sleep(seconds)
+        used, end = sum(processor_seconds(pid) for pid in busy), now()
     return begin, end, used / (processors * (end - begin))
 
 

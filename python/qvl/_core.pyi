@@ -15,7 +15,7 @@ class SystemOptimizationConfig:
     num_compute_threads: int
     """Threads that compute, at most as many as there are processors to use: 1 to 1024, default 4."""
     num_io_threads: int
-    """Threads that read and write files: 1 to 1024, default 2."""
+    """Threads that write what is kept on disk of pictures and prompts: 1 to 1024, default 2."""
     num_preprocess_threads: int
     """Threads that decode pictures and tokenise: 1 to 1024, default 4."""
     thread_priority: int

@@ -33,7 +33,7 @@ constexpr ConfigField kFields[] = {
     {"num_compute_threads", IntegerField{&Config::num_compute_threads, 1, kMostThreads},
      "threads that compute, at most as many as there are processors to use"},
     {"num_io_threads", IntegerField{&Config::num_io_threads, 1, kMostThreads},
-     "threads that read and write files"},
+     "threads that write what is kept on disk of pictures and prompts"},
     {"num_preprocess_threads", IntegerField{&Config::num_preprocess_threads, 1, kMostThreads},
      "threads that decode pictures and tokenise"},
     {"thread_priority", IntegerField{&Config::thread_priority, 0, 2},

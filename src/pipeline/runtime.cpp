@@ -194,6 +194,7 @@ Runtime::Runtime(const LoadOptions& options, const RuntimeSystem& system)
   warnings.insert(warnings.end(), files.warnings.begin(), files.warnings.end());
   check_parts_fit(files, tokenizer.get(), name);
   check_not_stopped(options);
+  const ThreadManager::CallerGuard computing_here(layer.threads());
   PackOptions pack = pack_options(options, files, loaded_by.plan);
   pack.ledger = &layer.memory().ledger();
   packed = network.pack(layer.compute(), pack);

@@ -79,8 +79,8 @@ SystemLayer::SystemLayer(const SystemOptimizationConfig& config, const SystemLay
       threads_(thread_options(config, options.limits), {.files = options.files}) {
   for (std::string& problem : threads_.status().problems) warnings_.push_back(std::move(problem));
   if (options.tracing == Tracing::on) tracer_.enable();
-  profile(config, warnings_);
   adapt_to(config, options.limits);
+  profile(config, warnings_);
 }
 
 SystemLayer::~SystemLayer() {
@@ -118,10 +118,19 @@ void SystemLayer::profile(const SystemOptimizationConfig& config, std::vector<st
         *options_.status_folder, options_.model,
         StatusSources{.ledger = memory_.ledger(), .stages = stages_, .requests = requests_});
   }
-  SystemProfiler::Listener listener;
-  if (publisher_) listener = [this](const Sample& sample) { publisher_->take(sample); };
-  if (next->start(std::move(listener))) return;
+  const auto listener = [this](const Sample& sample) {
+    stay_in_budget();
+    if (publisher_) publisher_->take(sample);
+  };
+  if (next->start(listener)) return;
   warnings.emplace_back("the machine is not sampled: the system has no thread to spare");
+}
+
+// A mask counts for the sampler's thread as for the pools'.
+void SystemLayer::stay_in_budget() const {
+  CpuSet place;
+  for (int cpu : state().threads.budget.cpus) place.add(cpu);
+  if (this_thread_affinity() != place) set_thread_affinity(this_thread_id(), place);
 }
 
 void SystemLayer::adapt_to(const SystemOptimizationConfig& config, const RunLimits& limits) {

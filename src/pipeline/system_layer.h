@@ -104,6 +104,7 @@ class SystemLayer {
 
  private:
   void profile(const SystemOptimizationConfig& config, std::vector<std::string>& warnings);
+  void stay_in_budget() const;
   void adapt_to(const SystemOptimizationConfig& config, const RunLimits& limits);
   void publish();
   MemoryPressure memory_pressure() const;

@@ -229,6 +229,35 @@ TEST(SystemLayer, samples_at_the_interval_of_the_configuration_and_not_at_all_wi
   EXPECT_EQ(off.profiler(), nullptr);
 }
 
+// Of the sampler's threads that live now; others are those of tests before, which have ended.
+std::vector<CpuSet> places_of_samplers() {
+  const SystemFiles files;
+  std::vector<CpuSet> places;
+  for (const std::string& task : files.names("/proc/self/task")) {
+    if (files.first_line("/proc/self/task/" + task + "/comm") != "qvl-profiler") continue;
+    places.push_back(thread_affinity(static_cast<ThreadId>(parse_whole(task).value())));
+  }
+  return places;
+}
+
+TEST(SystemLayer, samples_on_the_processors_of_the_mask) {
+  FakeSystem system;
+  write_machine(system);
+  const CpuSet all = this_thread_affinity();
+  const CpuSet first{*all.begin()};
+  SystemLayer layer({.cpu_affinity_mask = CpuMask::parse(first.mask()), .profile_interval = 0.01},
+                    {.files = system.files()});
+  const auto wait_for_samples = [&] {
+    const uint64_t before = layer.profiler()->cost().samples;
+    while (layer.profiler()->cost().samples < before + 2) std::this_thread::yield();
+  };
+  wait_for_samples();
+  EXPECT_THAT(places_of_samplers(), ElementsAre(first));
+  layer.configure({.profile_interval = 0.01}, {});
+  wait_for_samples();
+  EXPECT_THAT(places_of_samplers(), ElementsAre(all));
+}
+
 TEST(SystemLayer, samples_as_the_last_configuration_says) {
   FakeSystem system;
   write_machine(system);

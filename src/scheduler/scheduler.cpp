@@ -174,6 +174,16 @@ bool Scheduler::grant(const Choice& choice) {
   return true;
 }
 
+void Scheduler::postpone(RequestId id) {
+  const auto job = std::find_if(granted_.begin(), granted_.end(),
+                                [id](const Job& granted) { return granted.request.id == id; });
+  QVL_CHECK(job != granted_.end());
+  job->hold = {};
+  job->phase = Job::Phase::prepared;
+  waiting_.push_back(std::move(*job));
+  granted_.erase(job);
+}
+
 const StepPlan& Scheduler::next(const Load& load) {
   plan_.vision.reset();
   plan_.prefill.reset();

@@ -117,6 +117,9 @@ class Scheduler {
   /// is free is used, but only max_bypass times: then nothing behind it is granted until it fits. What it
   /// waits for comes free, since those granted end.
   const Admission& admit(const Load& load);
+  /// A request that was granted and has computed nothing waits for its grant again, and holds nothing: what
+  /// it was granted is not there yet. Whoever calls this lets something end before the next admit().
+  void postpone(RequestId id);
 
   /// What to compute next; empty only where no granted request is left. Borrowed until it is called again.
   /// While requests decode in a step, its compute half is cut to what took max_stall_us by the costs learned,

@@ -1,6 +1,7 @@
 """What the experiments of bench/experiments make of what they have measured; nothing is measured here."""
 import contextlib
 import io
+import json
 import pathlib
 import sys
 import tempfile
@@ -8,7 +9,11 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench" / "experiments"))
 import gaps  # noqa: E402
+import large_jpeg  # noqa: E402
+import option_runs  # noqa: E402
+import options  # noqa: E402
 import second_question  # noqa: E402
+from option_runs import Look  # noqa: E402
 
 
 class Gaps(unittest.TestCase):
@@ -77,6 +82,100 @@ class SecondQuestion(unittest.TestCase):
             first, second = (path.read_bytes() for path in paths)
         self.assertNotEqual(first, second)
         self.assertEqual(first[first.index(b"IDAT"):], second[second.index(b"IDAT"):])
+
+
+class Options(unittest.TestCase):
+    LOOKS = [Look(10, 1, 5, (0,)), Look(12, 3, 6, (0, 1)), Look(14, 3.5, 8, ())]
+
+    def test_processor_time_between_two_looks_grows_in_proportion(self):
+        times = [option_runs.value_at(self.LOOKS, at, lambda look: look.own_s) for at in (9, 10, 10.5, 12, 13, 14, 15)]
+        self.assertEqual(times, [1, 1, 1.5, 3, 3.25, 3.5, 3.5])
+
+    def test_decoding_is_what_lies_between_its_first_and_its_last_pass(self):
+        run = option_runs.evaluate_decoding(8, (11, 13), self.LOOKS, {0, 1})
+        self.assertEqual(run, {"tokens_per_s": 4, "processor_s_per_token": 1.25 / 8, "neighbour_share": 1.5 / 2 / 2, "processors": [0, 1]})
+
+    def test_the_span_of_decoding_is_in_seconds_and_leaves_other_zones_out(self):
+        zone = lambda name, ts, dur: {"ph": "X", "name": name, "ts": ts, "dur": dur}
+        events = [zone("prefill", 1e6, 5e5), zone("decode", 2e6, 5e5), zone("decode", 3e6, 2.5e5), zone("sampling", 4e6, 1),
+                  {"ph": "i", "name": "decode", "ts": 9e6}]
+        self.assertEqual(option_runs.decoding(events), (2, 3.25))
+        with self.assertRaises(SystemExit) as caught:
+            option_runs.decoding(events[:1])
+        self.assertEqual(caught.exception.code, "the trace has no decoding: give more --tokens")
+
+    def test_requests_at_once_are_counted_from_first_steps_to_last_ones(self):
+        edge = lambda kind, ts, category="request": {"ph": kind, "ts": ts, "cat": category, "name": "request"}
+        events = [edge("b", 1), edge("e", 5), edge("b", 2), edge("e", 3), edge("b", 3), edge("e", 9), edge("b", 4), edge("e", 6),
+                  edge("b", 4, "another"), {"ph": "X", "ts": 4, "name": "decode"}]
+        self.assertEqual(option_runs.most_at_once(events), 3)  # what ends when another one begins is not beside it
+        self.assertEqual(option_runs.most_at_once([]), 0)
+
+    def test_a_summary_has_the_median_and_the_spread_of_each_number(self):
+        runs = [{"seconds": 3, "processors": [0]}, {"seconds": 1, "processors": [1]}, {"seconds": 7, "processors": [0]}]
+        self.assertEqual(option_runs.summary(runs), {"seconds": (3, 1, 7)})
+
+    def test_a_ratio_is_the_median_of_the_pairs(self):
+        first, other = ([{"seconds": seconds} for seconds in values] for values in ((1, 10, 4), (2, 5, 12)))
+        self.assertEqual(option_runs.ratio(first, other, "seconds"), 2)
+        self.assertIsNone(option_runs.ratio([{"seconds": 0}], [{"seconds": 5}], "seconds"))
+
+    def test_values_are_measured_in_turn_and_told_beside_the_first(self):
+        order, times = [], iter((1, 4, 2, 6))
+        section = options.Section(lambda: {"a": "-a", "b": "-b"},
+                                  lambda bench, setting: order.append((bench, setting)) or {"seconds": next(times), "processors": [len(order)]})
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            runs = options.measure("bench", "option", section, 2)
+        self.assertEqual(order, [("bench", "-a"), ("bench", "-b")] * 2)
+        self.assertEqual(runs["b"], [{"seconds": 4, "processors": [2]}, {"seconds": 6, "processors": [4]}])
+        self.assertEqual(out.getvalue().splitlines(),
+                         ["option", "  a: seconds 1.5 (1 to 2), processors [1, 3]", "  b: seconds 5 (4 to 6; 3.500 times), processors [2, 4]"])
+
+    def test_sections_are_saved_beside_those_that_are_there(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "options.json"
+            options.save(path, {"a": {"1": []}, "b": {"1": []}})
+            options.save(path, {"b": {"2": []}})
+            self.assertEqual(json.loads(path.read_text()), {"a": {"1": []}, "b": {"2": []}})
+
+    def test_every_section_has_values_to_compare(self):
+        for name, section in options.SECTIONS.items():
+            with self.subTest(name):
+                self.assertGreater(len(section.values()), 1)
+
+
+class LargeJpeg(unittest.TestCase):
+    def segments(self, data):
+        """(marker, payload) of each, the last one with the entropy-coded bytes behind it."""
+        at, found = 2, []
+        while not found or found[-1][0] != 0xDA:
+            length = int.from_bytes(data[at + 2:at + 4], "big")
+            found.append((data[at + 1], data[at + 4:at + 2 + length]))
+            at += 2 + length
+        return found, data[at:]
+
+    def written(self, width, height, comment):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "photo.jpg"
+            large_jpeg.write_jpeg(path, width, height, comment)
+            return path.read_bytes()
+
+    def test_rows_are_separated_by_markers_in_turn(self):
+        segments, coded = self.segments(self.written(40, 161, "x"))
+        found = dict(segments)
+        self.assertEqual((found[0xFE], found[0xC0][1:5], found[0xDD]), (b"x", b"\x00\xa1\x00\x28", b"\x00\x03"))
+        markers = [coded[i + 1] for i in range(len(coded) - 1) if coded[i] == 0xFF and coded[i + 1] != 0]
+        self.assertEqual(markers, [0xD0 + i % 8 for i in range(10)] + [0xD9])
+
+    def test_another_comment_is_another_file_of_the_same_picture(self):
+        first, second = (self.segments(self.written(16, 16, comment)) for comment in ("one", "two"))
+        self.assertNotEqual(first[0][0], second[0][0])
+        self.assertEqual((first[0][1:], first[1]), (second[0][1:], second[1]))
+
+    def test_a_negative_coefficient_is_what_its_category_lacks(self):
+        bits = [large_jpeg.value_bits(value) for value in (0, 1, -1, 2, -2, -3, 9)]
+        self.assertEqual(bits, ["", "1", "0", "10", "01", "00", "1001"])
 
 
 if __name__ == "__main__":

@@ -284,16 +284,35 @@ void Engine::follow_memory_limit() {
 
 // Whether a request ended here: what it held may be enough for others, of which nobody rings.
 bool Engine::admit() {
+  if (short_of_memory_) return false;
   const size_t before = requests_.size();
   follow_memory_limit();
   const scheduling::Admission& admission = scheduler_.admit(model_.layer().load());
   for (const auto& impossible : admission.impossible) {
     end_with(impossible.id, Error(ErrorCode::limit, "request: " + impossible.refusal.message()));
   }
-  for (scheduling::RequestId id : admission.granted) {
-    attempt(id, [&] { requests_.at(id)->begin(); });
-  }
+  for (scheduling::RequestId id : admission.granted) begin(id);
   return requests_.size() < before;
+}
+
+// The scheduler knows what its requests hold, and nothing of scratch, of pictures that were cut ahead and of
+// whatever else shares the memory: where that is too much for one request more, it waits for another one's
+// end. One that has nobody to wait for begins, or hears why it cannot.
+void Engine::begin(scheduling::RequestId id) {
+  attempt(id, [&] {
+    ScheduledRequest& request = *requests_.at(id);
+    if (reserves_ && scheduler_.status().granted > 1 && !has_room(request)) {
+      scheduler_.postpone(id);
+      short_of_memory_ = true;
+      return;
+    }
+    request.begin();
+  });
+}
+
+// For all it needs at once, now.
+bool Engine::has_room(const ScheduledRequest& request) {
+  return static_cast<bool>(model_.layer().memory().ledger().reserve(request.needs()));
 }
 
 // What one request has computed others need not compute again.
@@ -403,6 +422,7 @@ void Engine::end(scheduling::RequestId id, End how) noexcept {
   }
   scheduler_.end(id, ending);
   request->give_back();
+  short_of_memory_ = false;
   model_.after_request();
   ended.memory_percent = memory_percent();
   // The clean-up is behind, which its caller waits for.

@@ -70,6 +70,8 @@ class Engine {
   bool is_preparing() const;
   void prepare(ScheduledRequest& request);
   bool admit();
+  void begin(scheduling::RequestId id);
+  bool has_room(const ScheduledRequest& request);
   void take_kept();
   void follow_memory_limit();
   bool compute();
@@ -95,7 +97,8 @@ class Engine {
   scheduling::Scheduler scheduler_;
   Requests requests_;
   std::unique_ptr<StepRunner> step_;
-  int64_t patience_us_ = 0;  // of those that decoded in the last step
+  bool short_of_memory_ = false;  // nobody is admitted until a request ends
+  int64_t patience_us_ = 0;       // of those that decoded in the last step
   // Kept from step to step while nobody else wants it.
   std::optional<ComputePlace> place_;
   std::optional<ThreadManager::CallerGuard> turn_;

@@ -404,6 +404,26 @@ TEST(Pipeline, refuses_a_memory_limit_below_what_is_held_and_changes_nothing) {
   EXPECT_EQ(followed_by(model), before);
 }
 
+// What the scheduler has shared out is taken by somebody else: there is room for two requests, not for six.
+TEST(Pipeline, requests_wait_for_each_other_where_memory_is_shorter_than_it_seems) {
+  const Model model = small_model();
+  auto pipeline = apply_system_level_optimizations(model, {.num_compute_threads = 2,
+                                                           .memory_pool_size = 0,
+                                                           .enable_profiling = false,
+                                                           .resource_reservation_ratio = 1,
+                                                           .dynamic_resource_adjustment = false});
+  const InferenceRequest request{.prompt = "Name a colour.", .generation = {.temperature = 0}};
+  const std::string expected = pipeline.run_inference(request).text;
+  Ledger& ledger = model.runtime().layer.memory().ledger();
+  const uint64_t one = pipeline.plan(request).memory_bytes;
+  ledger.set_cap(ledger.report().held_bytes + 6 * one);
+  const auto taken = *ledger.reserve(MemoryPart::staging, 4 * one - one / 2);
+  for (const InferenceOutput& output :
+       pipeline.run_batch_inference(std::vector<InferenceRequest>(48, request))) {
+    EXPECT_EQ(output.text, expected);
+  }
+}
+
 TEST(Pipeline, says_that_it_does_not_sample_the_machine) {
   const Model model = load_model({.path = kSource / "models/shapes",
                                   .threads = 2,
