@@ -13,6 +13,7 @@
 #include "model/sampler.h"
 #include "pipeline/answer_writer.h"
 #include "pipeline/engine/engine_model.h"
+#include "pipeline/engine/prompt_lookup.h"
 #include "pipeline/engine/vision_tasks.h"
 #include "pipeline/prefill.h"
 #include "pipeline/runtime.h"
@@ -23,6 +24,9 @@ namespace qvl {
 
 /// Most tokens of a prompt in a step, where the machine has nothing else to do.
 constexpr int64_t kMostPromptTokens = 512;
+
+/// Most tokens of an answer in a step: the one chosen last, and guesses.
+constexpr int64_t kMostAnswerRows = 1 + static_cast<int64_t>(LookupGauge::kGuesses);
 
 /// A request to a checkpoint.
 class EngineRequest final : public ScheduledRequest {
@@ -36,14 +40,15 @@ class EngineRequest final : public ScheduledRequest {
   scheduling::Work work() const override;
   std::vector<MemoryNeed> needs() const override;
 
-  /// Keys and values are reserved.
+  uint64_t shared_bytes() const override { return cached_.cache.held_bytes(); }
   void begin() override;
   std::optional<Left> take_kept() override;
   /// Computes at most `steps` blocks of the vision tower. The patches that went through one, counted once for
   /// each block. Throws Error, and what `between` throws.
   int64_t see(uint32_t steps, BetweenPieces between);
 
-  /// The next `count` tokens of the prompt as a step of a pass. Borrowed until taken().
+  /// The next `count` tokens of the prompt as a step of a pass. Borrowed until taken(). Throws Error{limit} where
+  /// memory does not suffice for it.
   SequenceStep prompt_step(int64_t count);
   /// The token chosen last as a step, and behind it at most `guesses` tokens that may follow. Throws
   /// Error{limit} where memory does not suffice for it.
@@ -68,6 +73,8 @@ class EngineRequest final : public ScheduledRequest {
   Left left() const;
   void reserve_answer();
   void find_kept();
+  int64_t take_kept_pages();
+  void reserve_for_prompt(int64_t first, int64_t count);
   bool is_to_see(const Medium& medium) const;
   size_t next_to_see(size_t from) const;
   void take_features_kept(Medium& medium);

@@ -125,8 +125,12 @@ int64_t EngineStep::patience_us(const scheduling::StepPlan& plan, const scheduli
 
 void EngineStep::add_prompt(const scheduling::StepPlan::Prefill& prefill) {
   EngineRequest& request = *find(prefill.id);
-  steps_.push_back(request.prompt_step(prefill.count));
-  members_.push_back(&request);
+  try {
+    steps_.push_back(request.prompt_step(prefill.count));
+    members_.push_back(&request);
+  } catch (...) {
+    fail(request);
+  }
 }
 
 void EngineStep::add_decoder(scheduling::RequestId id, size_t guesses) {
