@@ -25,9 +25,7 @@ using KvPage = std::shared_ptr<Tensor>;
 struct KvKept {
   int64_t tokens = 0, pages = 0;
 
-  int64_t all_tokens() const {
-    return pages == 0 ? tokens : (tokens / kBlockKeys + pages) * kBlockKeys;
-  }
+  int64_t all_tokens() const { return pages == 0 ? tokens : (tokens / kBlockKeys + pages) * kBlockKeys; }
 };
 
 /// Keys (already rotated) and values of one sequence, in float32 or as blocks of 16- or 8-bit integers. Grows
@@ -71,10 +69,10 @@ class KvCache {
   void append_pages(std::span<const KvPage> pages);
 
   // Valid until it grows, shrinks or gets other pages.
-  KvBlocks blocks(int64_t layer) const;          ///< of all kv heads, where the form is not f32
-  RowPages rows(int64_t layer) const;            ///< of keys and values, where it is
-  float* key(int64_t layer, int64_t token);      ///< there, for writing: [kv_heads, head_dim]
-  float* value(int64_t layer, int64_t token);    ///< as key
+  KvBlocks blocks(int64_t layer) const;        ///< of all kv heads, where the form is not f32
+  RowPages rows(int64_t layer) const;          ///< of keys and values, where it is
+  float* key(int64_t layer, int64_t token);    ///< there, for writing: [kv_heads, head_dim]
+  float* value(int64_t layer, int64_t token);  ///< as key
 
   /// Bytes of kBlockKeys tokens of all layers: what read_block and append_block move, and a page has.
   uint64_t block_bytes() const { return block_bytes_; }

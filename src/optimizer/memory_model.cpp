@@ -121,8 +121,8 @@ MediumWork picture_of(const Plan& plan) {
   return {.patches = plan.picture_patches, .step_patches = plan.picture_patches};
 }
 
-// What is touched of a tensor of scratch ends somewhere in a huge page. Pages of keys and values begin with one
-// and are used whole.
+// What is touched of a tensor of scratch ends somewhere in a huge page. Pages of keys and values begin with
+// one and are used whole.
 uint64_t page_rounding(const Plan& plan) {
   constexpr int64_t kScratchTensors = 16;
   uint64_t bytes = plan.huge_weights ? kHugePage : 0;
@@ -138,8 +138,8 @@ uint64_t kv_bytes(const TextConfig& config, KvForm form, int64_t tokens) {
     return u(pages) * taken(2 * config.num_hidden_layers * kBlockKeys * config.kv_width());
   }
   const KvBlockLayout layout{config.head_dim, form == KvForm::i16 ? KvInteger::i16 : KvInteger::i8};
-  return u(pages) * MemoryHome::taken_bytes(
-                        u(config.num_hidden_layers * config.num_key_value_heads * layout.bytes()));
+  return u(pages) *
+         MemoryHome::taken_bytes(u(config.num_hidden_layers * config.num_key_value_heads * layout.bytes()));
 }
 
 uint64_t feature_bytes(const VisionConfig& config, int64_t patches) {

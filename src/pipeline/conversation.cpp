@@ -72,11 +72,11 @@ struct Needed {
   const Sequence& prompt;
   const PrefixKeys& keys;
   const std::vector<KvPage>& pages;  // of others, held from here on
-  Media media;  // that are to be seen
+  Media media;                       // that are to be seen
 };
 
-// Sees to the features of all media, then takes over what earlier requests have left of the prompt. False where
-// it was stopped.
+// Sees to the features of all media, then takes over what earlier requests have left of the prompt. False
+// where it was stopped.
 bool make_ready(const Needed& needed, ConversationState& state, const AskArgs& args, Timings& timings) {
   Runtime& runtime = state.model.runtime();
   if (!encode_media(needed.media, runtime, args.listeners, timings)) return false;
@@ -105,10 +105,8 @@ Answer answer_to(ConversationState& state, Addition addition, const AskArgs& arg
   const std::vector<KvPage> pages = runtime.caches->prefixes.look_up(keys, held);
   const KvKept kept{.tokens = held, .pages = std::ssize(pages)};
   Asking asking(state, media);
-  const Needed needed{.prompt = prompt,
-                      .keys = keys,
-                      .pages = pages,
-                      .media = media_from(prompt, media, kept.all_tokens())};
+  const Needed needed{
+      .prompt = prompt, .keys = keys, .pages = pages, .media = media_from(prompt, media, kept.all_tokens())};
   for (const auto& medium : needed.media) find_features(*medium, runtime);
   check_room({.media = needed.media,
               .prompt = prompt,

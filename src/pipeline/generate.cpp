@@ -92,8 +92,7 @@ Answer generate(const GenerateRequest& request, CachedSequence& cached, detail::
   const std::vector<Position> positions =
       positions_of(request.prompt, config.vision.spatial_merge_size, loop.counter);
   const int64_t ahead = reserved_answer(request.options);
-  reserve_cache(cached.cache, request.prompt.size() - cached.held.size() + ahead,
-                config.text);
+  reserve_cache(cached.cache, request.prompt.size() - cached.held.size() + ahead, config.text);
   cached.held.ids.reserve(static_cast<size_t>(request.prompt.size() + ahead));
 
   const Stopwatch prefill_watch;

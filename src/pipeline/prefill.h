@@ -37,8 +37,8 @@ void check_fits_context(const Sequence& sequence, int64_t answer_tokens, const T
 /// Makes room for `tokens` more. Throws Error{limit} where memory does not suffice.
 void reserve_cache(KvCache& cache, int64_t tokens, const TextConfig& config);
 
-/// Takes over `pages`, looked up for what `cached` holds of `wanted`, from those kept of earlier requests. Tokens
-/// it holds more than before.
+/// Takes over `pages`, looked up for what `cached` holds of `wanted`, from those kept of earlier requests.
+/// Tokens it holds more than before.
 int64_t take_kept_pages(const Sequence& wanted, const PrefixKeys& keys, std::span<const KvPage> pages,
                         CachedSequence& cached, detail::Runtime& runtime);
 

@@ -76,8 +76,8 @@ TEST(AttentionPages, of_blocks_may_lie_anywhere) {
     const auto q = random_rows(shape.queries * shape.heads * shape.width, random()),
                k = random_rows(shape.keys * shape.kv_heads * shape.width, random()),
                v = random_rows(shape.keys * shape.kv_heads * shape.width, random());
-    OwnedKv whole(
-        {.integer = integer, .width = shape.width, .tokens = shape.keys, .heads = shape.kv_heads}, k, v);
+    OwnedKv whole({.integer = integer, .width = shape.width, .tokens = shape.keys, .heads = shape.kv_heads},
+                  k, v);
     const int64_t block_bytes = whole.view().layout().bytes(), bytes = shape.kv_heads * block_bytes,
                   offset = static_cast<int64_t>(random() % 3) * bytes;
     const ScatteredPages pages(shape.pages(), bytes, offset, random);
@@ -118,8 +118,7 @@ TEST(AttentionPages, of_rows_may_lie_anywhere) {
     const Shape shape = random_shape(random);
     const int64_t stride = shape.kv_heads * shape.width;
     const auto q = random_rows(shape.queries * shape.heads * shape.width, random()),
-               k = random_rows(shape.keys * stride, random()),
-               v = random_rows(shape.keys * stride, random());
+               k = random_rows(shape.keys * stride, random()), v = random_rows(shape.keys * stride, random());
     std::vector<float> out(q.size(), NAN), expected(q.size(), NAN), scores(static_cast<size_t>(shape.keys));
     AttentionArgs args = {.q = q.data(),
                           .k = k.data(),

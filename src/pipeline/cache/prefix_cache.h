@@ -26,13 +26,13 @@ struct PrefixCacheStats {
   uint64_t bytes = 0;          ///< in memory
 };
 
-/// The pages are those of the sequences that computed them, shared with whoever begins alike: nothing is copied
-/// on the way in or out. All of them count as MemoryPart::kv, whoever holds them, so that each is counted once.
-/// Thread-safe.
+/// The pages are those of the sequences that computed them, shared with whoever begins alike: nothing is
+/// copied on the way in or out. All of them count as MemoryPart::kv, whoever holds them, so that each is
+/// counted once. Thread-safe.
 class PrefixCache {
  public:
-  /// Keeps at most `budget_bytes` of pages in memory; 0: nothing, on disk neither. `identity` tells apart what
-  /// else keys and values depend on. `disk` outlives it.
+  /// Keeps at most `budget_bytes` of pages in memory; 0: nothing, on disk neither. `identity` tells apart
+  /// what else keys and values depend on. `disk` outlives it.
   PrefixCache(std::string identity, uint64_t budget_bytes, MemoryHome home, DiskCache& disk);
 
   bool enabled() const { return memory_.budget_bytes() > 0; }
@@ -44,14 +44,14 @@ class PrefixCache {
   /// Reads blocks from the disk that memory lacks, up to the first that neither has. `block_bytes`:
   /// KvCache::block_bytes().
   void fetch(const PrefixKeys& keys, uint64_t block_bytes);
-  /// The pages that memory has behind the whole ones among the first `held` tokens, up to the first that it has
-  /// not; none where they reach no further than those tokens. Whoever has them keeps them.
+  /// The pages that memory has behind the whole ones among the first `held` tokens, up to the first that it
+  /// has not; none where they reach no further than those tokens. Whoever has them keeps them.
   std::vector<KvPage> look_up(const PrefixKeys& keys, int64_t held) const;
   /// Gives `pages`, which were looked up for `cache`, to it. Tokens it holds more than before. Throws
   /// std::bad_alloc; then nothing has changed.
   int64_t extend(const PrefixKeys& keys, std::span<const KvPage> pages, KvCache& cache);
-  /// Keeps those whole pages of `cache`, the beginning of whose tokens `keys` name, that are not kept yet. Where
-  /// others have computed the same, `cache` holds theirs from then on.
+  /// Keeps those whole pages of `cache`, the beginning of whose tokens `keys` name, that are not kept yet.
+  /// Where others have computed the same, `cache` holds theirs from then on.
   void keep(const PrefixKeys& keys, KvCache& cache);
 
   /// As a reclaimer: of pages that nobody else holds.

@@ -96,8 +96,8 @@ int64_t EngineRequest::take_kept_pages() {
 }
 
 scheduling::Work EngineRequest::work() const {
-  const auto unseen = static_cast<int64_t>(std::count_if(
-      media_.begin(), media_.end(), [this](const auto& medium) { return is_to_see(*medium); }));
+  const auto unseen = static_cast<int64_t>(
+      std::count_if(media_.begin(), media_.end(), [this](const auto& medium) { return is_to_see(*medium); }));
   return {.prepare_units = 1,
           .vision_steps = static_cast<uint32_t>(unseen * runtime_.files.config.vision.depth),
           .most_vision_steps = blocks_in_a_step(media_, runtime_),
@@ -295,8 +295,8 @@ SequenceStep EngineRequest::prompt_step(int64_t count) {
           .cache = &cached_.cache};
 }
 
-// Page by page as they are computed, so that what another request computes first takes no memory here; with the
-// end of the prompt for the answer too, so that decoding allocates nothing.
+// Page by page as they are computed, so that what another request computes first takes no memory here; with
+// the end of the prompt for the answer too, so that decoding allocates nothing.
 void EngineRequest::reserve_for_prompt(int64_t first, int64_t count) {
   const bool ends = first + count == prompt_.size();
   reserve_cache(cached_.cache, count + (ends ? reserved_answer(request_.generation) : 0),

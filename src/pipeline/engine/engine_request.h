@@ -47,8 +47,8 @@ class EngineRequest final : public ScheduledRequest {
   /// each block. Throws Error, and what `between` throws.
   int64_t see(uint32_t steps, BetweenPieces between);
 
-  /// The next `count` tokens of the prompt as a step of a pass. Borrowed until taken(). Throws Error{limit} where
-  /// memory does not suffice for it.
+  /// The next `count` tokens of the prompt as a step of a pass. Borrowed until taken(). Throws Error{limit}
+  /// where memory does not suffice for it.
   SequenceStep prompt_step(int64_t count);
   /// The token chosen last as a step, and behind it at most `guesses` tokens that may follow. Throws
   /// Error{limit} where memory does not suffice for it.

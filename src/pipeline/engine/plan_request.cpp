@@ -97,7 +97,8 @@ void add_memory(const std::vector<MemoryNeed>& needs, const Kept& kept, detail::
   for (size_t i = 0; i < kMemoryParts; ++i) {
     if (parts[i] > 0) plan.memory.emplace_back(kMemoryPartNames[i], parts[i]);
   }
-  const uint64_t scheduled = kept.cache.held_bytes() + plan.memory_bytes - parts[index_of(MemoryPart::scratch)];
+  const uint64_t scheduled =
+      kept.cache.held_bytes() + plan.memory_bytes - parts[index_of(MemoryPart::scratch)];
   plan.fits = plan.memory_bytes <= plan.memory_free_bytes && scheduled <= outlook.memory_left;
 }
 
