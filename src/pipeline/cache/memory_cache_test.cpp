@@ -63,5 +63,18 @@ TEST(MemoryCache, leaves_an_entry_to_those_who_have_it) {
   EXPECT_EQ(*held, "kept");
 }
 
+TEST(MemoryCache, tells_what_nobody_uses_and_looking_is_no_use) {
+  Cache cache(20);
+  cache.put(key(1), entry("1"), 10);
+  cache.put(key(2), entry("2"), 10);
+  const Cache::Entry held = cache.look_at(key(1));
+  EXPECT_EQ(*held, "1");
+  EXPECT_EQ(cache.look_at(key(3)), nullptr);
+  EXPECT_EQ(cache.idle_bytes(), 10u);
+  cache.put(key(3), entry("3"), 10);
+  EXPECT_EQ(cache.look_at(key(1)), nullptr) << "it was used longest ago all the same";
+  EXPECT_EQ(cache.idle_bytes(), 20u);
+}
+
 }  // namespace
 }  // namespace qvl
