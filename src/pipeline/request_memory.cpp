@@ -35,7 +35,7 @@ std::vector<MemoryNeed> needs_of(const RequestSize& size, const KvCache& cache, 
                        {.media = media,
                         .decoder = {.chunk_tokens = std::min(size.chunk, computed), .keys = keys},
                         .kv_bytes = cache.growth_bytes(size.kept, keys),
-                        .logit_rows = size.logit_rows,
+                        .logit_rows = std::max(size.logit_rows, size.answer_rows),
                         .threads = runtime.layer.compute_threads()});
 }
 

@@ -29,6 +29,15 @@ std::string pictures_in(const Sequence& sequence, int64_t first, int64_t last) {
 
 }  // namespace
 
+uint64_t newly_held_bytes(std::span<const KvPage> pages) {
+  constexpr long kCacheAndCaller = 2;
+  uint64_t bytes = 0;
+  for (const KvPage& page : pages) {
+    if (page.use_count() <= kCacheAndCaller) bytes += MemoryHome::taken_bytes(page->values().size_bytes());
+  }
+  return bytes;
+}
+
 PrefixCache::PrefixCache(std::string identity, uint64_t budget_bytes, MemoryHome home, DiskCache& disk)
     : identity_(std::move(identity)), home_(home.with(MemoryPart::kv)), disk_(disk), memory_(budget_bytes) {}
 

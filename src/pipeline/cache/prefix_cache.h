@@ -26,6 +26,9 @@ struct PrefixCacheStats {
   uint64_t bytes = 0;          ///< in memory
 };
 
+/// Of `pages` that were just looked up, what those take that nobody holds but the cache.
+uint64_t newly_held_bytes(std::span<const KvPage> pages);
+
 /// The pages are those of the sequences that computed them, shared with whoever begins alike: nothing is
 /// copied on the way in or out. All of them count as MemoryPart::kv, whoever holds them, so that each is
 /// counted once. Thread-safe.

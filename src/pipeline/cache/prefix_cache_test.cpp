@@ -196,6 +196,20 @@ TEST_F(Prefixes, are_held_once_by_all_that_begin_alike) {
   EXPECT_EQ(kept_tokens(prefixes, keys), 128);
 }
 
+TEST_F(Prefixes, that_nobody_else_holds_are_newly_held) {
+  const auto prefixes = cache(1 << 20);
+  const PrefixKeys keys = prefixes->keys_of(text(200));
+  KvCache from = filled(200);
+  prefixes->keep(keys, from);
+  EXPECT_EQ(newly_held_bytes(prefixes->look_up(keys, 0)), 0u);
+  from.truncate(70);  // the second page it still holds in part
+  EXPECT_EQ(newly_held_bytes(prefixes->look_up(keys, 0)), block_);
+  EXPECT_EQ(newly_held_bytes(prefixes->look_up(keys, 150)), block_);
+  EXPECT_EQ(newly_held_bytes(prefixes->look_up(keys, 192)), 0u) << "none reach further";
+  from.truncate(0);
+  EXPECT_EQ(newly_held_bytes(prefixes->look_up(keys, 0)), 3 * block_);
+}
+
 // What the cache drops while it is held goes when the last one lets go of it.
 TEST_F(Prefixes, that_are_dropped_stay_with_those_that_hold_them) {
   const auto prefixes = cache(2 * block_);

@@ -34,7 +34,7 @@ class SharedPages : public ::testing::Test {
     return load_model(plain);
   }
   // Some hundred tokens that all requests begin with, and some more behind the picture.
-  static std::string system() { return "Answer." + sentences(30); }
+  static std::string beginning() { return "Answer." + sentences(30); }
   static std::string question() { return "What is in the picture?" + sentences(30); }
   static std::string sentences(int count) {
     std::string text;
@@ -56,7 +56,7 @@ class SharedPages : public ::testing::Test {
     return conversation.ask({.text = question(), .images = {kPicture}}, kGreedy, {});
   }
   static InferenceRequest request() {
-    return {.prompt = question(), .images = {kPicture}, .system = system(), .generation = kGreedy};
+    return {.prompt = question(), .images = {kPicture}, .system = beginning(), .generation = kGreedy};
   }
   // Of a prompt, without the block that its last token is in; and those that are left for prompt and answer.
   static uint64_t shared_of(const Answer& answer) {
@@ -71,13 +71,14 @@ class SharedPages : public ::testing::Test {
 };
 
 TEST_F(SharedPages, are_held_once_by_eight_conversations_about_one_picture) {
-  Conversation plain(plain_model(), {.system = system()});
+  Conversation plain(plain_model(), {.system = beginning()});
   const Answer expected = ask(plain);
   const uint64_t shared = shared_of(expected), own = own_of(expected);
   ASSERT_GE(shared, 4u);
   std::vector<std::unique_ptr<Conversation>> conversations;
   for (uint64_t count = 1; count <= 8; ++count) {
-    conversations.push_back(std::make_unique<Conversation>(model_, ConversationOptions{.system = system()}));
+    conversations.push_back(
+        std::make_unique<Conversation>(model_, ConversationOptions{.system = beginning()}));
     const Answer answer = ask(*conversations.back());
     EXPECT_EQ(answer.tokens, expected.tokens);
     EXPECT_EQ(answer.usage.cached_tokens, count == 1 ? 0 : static_cast<int64_t>(shared) * kBlockKeys);
@@ -97,7 +98,7 @@ TEST_F(SharedPages, are_held_once_by_eight_conversations_about_one_picture) {
 }
 
 TEST_F(SharedPages, are_held_once_by_a_batch_about_one_picture) {
-  Conversation plain(plain_model(), {.system = system()});
+  Conversation plain(plain_model(), {.system = beginning()});
   const Answer expected = ask(plain);
   const uint64_t shared = shared_of(expected), own = own_of(expected);
   auto pipeline = apply_system_level_optimizations(model_, config());
@@ -110,7 +111,7 @@ TEST_F(SharedPages, are_held_once_by_a_batch_about_one_picture) {
 }
 
 TEST_F(SharedPages, are_those_of_conversations_and_pipelines) {
-  Conversation conversation(model_, {.system = system()});
+  Conversation conversation(model_, {.system = beginning()});
   const Answer first = ask(conversation);
   const uint64_t shared = shared_of(first), held = pages();
   auto pipeline = apply_system_level_optimizations(model_, config());
@@ -130,7 +131,7 @@ TEST_F(SharedPages, are_not_needed_again) {
     for (const auto& [part, of_part] : plan.memory) bytes += part == "kv" ? of_part : 0;
     return std::pair(plan.cached_tokens, bytes);
   };
-  Conversation conversation(model_, {.system = system()});
+  Conversation conversation(model_, {.system = beginning()});
   const Answer answer = ask(conversation);
   const uint64_t shared = shared_of(answer), own = own_of(answer);
   EXPECT_EQ(planned(), std::pair(static_cast<int64_t>(shared) * kBlockKeys, own * page_bytes()));
@@ -148,11 +149,11 @@ TEST_F(SharedPages, are_not_needed_again) {
 }
 
 TEST_F(SharedPages, of_which_the_cache_lets_go_stay_with_whoever_holds_them) {
-  Conversation plain(plain_model(), {.system = system()});
+  Conversation plain(plain_model(), {.system = beginning()});
   ask(plain);
   const Answer expected = plain.ask({.text = "Which colour is it?"}, kGreedy, {});
-  auto first = std::make_optional<Conversation>(model_, ConversationOptions{.system = system()});
-  Conversation second(model_, {.system = system()});
+  auto first = std::make_optional<Conversation>(model_, ConversationOptions{.system = beginning()});
+  Conversation second(model_, {.system = beginning()});
   const uint64_t shared = shared_of(ask(*first));
   ask(second);
   ModelCaches& caches = *runtime().caches;
@@ -163,7 +164,7 @@ TEST_F(SharedPages, of_which_the_cache_lets_go_stay_with_whoever_holds_them) {
   EXPECT_EQ(second.ask({.text = "Which colour is it?"}, kGreedy, {}).tokens, expected.tokens);
   // Idle ones behind those that are held go on their own.
   const uint64_t others = [&] {
-    Conversation other(model_, {.system = "Another one. " + system()});
+    Conversation other(model_, {.system = "Another one. " + beginning()});
     return shared_of(ask(other));
   }();
   EXPECT_EQ(caches.prefixes.idle_bytes(), others * page_bytes());
@@ -174,7 +175,7 @@ TEST_F(SharedPages, of_which_the_cache_lets_go_stay_with_whoever_holds_them) {
 
 TEST_F(SharedPages, are_given_back_by_a_request_that_is_cancelled) {
   {
-    Conversation conversation(model_, {.system = system()});
+    Conversation conversation(model_, {.system = beginning()});
     ask(conversation);
   }
   auto pipeline = apply_system_level_optimizations(model_, config());

@@ -78,7 +78,9 @@ void EngineRequest::find_kept() {
   PrefixCache& prefixes = runtime_.caches->prefixes;
   keys_ = prefixes.keys_of(prompt_);
   prefixes.fetch(keys_, cached_.cache.block_bytes());
-  (void)take_kept_pages();
+  const auto pages = prefixes.look_up(keys_, 0);
+  pinned_bytes_ = newly_held_bytes(pages);
+  (void)take_kept_pages(prompt_, keys_, pages, cached_, runtime_);
   const Media needed = media_from(prompt_, media_, cached_.held.size());
   for (const auto& medium : needed) find_features(*medium, runtime_);
   for (size_t i = 0; i < media_.size(); ++i) {
@@ -87,12 +89,6 @@ void EngineRequest::find_kept() {
     cut_ = i + 1;
     return;
   }
-}
-
-// Tokens of the prompt it holds more than before.
-int64_t EngineRequest::take_kept_pages() {
-  const auto pages = runtime_.caches->prefixes.look_up(keys_, cached_.held.size());
-  return qvl::take_kept_pages(prompt_, keys_, pages, cached_, runtime_);
 }
 
 scheduling::Work EngineRequest::work() const {
@@ -163,7 +159,8 @@ ScheduledRequest::Left EngineRequest::left() const {
 
 std::optional<ScheduledRequest::Left> EngineRequest::take_kept() {
   if (!sampler_ || decoding()) return std::nullopt;
-  writer_->answer.usage.cached_tokens += take_kept_pages();
+  const auto pages = runtime_.caches->prefixes.look_up(keys_, cached_.cache.size());
+  writer_->answer.usage.cached_tokens += take_kept_pages(prompt_, keys_, pages, cached_, runtime_);
   const size_t index = next_to_see(0);
   const bool goes_on = task_ && !task_->lost && index < media_.size() && media_[index].get() == seeing_;
   if (!goes_on) task_.reset();

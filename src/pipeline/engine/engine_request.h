@@ -40,7 +40,7 @@ class EngineRequest final : public ScheduledRequest {
   scheduling::Work work() const override;
   std::vector<MemoryNeed> needs() const override;
 
-  uint64_t shared_bytes() const override { return cached_.cache.held_bytes(); }
+  uint64_t pinned_bytes() const override { return pinned_bytes_; }
   void begin() override;
   std::optional<Left> take_kept() override;
   /// Computes at most `steps` blocks of the vision tower. The patches that went through one, counted once for
@@ -73,7 +73,6 @@ class EngineRequest final : public ScheduledRequest {
   Left left() const;
   void reserve_answer();
   void find_kept();
-  int64_t take_kept_pages();
   void reserve_for_prompt(int64_t first, int64_t count);
   bool is_to_see(const Medium& medium) const;
   size_t next_to_see(size_t from) const;
@@ -90,6 +89,7 @@ class EngineRequest final : public ScheduledRequest {
   Media media_;
   Sequence prompt_;
   PrefixKeys keys_;
+  uint64_t pinned_bytes_ = 0;        // of pages it took over when it was prepared
   std::vector<Position> positions_;  // from the first step of the prompt on: until then grids may be turned
   std::vector<VisualSpan> spans_;
   PositionCounter counter_;  // stands behind the tokens that are computed

@@ -20,13 +20,16 @@ using scheduling::StepPart;
 // held while it is looked at, as the request would.
 struct Kept {
   KvCache cache;
+  uint64_t pinned_bytes = 0;
   Media unseen = {};  // media that would be looked at
 };
 
 Kept find_kept(const RequestPrompt& prompt, detail::Runtime& runtime) {
   const ModelCaches& caches = *runtime.caches;
   Kept kept{.cache = runtime.network.make_cache(runtime.layer.home(MemoryPart::kv))};
-  kept.cache.append_pages(caches.prefixes.look_up(caches.prefixes.keys_of(prompt.sequence), 0));
+  const auto pages = caches.prefixes.look_up(caches.prefixes.keys_of(prompt.sequence), 0);
+  kept.pinned_bytes = newly_held_bytes(pages);
+  kept.cache.append_pages(pages);
   for (const auto& medium : media_from(prompt.sequence, prompt.media, kept.cache.size())) {
     if (!caches.features.has_in_memory(medium->key)) kept.unseen.push_back(medium);
   }
@@ -97,8 +100,7 @@ void add_memory(const std::vector<MemoryNeed>& needs, const Kept& kept, detail::
   for (size_t i = 0; i < kMemoryParts; ++i) {
     if (parts[i] > 0) plan.memory.emplace_back(kMemoryPartNames[i], parts[i]);
   }
-  const uint64_t scheduled =
-      kept.cache.held_bytes() + plan.memory_bytes - parts[index_of(MemoryPart::scratch)];
+  const uint64_t scheduled = kept.pinned_bytes + plan.memory_bytes - parts[index_of(MemoryPart::scratch)];
   plan.fits = plan.memory_bytes <= plan.memory_free_bytes && scheduled <= outlook.memory_left;
 }
 
