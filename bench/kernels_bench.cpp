@@ -91,17 +91,34 @@ void matmul(benchmark::State& state, const MatmulKernel& kernel, const MatmulSiz
   count_rate(state, "B/s", static_cast<double>(weight.bytes()));
 }
 
+// Where the blocks of a head lie: one after another, or each in a page of its own, in no order.
+enum class Lying { one_piece, pages };
+
 struct AttentionSize {
   KvInteger integer;
   int64_t width, keys, rows;
+  Lying lying = Lying::one_piece;
 };
 
+// Where blocks of `bytes` lie that are read in a random order.
+std::vector<std::byte*> shuffled(std::vector<std::byte>& memory, int64_t bytes) {
+  std::vector<std::byte*> table;
+  for (int64_t at = 0; at < std::ssize(memory); at += bytes) table.push_back(memory.data() + at);
+  std::shuffle(table.begin(), table.end(), std::mt19937(1));
+  return table;
+}
+
 void attention(benchmark::State& state, Isa isa, const AttentionSize& size) {
-  const auto [integer, width, keys, rows] = size;
+  const auto [integer, width, keys, rows, lying] = size;
   const auto values = random_values(std::max(keys, rows) * width);
   std::vector<std::byte> memory(
       static_cast<size_t>((keys + kBlockKeys - 1) / kBlockKeys * KvBlockLayout{width, integer}.bytes()));
-  const KvBlocks kv{memory.data(), static_cast<int64_t>(memory.size()), width, integer};
+  const auto table = shuffled(memory, KvBlockLayout{width, integer}.bytes());
+  const KvBlocks kv{.data = memory.data(),
+                    .head_stride = static_cast<int64_t>(memory.size()),
+                    .width = width,
+                    .integer = integer,
+                    .pages = lying == Lying::pages ? table.data() : nullptr};
   for (int64_t t = 0; t < keys; ++t) {
     const float* row = values.data() + t * width;
     write_kv_entry(kv, {.head = 0, .token = t, .key = row, .value = row}, kv_rounding(isa));
@@ -178,8 +195,11 @@ const bool registered = [] {
     // Two and 32 rows: an answer and a prompt of 2B, over more keys than caches hold.
     for (int64_t rows : {2, 32}) {
       const std::string ending = "/width:128/keys:131072/rows:" + std::to_string(rows);
-      add_attention(isa, name, ending, {KvInteger::i16, 128, 131'072, rows});
-      add_attention(isa, name, ending + "/int8", {KvInteger::i8, 128, 131'072, rows});
+      for (const KvInteger integer : {KvInteger::i16, KvInteger::i8}) {
+        const std::string form = integer == KvInteger::i8 ? "/int8" : "";
+        add_attention(isa, name, ending + form, {integer, 128, 131'072, rows});
+        add_attention(isa, name, ending + form + "/pages", {integer, 128, 131'072, rows, Lying::pages});
+      }
     }
     add_rowwise(isa, name);
   }

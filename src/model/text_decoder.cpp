@@ -197,12 +197,12 @@ void TextDecoder::attend(int64_t index, const SequenceStep& step, float* qkv, fl
     return;
   }
   for (int64_t t = 0; t < tokens; ++t) {
-    std::copy_n(k + t * stride, kv_width, cache.keys(index) + (held + t) * kv_width);
-    std::copy_n(v + t * stride, kv_width, cache.values(index) + (held + t) * kv_width);
+    std::copy_n(k + t * stride, kv_width, cache.key(index, held + t));
+    std::copy_n(v + t * stride, kv_width, cache.value(index, held + t));
   }
   ops.attention(AttentionArgs{.q = qkv,
-                              .k = cache.keys(index),
-                              .v = cache.values(index),
+                              .k = nullptr,
+                              .v = nullptr,
                               .out = out,
                               .queries = tokens,
                               .keys = held + tokens,
@@ -212,7 +212,8 @@ void TextDecoder::attend(int64_t index, const SequenceStep& step, float* qkv, fl
                               .head_dim = config_.head_dim,
                               .q_stride = stride,
                               .kv_stride = kv_width,
-                              .mask = AttentionArgs::Mask::causal});
+                              .mask = AttentionArgs::Mask::causal,
+                              .paged = cache.rows(index)});
 }
 
 // x += down(silu(gate(norm(x))) * up(norm(x)))

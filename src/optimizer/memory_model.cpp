@@ -121,24 +121,25 @@ MediumWork picture_of(const Plan& plan) {
   return {.patches = plan.picture_patches, .step_patches = plan.picture_patches};
 }
 
-// Each tensor begins and ends somewhere in a huge page.
-uint64_t page_rounding(const ModelFacts& model, const Plan& plan) {
+// What is touched of a tensor of scratch ends somewhere in a huge page. Pages of keys and values begin with
+// one and are used whole.
+uint64_t page_rounding(const Plan& plan) {
   constexpr int64_t kScratchTensors = 16;
   uint64_t bytes = plan.huge_weights ? kHugePage : 0;
-  if (plan.huge_pages) bytes += u(model.text.num_hidden_layers + kScratchTensors + plan.threads) * kHugePage;
+  if (plan.huge_pages) bytes += u(kScratchTensors + plan.threads) * kHugePage;
   return bytes;
 }
 
 }  // namespace
 
 uint64_t kv_bytes(const TextConfig& config, KvForm form, int64_t tokens) {
-  const int64_t blocks = (tokens + kBlockKeys - 1) / kBlockKeys;
+  const int64_t pages = (tokens + kBlockKeys - 1) / kBlockKeys;
   if (form == KvForm::f32) {
-    return u(2 * config.num_hidden_layers) * taken(blocks * kBlockKeys * config.kv_width());
+    return u(pages) * taken(2 * config.num_hidden_layers * kBlockKeys * config.kv_width());
   }
   const KvBlockLayout layout{config.head_dim, form == KvForm::i16 ? KvInteger::i16 : KvInteger::i8};
-  return u(config.num_hidden_layers) *
-         MemoryHome::taken_bytes(u(blocks * config.num_key_value_heads * layout.bytes()));
+  return u(pages) *
+         MemoryHome::taken_bytes(u(config.num_hidden_layers * config.num_key_value_heads * layout.bytes()));
 }
 
 uint64_t feature_bytes(const VisionConfig& config, int64_t patches) {
@@ -206,7 +207,7 @@ PlannedMemory predict_memory(const ModelFacts& model, const Plan& plan) {
   use.pool = plan.pool_bytes;
   use.feature_cache = plan.feature_cache_bytes;
   use.prefix_cache = plan.prefix_cache_bytes;
-  use.page_rounding = page_rounding(model, plan);
+  use.page_rounding = page_rounding(plan);
   use.program = kProgramBytes + tokenizer_bytes(model.text.vocab_size) + u(plan.threads) * kThreadBytes;
   return use;
 }

@@ -62,7 +62,7 @@ std::vector<MemoryNeed> request_needs(const ModelFacts& model, const ModelForms&
 
 /// Tables and texts of a vocabulary, measured.
 uint64_t tokenizer_bytes(int64_t vocabulary);
-/// Keys and values of `tokens` tokens, which fill whole blocks.
+/// Keys and values of `tokens` tokens, which fill whole pages.
 uint64_t kv_bytes(const TextConfig& config, KvForm form, int64_t tokens);
 /// Scratch of operations, exactly what Ops then holds: the tower on `plan.picture_patches` patches at once,
 /// the decoder on chunks of `plan.prefill_chunk` tokens.

@@ -43,16 +43,16 @@ TEST(PackedBytes, take_the_finest_choice_of_parts_that_share_an_input) {
   EXPECT_EQ(decode_bytes(model, {.text = WeightChoice::automatic}), 2u * 4160);
 }
 
-TEST(KvBytes, are_blocks_of_64_tokens_in_blocks_of_the_pool) {
+TEST(KvBytes, are_pages_of_64_tokens_in_blocks_of_the_pool) {
   const TextConfig text = published_2b().text;
   // 28 layers of 8 heads; a block of 64 keys and values of width 128 and 128 scales, in the next of eight
-  // sizes a doubling: of 266,240 bytes in 9/8 of 2^18, of 139,264 in 9/8 of 2^17.
-  EXPECT_EQ(8 * (2 * 64 * 128 * 2 + 512), 266'240);
-  EXPECT_EQ(kv_bytes(text, KvForm::i16, 1), 28u * 294'912);
+  // sizes a doubling: 7,454,720 bytes in 15/8 of 2^22, 3,899,392 in 15/8 of 2^21.
+  EXPECT_EQ(28 * 8 * (2 * 64 * 128 * 2 + 512), 7'454'720);
+  EXPECT_EQ(kv_bytes(text, KvForm::i16, 1), 7'864'320u);
   EXPECT_EQ(kv_bytes(text, KvForm::i16, 64), kv_bytes(text, KvForm::i16, 1));
   EXPECT_EQ(kv_bytes(text, KvForm::i16, 65), 2 * kv_bytes(text, KvForm::i16, 1));
-  EXPECT_EQ(8 * (2 * 64 * 128 + 2 * 4 * 64 + 512), 139'264);
-  EXPECT_EQ(kv_bytes(text, KvForm::i8, 64), 28u * 147'456);
+  EXPECT_EQ(28 * 8 * (2 * 64 * 128 + 2 * 4 * 64 + 512), 3'899'392);
+  EXPECT_EQ(kv_bytes(text, KvForm::i8, 64), 3'932'160u);
   EXPECT_EQ(kv_bytes(text, KvForm::f32, 64), 28u * 8 * 128 * 2 * 4 * 64);
   EXPECT_EQ(kv_bytes(text, KvForm::i16, 0), 0u);
 }
@@ -114,7 +114,6 @@ TEST(MemoryFit, gives_pictures_half_and_sequences_the_rest_of_what_is_free) {
   ASSERT_TRUE(tight.has_value());
   const uint64_t used = predict_memory(inputs.model, *tight).total();
   EXPECT_LE(used, inputs.memory_cap());
-  // One more block of tokens may take more than its bytes: the next size of the pool's blocks.
   Plan longer = *tight;
   longer.context_tokens += 64;
   EXPECT_GT(predict_memory(inputs.model, longer).total(), inputs.memory_cap());

@@ -67,39 +67,22 @@ class Asking {
   bool done_ = false;
 };
 
+// What a prompt begins with that is there already, and what it takes for the rest.
 struct Needed {
   const Sequence& prompt;
   const PrefixKeys& keys;
-  const Media& media;
+  const std::vector<KvPage>& pages;  // of others, held from here on
+  Media media;                       // that are to be seen
 };
 
-// Features that are kept need no room any more.
-void find_features(const Needed& needed, ConversationState& state) {
-  Runtime& runtime = state.model.runtime();
-  const int64_t kept =
-      std::max(kept_tokens(state.cached, needed.prompt), runtime.caches->prefixes.kept_tokens(needed.keys));
-  for (const auto& medium : media_from(needed.prompt, needed.media, kept)) find_features(*medium, runtime);
-}
-
-// Takes what earlier requests have left of the prompt, and sees to the features of all media behind that.
-// Pictures first, then room for keys and values: together they would take more than was asked for. False
+// Sees to the features of all media, then takes over what earlier requests have left of the prompt. False
 // where it was stopped.
 bool make_ready(const Needed& needed, ConversationState& state, const AskArgs& args, Timings& timings) {
   Runtime& runtime = state.model.runtime();
-  CachedSequence& cached = state.cached;
-  const int64_t kept =
-      std::max(kept_tokens(cached, needed.prompt), runtime.caches->prefixes.kept_tokens(needed.keys));
-  if (!encode_media(media_from(needed.prompt, needed.media, kept), runtime, args.listeners, timings))
-    return false;
-  const int64_t capacity = cached.cache.capacity();
-  restore_prefix(
-      {.wanted = needed.prompt, .keys = needed.keys, .answer_tokens = reserved_answer(args.options)}, cached,
-      runtime);
-  if (cached.held.size() >= kept) return true;
-  // Blocks had to go for that room, and pictures they would have spared are to be seen after all.
-  cached.cache.shrink(capacity);
-  const Media unseen = media_from(needed.prompt, needed.media, cached.held.size());
-  return encode_media(unseen, runtime, args.listeners, timings);
+  if (!encode_media(needed.media, runtime, args.listeners, timings)) return false;
+  (void)keep_common_prefix(state.cached, needed.prompt);
+  (void)take_kept_pages(needed.prompt, needed.keys, needed.pages, state.cached, runtime);
+  return true;
 }
 
 // All changes to the turns are made on copies and swapped in at the end, where nothing can fail any more.
@@ -118,17 +101,21 @@ Answer answer_to(ConversationState& state, Addition addition, const AskArgs& arg
   const RequestScope scope(runtime);  // ends before the turn
   const PrefixKeys keys = runtime.caches->prefixes.keys_of(prompt);
   runtime.caches->prefixes.fetch(keys, state.cached.cache.block_bytes());
-  const int64_t kept = kept_tokens(state.cached, prompt);
+  const int64_t held = kept_tokens(state.cached, prompt);
+  const std::vector<KvPage> pages = runtime.caches->prefixes.look_up(keys, held);
+  const KvKept kept{.tokens = held, .pages = std::ssize(pages)};
   Asking asking(state, media);
-  find_features({.prompt = prompt, .keys = keys, .media = media}, state);
-  check_room({.media = media_from(prompt, media, kept),
+  const Needed needed{
+      .prompt = prompt, .keys = keys, .pages = pages, .media = media_from(prompt, media, kept.all_tokens())};
+  for (const auto& medium : needed.media) find_features(*medium, runtime);
+  check_room({.media = needed.media,
               .prompt = prompt,
               .kept = kept,
               .answer_tokens = reserved_answer(args.options),
               .chunk = std::min(args.options.prefill_chunk, runtime.layer.limits().prefill_chunk)},
              state.cached.cache, runtime);
   counted.begin();
-  if (!make_ready({.prompt = prompt, .keys = keys, .media = media}, state, args, before)) return cancelled();
+  if (!make_ready(needed, state, args, before)) return cancelled();
   const GenerateRequest request{.prompt = prompt,
                                 .keys = keys,
                                 .options = args.options,

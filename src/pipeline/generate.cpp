@@ -65,7 +65,7 @@ struct DecodeLoop {
 
   void compute(std::span<const int32_t> ids, std::span<const Position> position) {
     const StageZone zone(runtime.layer.stages(), runtime.layer.tracer(), Stage::decode);
-    reserve_cache(cached.cache, 1, KvCache::Growth::ahead, runtime.files.config.text);
+    reserve_cache(cached.cache, 1, runtime.files.config.text);
     const SequenceStep step{.chunk = {.ids = ids, .positions = position, .visual = {}},
                             .cache = &cached.cache};
     runtime.network.forward({&step, 1}, runtime.pass, runtime.ops);
@@ -92,8 +92,7 @@ Answer generate(const GenerateRequest& request, CachedSequence& cached, detail::
   const std::vector<Position> positions =
       positions_of(request.prompt, config.vision.spatial_merge_size, loop.counter);
   const int64_t ahead = reserved_answer(request.options);
-  reserve_cache(cached.cache, request.prompt.size() - cached.held.size() + ahead, KvCache::Growth::needed,
-                config.text);
+  reserve_cache(cached.cache, request.prompt.size() - cached.held.size() + ahead, config.text);
   cached.held.ids.reserve(static_cast<size_t>(request.prompt.size() + ahead));
 
   const Stopwatch prefill_watch;

@@ -91,7 +91,7 @@ int64_t compute_logits(const LogitsRequest& request, Runtime& runtime, const Log
              cached.cache, runtime);
   Timings unused;
   if (!encode_media(media, runtime, listeners, unused)) return 0;
-  reserve_cache(cached.cache, prompt.size(), KvCache::Growth::needed, config.text);
+  reserve_cache(cached.cache, prompt.size(), config.text);
   PositionCounter counter;
   const auto positions = positions_of(prompt, config.vision.spatial_merge_size, counter);
   LogitsWriter writer(runtime, sink);

@@ -60,7 +60,7 @@ TEST(ModelFacts, keys_and_values_are_as_large_as_those_of_a_cache) {
       KvCache cache(text, form, memory.home());
       cache.reserve(1);
       EXPECT_EQ(memory.held(MemoryPart::kv), kv_bytes(text, form, 1));
-      const uint64_t growth = cache.growth_bytes(1000);
+      const uint64_t growth = cache.growth_bytes({}, 1000);
       cache.reserve(1000);
       EXPECT_EQ(memory.held(MemoryPart::kv), kv_bytes(text, form, 1000));
       EXPECT_EQ(memory.ledger.report().peak_bytes, kv_bytes(text, form, 1) + growth);

@@ -27,7 +27,7 @@ void check_fits_context(const Sequence& sequence, int64_t answer_tokens, const T
   }
 }
 
-void reserve_cache(KvCache& cache, int64_t tokens, KvCache::Growth growth, const TextConfig& config) {
+void reserve_cache(KvCache& cache, int64_t tokens, const TextConfig& config) {
   if (cache.has_room(tokens)) return;  // of every decoded token but a few: nothing is allocated
   const uint64_t mebibytes =
       static_cast<uint64_t>(cache.size() + tokens) * KvCache::bytes_per_token(config, cache.form()) >> 20;
@@ -35,22 +35,14 @@ void reserve_cache(KvCache& cache, int64_t tokens, KvCache::Growth growth, const
       [&] {
         return fmt::format("for the keys and values of {} tokens ({} MiB)", cache.size() + tokens, mebibytes);
       },
-      [&] { cache.reserve(tokens, growth); });
+      [&] { cache.reserve(tokens); });
 }
 
-int64_t take_kept_blocks(const Sequence& wanted, const PrefixKeys& keys, CachedSequence& cached,
-                         detail::Runtime& runtime) {
-  const int64_t gained = runtime.caches->prefixes.extend(keys, cached.cache);
+int64_t take_kept_pages(const Sequence& wanted, const PrefixKeys& keys, std::span<const KvPage> pages,
+                        CachedSequence& cached, detail::Runtime& runtime) {
+  const int64_t gained = runtime.caches->prefixes.extend(keys, pages, cached.cache);
   if (gained > 0) cached.held.extend(wanted, cached.cache.size());
   return gained;
-}
-
-void restore_prefix(const PrefixRestore& prompt, CachedSequence& cached, detail::Runtime& runtime) {
-  const int64_t common = keep_common_prefix(cached, prompt.wanted);
-  if (runtime.caches->prefixes.kept_tokens(prompt.keys) <= common) return;
-  reserve_cache(cached.cache, prompt.wanted.size() - common + prompt.answer_tokens, KvCache::Growth::needed,
-                runtime.files.config.text);
-  (void)take_kept_blocks(prompt.wanted, prompt.keys, cached, runtime);
 }
 
 bool prefill(const PrefillRun& run, CachedSequence& cached, detail::Runtime& runtime,

@@ -35,23 +35,12 @@ int64_t keep_common_prefix(CachedSequence& cached, const Sequence& wanted);
 void check_fits_context(const Sequence& sequence, int64_t answer_tokens, const TextConfig& config);
 
 /// Makes room for `tokens` more. Throws Error{limit} where memory does not suffice.
-void reserve_cache(KvCache& cache, int64_t tokens, KvCache::Growth growth, const TextConfig& config);
+void reserve_cache(KvCache& cache, int64_t tokens, const TextConfig& config);
 
-/// Takes blocks of `wanted`, of which `cached` holds a beginning and has room for all, from those kept of
-/// earlier requests. Tokens it holds more than before.
-int64_t take_kept_blocks(const Sequence& wanted, const PrefixKeys& keys, CachedSequence& cached,
-                         detail::Runtime& runtime);
-
-/// A prompt that is about to be computed.
-struct PrefixRestore {
-  const Sequence& wanted;
-  const PrefixKeys& keys;     ///< of its blocks
-  int64_t answer_tokens = 0;  ///< for which room is made as well
-};
-/// Keeps the beginning that `cached` and the prompt have in common, as keep_common_prefix(). Where earlier
-/// requests have left blocks behind that, makes room for all of the prompt and takes them. Throws as
-/// reserve_cache().
-void restore_prefix(const PrefixRestore& prompt, CachedSequence& cached, detail::Runtime& runtime);
+/// Takes over `pages`, looked up for what `cached` holds of `wanted`, from those kept of earlier requests.
+/// Tokens it holds more than before.
+int64_t take_kept_pages(const Sequence& wanted, const PrefixKeys& keys, std::span<const KvPage> pages,
+                        CachedSequence& cached, detail::Runtime& runtime);
 
 struct PrefillRun {
   const Sequence& wanted;  ///< its media are encoded; begins with what the cache holds

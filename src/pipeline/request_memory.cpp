@@ -29,13 +29,13 @@ std::vector<MemoryNeed> needs_of(const RequestSize& size, const KvCache& cache, 
   for (const auto& medium : size.media) {
     if (!medium->features) media.push_back(work_of(*medium, size, runtime.files.config.vision));
   }
-  const int64_t computed = size.prompt.size() - size.kept;
+  const int64_t computed = std::max(size.prompt.size() - size.kept.all_tokens(), size.answer_rows);
   const int64_t keys = size.prompt.size() + size.answer_tokens;
   return request_needs(runtime.facts, runtime.network.forms(),
                        {.media = media,
                         .decoder = {.chunk_tokens = std::min(size.chunk, computed), .keys = keys},
-                        .kv_bytes = cache.growth_bytes(keys - cache.size()),
-                        .logit_rows = size.logit_rows,
+                        .kv_bytes = cache.growth_bytes(size.kept, keys),
+                        .logit_rows = std::max(size.logit_rows, size.answer_rows),
                         .threads = runtime.layer.compute_threads()});
 }
 

@@ -14,9 +14,10 @@ struct RequestSize {
   const Media& media;  ///< that are encoded for it
   const Sequence& prompt;
   const Medium* cut = nullptr;  ///< one of them that counts as cut, as do those that have patches
-  int64_t kept = 0;             ///< tokens of the prompt that need not be computed
+  KvKept kept = {};             ///< of the prompt, what need not be computed
   int64_t answer_tokens = 0;    ///< for which keys and values are reserved ahead
   int64_t chunk = 512;          ///< tokens of the prompt computed together
+  int64_t answer_rows = 1;      ///< tokens of the answer computed together, at most
   int64_t logit_rows = 1;       ///< computed together
 };
 
@@ -24,7 +25,7 @@ struct RequestSize {
 uint64_t patch_bytes(const Medium& medium, const VisionConfig& config);
 
 /// What the request will take of each part, at the moment at which it takes most, for a cache that keeps
-/// `size.kept` tokens.
+/// `size.kept` alone. Pages of others are there already: it takes nothing for those.
 std::vector<MemoryNeed> needs_of(const RequestSize& size, const KvCache& cache, detail::Runtime& runtime);
 
 /// Throws Error{limit} "request: needs 2.31 GiB (kv 0.90, ...), ..." where there is no room for it: before

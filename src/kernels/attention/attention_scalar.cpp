@@ -43,13 +43,13 @@ void attention_scalar(const AttentionArgs& args, const AttentionShare& share, fl
     const int64_t visible = causal ? std::min(args.keys, args.first + i + 1) : args.keys;
     const float* q = args.q + i * args.q_stride + share.head * width;
     for (int64_t key = 0; key < visible; ++key) {
-      scores[key] = dot(q, args.k + key * args.kv_stride + kv_offset, width) * scale;
+      scores[key] = dot(q, args.key(key) + kv_offset, width) * scale;
     }
     softmax(scores, visible);
     float* out = args.out + (i * args.heads + share.head) * width;
     std::fill_n(out, width, 0.0f);
     for (int64_t key = 0; key < visible; ++key) {
-      const float* v = args.v + key * args.kv_stride + kv_offset;
+      const float* v = args.value(key) + kv_offset;
       for (int64_t d = 0; d < width; ++d) out[d] += scores[key] * v[d];
     }
   }

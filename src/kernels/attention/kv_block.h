@@ -60,16 +60,20 @@ struct KvBlockLayout {
   }
 };
 
-/// Blocks of all heads: those of head h begin at data + h * head_stride, one after another. Borrowed.
+/// Blocks of all heads, one head `head_stride` bytes behind the other: in one piece, the blocks of a head one
+/// after another, or each block of tokens in a page of its own, wherever that lies. Borrowed.
 struct KvBlocks {
-  std::byte* data;
-  int64_t head_stride;  // bytes
+  std::byte* data;  // the first block; of no meaning where there are pages
+  int64_t head_stride;
   int64_t width;
   KvInteger integer = KvInteger::i16;
+  std::byte* const* pages = nullptr;  // null: one piece
+  int64_t page_offset = 0;            // bytes from the start of a page to the block of its first head
 
   KvBlockLayout layout() const { return {width, integer}; }
   std::byte* block(int64_t head, int64_t index) const {
-    return data + head * head_stride + index * layout().bytes();
+    std::byte* of_all = pages == nullptr ? data + index * layout().bytes() : pages[index] + page_offset;
+    return of_all + head * head_stride;
   }
 };
 

@@ -53,13 +53,14 @@ class FeatureCache {
 
   /// As a reclaimer.
   uint64_t reclaim(uint64_t wanted) noexcept { return memory_.reclaim(wanted); }
+  uint64_t idle_bytes() const { return memory_.idle_bytes(); }
   FeatureCacheStats stats() const;
 
  private:
   VisionConfig config_;
   MemoryHome home_;
   DiskCache& disk_;
-  MemoryCache<MediumFeatures> memory_;
+  MemoryCache<const MediumFeatures> memory_;
   std::atomic<uint64_t> memory_hits_{0}, disk_hits_{0}, misses_{0};
 };
 

@@ -18,7 +18,7 @@ namespace qvl {
 template <typename Value>
 class MemoryCache {
  public:
-  using Entry = std::shared_ptr<const Value>;
+  using Entry = std::shared_ptr<Value>;
 
   /// Keeps at most `budget_bytes`; 0: nothing.
   explicit MemoryCache(uint64_t budget_bytes) : budget_(budget_bytes) {}
@@ -30,6 +30,13 @@ class MemoryCache {
     const std::lock_guard lock(mutex_);
     return bytes_;
   }
+  /// Of entries that nobody uses: what all of them given back would free.
+  uint64_t idle_bytes() const {
+    const std::lock_guard lock(mutex_);
+    uint64_t idle = 0;
+    for (const Item& item : items_) idle += item.entry.use_count() > 1 ? 0 : item.bytes;
+    return idle;
+  }
 
   /// Null where there is none. It is the most recently used one then.
   Entry find(const ContentKey& key) {
@@ -39,23 +46,21 @@ class MemoryCache {
     items_.splice(items_.begin(), items_, found->second);
     return found->second->entry;
   }
+  /// The same, without counting as a use of it.
+  Entry look_at(const ContentKey& key) const {
+    const std::lock_guard lock(mutex_);
+    const auto found = places_.find(key);
+    return found == places_.end() ? nullptr : found->second->entry;
+  }
   bool has(const ContentKey& key) const {
     const std::lock_guard lock(mutex_);
     return places_.contains(key);
   }
 
-  /// Makes room for `bytes` within the budget. False where they are more than all of it.
-  bool make_room(uint64_t bytes) {
-    Items out;  // given back without the lock
-    const std::lock_guard lock(mutex_);
-    if (bytes > budget_) return false;
-    while (bytes_ + bytes > budget_) take_out(std::prev(items_.end()), out);
-    return true;
-  }
   /// Keeps `entry`, which takes `bytes`, in place of what was there; not where it is larger than the budget.
   void put(const ContentKey& key, Entry entry, uint64_t bytes) {
     if (bytes > budget_) return;
-    Items out, in;
+    Items out, in;  // given back without the lock
     in.push_back({.key = key, .entry = std::move(entry), .bytes = bytes});
     const std::lock_guard lock(mutex_);
     if (const auto there = places_.find(key); there != places_.end()) take_out(there->second, out);

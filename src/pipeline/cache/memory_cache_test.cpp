@@ -8,7 +8,7 @@
 namespace qvl {
 namespace {
 
-using Cache = MemoryCache<std::string>;
+using Cache = MemoryCache<const std::string>;
 
 ContentKey key(uint64_t number) { return {.high = 1, .low = number}; }
 Cache::Entry entry(const std::string& text) { return std::make_shared<const std::string>(text); }
@@ -31,8 +31,6 @@ TEST(MemoryCache, keeps_nothing_larger_than_its_budget_and_nothing_without_one) 
   EXPECT_NE(cache.find(key(1)), nullptr);
   EXPECT_EQ(cache.find(key(2)), nullptr);
   EXPECT_EQ(none.find(key(1)), nullptr);
-  EXPECT_FALSE(cache.make_room(11));
-  EXPECT_NE(cache.find(key(1)), nullptr) << "what fits stays when something is refused";
 }
 
 TEST(MemoryCache, replaces_an_entry_under_the_same_key) {
@@ -63,6 +61,19 @@ TEST(MemoryCache, leaves_an_entry_to_those_who_have_it) {
   cache.put(key(2), entry("next"), 10);
   EXPECT_EQ(cache.find(key(1)), nullptr);
   EXPECT_EQ(*held, "kept");
+}
+
+TEST(MemoryCache, tells_what_nobody_uses_and_looking_is_no_use) {
+  Cache cache(20);
+  cache.put(key(1), entry("1"), 10);
+  cache.put(key(2), entry("2"), 10);
+  const Cache::Entry held = cache.look_at(key(1));
+  EXPECT_EQ(*held, "1");
+  EXPECT_EQ(cache.look_at(key(3)), nullptr);
+  EXPECT_EQ(cache.idle_bytes(), 10u);
+  cache.put(key(3), entry("3"), 10);
+  EXPECT_EQ(cache.look_at(key(1)), nullptr) << "it was used longest ago all the same";
+  EXPECT_EQ(cache.idle_bytes(), 20u);
 }
 
 }  // namespace

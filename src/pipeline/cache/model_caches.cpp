@@ -77,7 +77,7 @@ ModelCaches::ModelCaches(const CacheSetup& setup)
       features(setup.files.config.vision, setup.plan.feature_cache_bytes,
                {.pool = &setup.memory.pool(), .part = MemoryPart::caches}, disk),
       prefixes(context_of(setup, ComputationField::Concerns::decoder), setup.plan.prefix_cache_bytes,
-               {.pool = &setup.memory.pool(), .part = MemoryPart::caches}, disk),
+               {.pool = &setup.memory.pool(), .part = MemoryPart::kv}, disk),
       image_context_(context_of(setup, ComputationField::Concerns::everything) + "image " +
                      preprocessing(setup.files.image_preprocessor)),
       video_context_(context_of(setup, ComputationField::Concerns::everything) + "video " +

@@ -53,8 +53,10 @@ class ModelCaches {
   /// The same of patches that were cut elsewhere. values: [grid.patches(), patch values]
   ContentKey patches_key(const PatchGrid& grid, std::span<const float> values) const;
 
-  /// Of memory, which they give back when it is needed.
+  /// Of memory, whoever else holds it.
   uint64_t bytes() const { return features.stats().bytes + prefixes.stats().bytes; }
+  /// Of these, what they give back when it is needed: nobody else holds it.
+  uint64_t idle_bytes() const { return features.idle_bytes() + prefixes.idle_bytes(); }
 
   DiskCache disk;
   FeatureCache features;

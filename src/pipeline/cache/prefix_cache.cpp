@@ -29,8 +29,17 @@ std::string pictures_in(const Sequence& sequence, int64_t first, int64_t last) {
 
 }  // namespace
 
+uint64_t newly_held_bytes(std::span<const KvPage> pages) {
+  constexpr long kCacheAndCaller = 2;
+  uint64_t bytes = 0;
+  for (const KvPage& page : pages) {
+    if (page.use_count() <= kCacheAndCaller) bytes += MemoryHome::taken_bytes(page->values().size_bytes());
+  }
+  return bytes;
+}
+
 PrefixCache::PrefixCache(std::string identity, uint64_t budget_bytes, MemoryHome home, DiskCache& disk)
-    : identity_(std::move(identity)), home_(home), disk_(disk), memory_(budget_bytes) {}
+    : identity_(std::move(identity)), home_(home.with(MemoryPart::kv)), disk_(disk), memory_(budget_bytes) {}
 
 // Positions follow from tokens and pictures: the key of a picture stands for its grid as well.
 PrefixKeys PrefixCache::keys_of(const Sequence& sequence) const {
@@ -52,7 +61,6 @@ void PrefixCache::fetch(const PrefixKeys& keys, uint64_t block_bytes) {
   for (const ContentKey& key : keys) {
     if (!memory_.has(key)) {
       const uint64_t bytes = MemoryHome::taken_bytes(block_bytes);
-      // Its own beginning must not be what makes room for its end.
       if (static_cast<uint64_t>(block + 1) * bytes > memory_.budget_bytes()) break;
       auto entry = disk_.read({.key = key, .kind = kKind, .rank = block}, {&shape, 1}, home_);
       if (!entry) break;
@@ -69,43 +77,43 @@ void PrefixCache::touch(const PrefixKeys& keys, int64_t blocks) {
   for (int64_t block = blocks; block-- > 0;) (void)memory_.find(keys[static_cast<size_t>(block)]);
 }
 
-int64_t PrefixCache::kept_tokens(const PrefixKeys& keys) const {
-  const auto end =
-      std::find_if(keys.begin(), keys.end(), [this](const ContentKey& key) { return !memory_.has(key); });
-  return (end - keys.begin()) * kBlockKeys;
+std::vector<KvPage> PrefixCache::look_up(const PrefixKeys& keys, int64_t held) const {
+  const int64_t whole = held / kBlockKeys;
+  std::vector<KvPage> found;
+  for (int64_t block = whole; block < std::ssize(keys); ++block) {
+    KvPage page = memory_.look_at(keys[static_cast<size_t>(block)]);
+    if (!page) break;
+    found.push_back(std::move(page));
+  }
+  if ((whole + std::ssize(found)) * kBlockKeys <= held) return {};
+  return found;
 }
 
-int64_t PrefixCache::extend(const PrefixKeys& keys, KvCache& cache) {
-  const int64_t before = cache.size(), whole = before / kBlockKeys;
-  std::vector<MemoryCache<Tensor>::Entry> found;  // all before anything is forgotten
-  for (int64_t block = whole; block < std::ssize(keys); ++block) {
-    auto kept = memory_.find(keys[static_cast<size_t>(block)]);
-    if (!kept) break;
-    found.push_back(std::move(kept));
-  }
-  if ((whole + std::ssize(found)) * kBlockKeys <= before) return 0;
-  cache.truncate(whole * kBlockKeys);
-  for (const auto& block : found) cache.append_block(std::as_bytes(block->values()));
+int64_t PrefixCache::extend(const PrefixKeys& keys, std::span<const KvPage> pages, KvCache& cache) {
+  if (pages.empty()) return 0;
+  const int64_t before = cache.size();
+  cache.append_pages(pages);
   touch(keys, cache.size() / kBlockKeys);
   const int64_t gained = cache.size() - before;
   reused_ += static_cast<uint64_t>(gained);
   return gained;
 }
 
-void PrefixCache::keep(const PrefixKeys& keys, const KvCache& cache) {
+void PrefixCache::keep(const PrefixKeys& keys, KvCache& cache) {
   const int64_t blocks = std::min(std::ssize(keys), cache.size() / kBlockKeys);
   const uint64_t bytes = MemoryHome::taken_bytes(cache.block_bytes());
   for (int64_t block = 0; block < blocks; ++block) {
     const ContentKey& key = keys[static_cast<size_t>(block)];
-    if (memory_.has(key)) continue;
-    if (static_cast<uint64_t>(block + 1) * bytes > memory_.budget_bytes() || !memory_.make_room(bytes)) break;
-    auto tensor = spare_tensor(1, floats_of(cache.block_bytes()), home_);
-    if (!tensor) break;
-    cache.read_block(block, std::as_writable_bytes(tensor->values()));
-    const auto kept = std::make_shared<const Tensor>(std::move(*tensor));
-    memory_.put(key, kept, bytes);
-    disk_.write({.key = key, .kind = kKind, .rank = block}, {.numbers = {}, .tensors = {kept->values()}},
-                kept);
+    if (KvPage kept = memory_.find(key)) {
+      cache.replace_page(block, std::move(kept));
+      continue;
+    }
+    // Its own beginning must not be what makes room for its end.
+    if (static_cast<uint64_t>(block + 1) * bytes > memory_.budget_bytes()) break;
+    const KvPage page = cache.share_page(block);
+    memory_.put(key, page, bytes);
+    disk_.write({.key = key, .kind = kKind, .rank = block}, {.numbers = {}, .tensors = {page->values()}},
+                page);
   }
   touch(keys, blocks);
 }

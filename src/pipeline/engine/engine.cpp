@@ -207,6 +207,7 @@ void Engine::take_prepared(ScheduledRequest& request) {
     const auto needs = request.needs();
     scheduling::Amounts holds;
     holds.compute = share_of_one(scheduler_);
+    holds.memory = request.pinned_bytes();
     for (const MemoryNeed& need : needs) {
       if (need.part != MemoryPart::scratch) holds.memory += need.bytes;  // scratch is everybody's
     }

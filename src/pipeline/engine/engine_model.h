@@ -54,6 +54,8 @@ class ScheduledRequest {
   /// What is left to compute, and how much memory that takes; of a prepared request.
   virtual scheduling::Work work() const = 0;
   virtual std::vector<MemoryNeed> needs() const = 0;
+  /// What caches would give back if it were not for this request, which has it already: needs() are without.
+  virtual uint64_t pinned_bytes() const { return 0; }
   /// It was admitted. Throws Error{limit} where memory does not suffice.
   virtual void begin() = 0;
   /// Blocks of the tower and tokens of the prompt that are left to compute.

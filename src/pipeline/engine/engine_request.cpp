@@ -68,18 +68,21 @@ void EngineRequest::read() {
     find_kept();
     writer_.emplace(request_.generation, prompt_.size(), runtime_,
                     [this](std::string_view text) { new_text_ += text; });
+    writer_->answer.usage.cached_tokens = cached_.held.size();
     timings_.preprocess_s = watch.seconds();
   });
 }
 
-// What earlier requests have left, and where that is not all, the first picture's patches. Keys and values
-// are only taken when there is room for them: until then they may go, so that no picture is left out for them
-// yet.
+// What earlier requests have left, and where that is not all, the first picture's patches. Pages of keys and
+// values are held from here on: what the request needs is counted without them.
 void EngineRequest::find_kept() {
   PrefixCache& prefixes = runtime_.caches->prefixes;
   keys_ = prefixes.keys_of(prompt_);
   prefixes.fetch(keys_, cached_.cache.block_bytes());
-  const Media needed = media_from(prompt_, media_, prefixes.kept_tokens(keys_));
+  const auto pages = prefixes.look_up(keys_, 0);
+  pinned_bytes_ = newly_held_bytes(pages);
+  (void)take_kept_pages(prompt_, keys_, pages, cached_, runtime_);
+  const Media needed = media_from(prompt_, media_, cached_.held.size());
   for (const auto& medium : needed) find_features(*medium, runtime_);
   for (size_t i = 0; i < media_.size(); ++i) {
     if (media_[i]->features || std::find(needed.begin(), needed.end(), media_[i]) == needed.end()) continue;
@@ -90,28 +93,28 @@ void EngineRequest::find_kept() {
 }
 
 scheduling::Work EngineRequest::work() const {
-  const auto unseen = static_cast<int64_t>(std::count_if(
-      media_.begin(), media_.end(), [](const auto& medium) { return medium->features == nullptr; }));
+  const auto unseen = static_cast<int64_t>(
+      std::count_if(media_.begin(), media_.end(), [this](const auto& medium) { return is_to_see(*medium); }));
   return {.prepare_units = 1,
           .vision_steps = static_cast<uint32_t>(unseen * runtime_.files.config.vision.depth),
           .most_vision_steps = blocks_in_a_step(media_, runtime_),
-          .prompt_tokens = static_cast<uint32_t>(prompt_.size()),
+          .prompt_tokens = static_cast<uint32_t>(prompt_.size() - cached_.held.size()),
           .answer_tokens = static_cast<uint32_t>(writer_->room())};
 }
 
 std::vector<MemoryNeed> EngineRequest::needs() const {
-  return needs_of({.media = media_,
+  return needs_of({.media = media_from(prompt_, media_, cached_.held.size()),
                    .prompt = prompt_,
+                   .kept = {.tokens = cached_.cache.size()},
                    .answer_tokens = reserved_answer(request_.generation),
-                   .chunk = std::min(kMostPromptTokens, runtime_.layer.limits().prefill_chunk)},
+                   .chunk = std::min(kMostPromptTokens, runtime_.layer.limits().prefill_chunk),
+                   .answer_rows = kMostAnswerRows},
                   cached_.cache, runtime_);
 }
 
 void EngineRequest::begin() {
   counted_->begin();
   const ModelConfig& config = runtime_.files.config;
-  reserve_cache(cached_.cache, prompt_.size() + reserved_answer(request_.generation), KvCache::Growth::needed,
-                config.text);
   sampler_.emplace(resolve_sampling(request_.generation, runtime_.files.generation), config.text.vocab_size);
   sampler_->observe_prompt(prompt_.ids);
   reserve_answer();
@@ -157,7 +160,8 @@ ScheduledRequest::Left EngineRequest::left() const {
 
 std::optional<ScheduledRequest::Left> EngineRequest::take_kept() {
   if (!sampler_ || decoding()) return std::nullopt;
-  writer_->answer.usage.cached_tokens += take_kept_blocks(prompt_, keys_, cached_, runtime_);
+  const auto pages = runtime_.caches->prefixes.look_up(keys_, cached_.cache.size());
+  writer_->answer.usage.cached_tokens += take_kept_pages(prompt_, keys_, pages, cached_, runtime_);
   const size_t index = next_to_see(0);
   const bool goes_on = task_ && !task_->lost && index < media_.size() && media_[index].get() == seeing_;
   if (!goes_on) task_.reset();
@@ -291,11 +295,20 @@ SequenceStep EngineRequest::prompt_step(int64_t count) {
   }
   computing_ = count;
   if (!since_prefill_) since_prefill_.emplace();
+  reserve_for_prompt(first, count);
   const auto part = [&](const auto& values) {
     return std::span(values).subspan(static_cast<size_t>(first), static_cast<size_t>(count));
   };
   return {.chunk = {.ids = part(prompt_.ids), .positions = part(positions_), .visual = spans_},
           .cache = &cached_.cache};
+}
+
+// Page by page as they are computed, so that what another request computes first takes no memory here; with
+// the end of the prompt for the answer too, so that decoding allocates nothing.
+void EngineRequest::reserve_for_prompt(int64_t first, int64_t count) {
+  const bool ends = first + count == prompt_.size();
+  reserve_cache(cached_.cache, count + (ends ? reserved_answer(request_.generation) : 0),
+                runtime_.files.config.text);
 }
 
 SequenceStep EngineRequest::decode_step(size_t guesses) {
@@ -309,7 +322,7 @@ SequenceStep EngineRequest::decode_step(size_t guesses) {
     cached_.held.ids.pop_back();
   }
   computing_ = std::ssize(ahead_);
-  reserve_cache(cached_.cache, computing_, KvCache::Growth::ahead, runtime_.files.config.text);
+  reserve_cache(cached_.cache, computing_, runtime_.files.config.text);
   positions_ahead_.clear();
   PositionCounter next = counter_;
   next.append_text(computing_, positions_ahead_);

@@ -14,6 +14,7 @@
 #include "model/sampler.h"
 #include "pipeline/answer_writer.h"
 #include "pipeline/engine/engine_model.h"
+#include "pipeline/engine/prompt_lookup.h"
 #include "pipeline/engine/vision_tasks.h"
 #include "pipeline/prefill.h"
 #include "pipeline/runtime.h"
@@ -24,6 +25,9 @@ namespace qvl {
 
 /// Most tokens of a prompt in a step, where the machine has nothing else to do.
 constexpr int64_t kMostPromptTokens = 512;
+
+/// Most tokens of an answer in a step: the one chosen last, and guesses.
+constexpr int64_t kMostAnswerRows = 1 + static_cast<int64_t>(LookupGauge::kGuesses);
 
 /// A request to a checkpoint.
 class EngineRequest final : public ScheduledRequest {
@@ -37,14 +41,15 @@ class EngineRequest final : public ScheduledRequest {
   scheduling::Work work() const override;
   std::vector<MemoryNeed> needs() const override;
 
-  /// Keys and values are reserved.
+  uint64_t pinned_bytes() const override { return pinned_bytes_; }
   void begin() override;
   std::optional<Left> take_kept() override;
   /// Computes at most `steps` blocks of the vision tower. The patches that went through one, counted once for
   /// each block. Throws Error, and what `between` throws.
   int64_t see(uint32_t steps, BetweenPieces between);
 
-  /// The next `count` tokens of the prompt as a step of a pass. Borrowed until taken().
+  /// The next `count` tokens of the prompt as a step of a pass. Borrowed until taken(). Throws Error{limit}
+  /// where memory does not suffice for it.
   SequenceStep prompt_step(int64_t count);
   /// The token chosen last as a step, and behind it at most `guesses` tokens that may follow. Throws
   /// Error{limit} where memory does not suffice for it.
@@ -71,6 +76,7 @@ class EngineRequest final : public ScheduledRequest {
   Left left() const;
   void reserve_answer();
   void find_kept();
+  void reserve_for_prompt(int64_t first, int64_t count);
   bool is_to_see(const Medium& medium) const;
   size_t next_to_see(size_t from) const;
   void take_features_kept(Medium& medium);
@@ -87,6 +93,7 @@ class EngineRequest final : public ScheduledRequest {
   Media media_;
   Sequence prompt_;
   PrefixKeys keys_;
+  uint64_t pinned_bytes_ = 0;        // of pages it took over when it was prepared
   std::vector<Position> positions_;  // from the first step of the prompt on: until then grids may be turned
   std::vector<VisualSpan> spans_;
   PositionCounter counter_;  // stands behind the tokens that are computed

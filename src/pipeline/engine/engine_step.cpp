@@ -128,8 +128,12 @@ int64_t EngineStep::patience_us(const scheduling::StepPlan& plan, const scheduli
 
 void EngineStep::add_prompt(const scheduling::StepPlan::Prefill& prefill) {
   EngineRequest& request = *find(prefill.id);
-  steps_.push_back(request.prompt_step(prefill.count));
-  members_.push_back(&request);
+  try {
+    steps_.push_back(request.prompt_step(prefill.count));
+    members_.push_back(&request);
+  } catch (...) {
+    fail(request);
+  }
 }
 
 void EngineStep::add_decoder(scheduling::RequestId id, size_t guesses) {
@@ -174,6 +178,9 @@ void EngineStep::choose(const Place& place) {
   const auto vocabulary = static_cast<size_t>(runtime_.files.config.text.vocab_size);
   rows_ = 0;
   for (const EngineRequest* member : members_) rows_ += member->rows_wanted();
+  // Nothing of those of an earlier step is needed: not both at once.
+  if (logits_.capacity() < rows_ * vocabulary)
+    logits_ = HomeVector<float>(runtime_.layer.home(MemoryPart::scratch));
   logits_.resize(rows_ * vocabulary);
   const Tensor& hidden = place.pass.x;
   if (rows_ > 0) {

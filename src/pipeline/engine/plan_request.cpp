@@ -16,22 +16,22 @@ namespace {
 
 using scheduling::StepPart;
 
-// What there is of a prompt, in memory alone: reading the disk would change what memory keeps.
+// What there is of a prompt, in memory alone: reading the disk would change what memory keeps. Its pages are
+// held while it is looked at, as the request would.
 struct Kept {
-  int64_t tokens = 0;
-  Media unseen = {};    // media that would be looked at
-  Media reserved = {};  // for which memory is asked: those, and media whose tokens are kept now
+  KvCache cache;
+  uint64_t pinned_bytes = 0;
+  Media unseen = {};  // media that would be looked at
 };
 
 Kept find_kept(const RequestPrompt& prompt, detail::Runtime& runtime) {
   const ModelCaches& caches = *runtime.caches;
-  Kept kept{.tokens = caches.prefixes.kept_tokens(caches.prefixes.keys_of(prompt.sequence))};
-  const Media needed = media_from(prompt.sequence, prompt.media, kept.tokens);
-  for (const auto& medium : prompt.media) {
-    const bool is_needed = std::find(needed.begin(), needed.end(), medium) != needed.end();
-    if (is_needed && caches.features.has_in_memory(medium->key)) continue;
-    kept.reserved.push_back(medium);
-    if (is_needed) kept.unseen.push_back(medium);
+  Kept kept{.cache = runtime.network.make_cache(runtime.layer.home(MemoryPart::kv))};
+  const auto pages = caches.prefixes.look_up(caches.prefixes.keys_of(prompt.sequence), 0);
+  kept.pinned_bytes = newly_held_bytes(pages);
+  kept.cache.append_pages(pages);
+  for (const auto& medium : media_from(prompt.sequence, prompt.media, kept.cache.size())) {
+    if (!caches.features.has_in_memory(medium->key)) kept.unseen.push_back(medium);
   }
   return kept;
 }
@@ -68,16 +68,17 @@ uint64_t sum_of(const std::vector<MemoryNeed>& needs) {
 std::vector<MemoryNeed> needs_until_the_end(const InferenceRequest& request, const RequestPrompt& prompt,
                                             const Kept& kept, detail::Runtime& runtime) {
   const VisionConfig& config = runtime.files.config.vision;
-  const KvCache cache = runtime.network.make_cache(runtime.layer.home(MemoryPart::kv));
-  RequestSize size{.media = kept.reserved,
+  RequestSize size{.media = kept.unseen,
                    .prompt = prompt.sequence,
+                   .kept = {.tokens = kept.cache.size()},
                    .answer_tokens = reserved_answer(request.generation),
-                   .chunk = std::min(kMostPromptTokens, runtime.layer.limits().prefill_chunk)};
-  const auto cutting = needs_of(size, cache, runtime);
+                   .chunk = std::min(kMostPromptTokens, runtime.layer.limits().prefill_chunk),
+                   .answer_rows = kMostAnswerRows};
+  const auto cutting = needs_of(size, kept.cache, runtime);
   if (!kept.unseen.empty()) size.cut = kept.unseen.front().get();
-  auto admitting = needs_of(size, cache, runtime);
+  auto admitting = needs_of(size, kept.cache, runtime);
   uint64_t cut_bytes = 0;
-  for (const auto& medium : kept.reserved) {
+  for (const auto& medium : kept.unseen) {
     if (medium.get() == size.cut || medium->kind == Medium::Kind::video) {
       cut_bytes += patch_bytes(*medium, config);
     }
@@ -86,10 +87,10 @@ std::vector<MemoryNeed> needs_until_the_end(const InferenceRequest& request, con
   return sum_of(cutting) > sum_of(admitting) ? cutting : admitting;
 }
 
-void add_memory(const std::vector<MemoryNeed>& needs, detail::Runtime& runtime, const EngineOutlook& outlook,
-                RequestPlan& plan) {
+void add_memory(const std::vector<MemoryNeed>& needs, const Kept& kept, detail::Runtime& runtime,
+                const EngineOutlook& outlook, RequestPlan& plan) {
   const LedgerReport held = runtime.layer.memory().ledger().report();
-  const uint64_t given_up = runtime.caches->bytes() + held.of(MemoryPart::pool).held_bytes;
+  const uint64_t given_up = runtime.caches->idle_bytes() + held.of(MemoryPart::pool).held_bytes;
   const uint64_t stays = held.held_bytes - std::min(held.held_bytes, given_up);
   plan.memory_limit_bytes = held.cap_bytes;
   plan.memory_free_bytes = held.cap_bytes - std::min(held.cap_bytes, stays);
@@ -99,7 +100,7 @@ void add_memory(const std::vector<MemoryNeed>& needs, detail::Runtime& runtime, 
   for (size_t i = 0; i < kMemoryParts; ++i) {
     if (parts[i] > 0) plan.memory.emplace_back(kMemoryPartNames[i], parts[i]);
   }
-  const uint64_t scheduled = plan.memory_bytes - parts[index_of(MemoryPart::scratch)];
+  const uint64_t scheduled = kept.pinned_bytes + plan.memory_bytes - parts[index_of(MemoryPart::scratch)];
   plan.fits = plan.memory_bytes <= plan.memory_free_bytes && scheduled <= outlook.memory_left;
 }
 
@@ -150,12 +151,12 @@ RequestPlan plan_request(const InferenceRequest& request, detail::Runtime& runti
   RequestPlan plan{.media = plans_of(prompt.media, kept, config.vision),
                    .prompt_tokens = prompt.sequence.size(),
                    .image_tokens = prompt.sequence.visual_tokens(),
-                   .cached_tokens = kept.tokens,
+                   .cached_tokens = kept.cache.size(),
                    .context_tokens = config.text.max_position_embeddings};
   plan.answer_tokens = std::min(request.generation.max_tokens, plan.context_tokens - plan.prompt_tokens);
   const auto needs = needs_until_the_end(request, prompt, kept, runtime);
   for (const auto& medium : prompt.media) medium->patches = {};  // of videos; they are free again then
-  add_memory(needs, runtime, outlook, plan);
+  add_memory(needs, kept, runtime, outlook, plan);
   plan.seconds = predict_seconds(plan, kept, reading_s, runtime, outlook);
   return plan;
 }

@@ -46,7 +46,7 @@ void read_cache(SessionReader& reader, const Sequence& prompt, ConversationState
   Runtime& runtime = state.model.runtime();
   CachedSequence& cached = state.cached;
   const auto tokens = static_cast<int64_t>(reader.header().tokens);
-  reserve_cache(cached.cache, tokens, KvCache::Growth::needed, runtime.files.config.text);
+  reserve_cache(cached.cache, tokens, runtime.files.config.text);
   HomeVector<std::byte> block = block_buffer(reader.header().block_bytes, runtime);
   for (int64_t first = 0; first < tokens; first += kBlockKeys) {
     reader.read_block(block);
