@@ -105,6 +105,12 @@ Grant<std::vector<Reservation>> Ledger::reserve(std::span<const MemoryNeed> need
   return out;
 }
 
+bool Ledger::make_room(uint64_t bytes) {
+  const auto missing = [&] { return bytes - std::min(bytes, free_bytes()); };
+  if (missing() > 0 && bytes <= cap_bytes()) reclaimers_.run([&](uint64_t) { return missing(); });
+  return missing() == 0;
+}
+
 std::optional<MemoryRefusal> Ledger::take(std::span<const MemoryNeed> needs) {
   const uint64_t asked = sum_of(needs);
   auto shortage = try_take(needs, asked);

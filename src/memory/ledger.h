@@ -86,6 +86,9 @@ class Ledger {
   Grant<Reservation> reserve(MemoryPart part, uint64_t bytes);
   /// All of `needs`, in their order, or none.
   Grant<std::vector<Reservation>> reserve(std::span<const MemoryNeed> needs);
+  /// Whether `bytes` are free, after the reclaimers were asked for what is missing. Holds nothing, and counts
+  /// no refusal.
+  bool make_room(uint64_t bytes);
   /// Bytes that a reservation for `part` held until it was detached.
   Reservation adopt(MemoryPart part, uint64_t bytes) { return Reservation(this, part, bytes); }
 

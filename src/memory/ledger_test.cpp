@@ -210,6 +210,24 @@ TEST(Ledger, asks_the_reclaimers_for_the_missing_bytes_before_it_refuses) {
   EXPECT_EQ(ledger.report().refusals, 0u);
 }
 
+TEST(Ledger, makes_room_and_holds_nothing) {
+  Ledger ledger(100);
+  const auto weights = ledger.reserve(MemoryPart::weights, 60);
+  SmallCache cache(ledger, 3);
+  const auto registration =
+      ledger.reclaimers().add(ReclaimStage::caches, [&](uint64_t wanted) { return cache.release(wanted); });
+  EXPECT_TRUE(ledger.make_room(10));
+  EXPECT_EQ(cache.entries.size(), 3u);
+  EXPECT_TRUE(ledger.make_room(15));
+  EXPECT_EQ(cache.entries.size(), 2u);
+  EXPECT_FALSE(ledger.make_room(41));
+  EXPECT_FALSE(ledger.make_room(101));
+  const LedgerReport report = ledger.report();
+  EXPECT_EQ(report.held_bytes, 60u);
+  EXPECT_EQ(report.peak_bytes, 90u);
+  EXPECT_EQ(report.refusals, 0u);
+}
+
 TEST(Ledger, keeps_the_caches_where_their_end_would_not_help) {
   Ledger ledger(100);
   SmallCache cache(ledger, 5);

@@ -311,9 +311,14 @@ void Engine::begin(scheduling::RequestId id) {
   });
 }
 
-// For all it needs at once, now.
+// For all it needs at once, now, beside what others have yet to take.
 bool Engine::has_room(const ScheduledRequest& request) {
-  return static_cast<bool>(model_.layer().memory().ledger().reserve(request.needs()));
+  uint64_t bytes = 0;
+  for (const MemoryNeed& need : request.needs()) bytes += need.bytes;
+  for (const auto& [id, other] : requests_) {
+    if (other->preparation() == ScheduledRequest::Preparation::taken) bytes += other->owed_bytes();
+  }
+  return model_.layer().memory().ledger().make_room(bytes);
 }
 
 // What one request has computed others need not compute again.

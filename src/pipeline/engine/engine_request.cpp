@@ -112,6 +112,13 @@ std::vector<MemoryNeed> EngineRequest::needs() const {
                   cached_.cache, runtime_);
 }
 
+// Keys and values are taken as the prompt is computed.
+uint64_t EngineRequest::owed_bytes() const {
+  if (!sampler_ || decoding()) return 0;
+  return cached_.cache.growth_bytes({.tokens = cached_.cache.size()},
+                                    prompt_.size() + reserved_answer(request_.generation));
+}
+
 void EngineRequest::begin() {
   counted_->begin();
   const ModelConfig& config = runtime_.files.config;

@@ -42,6 +42,7 @@ class EngineRequest final : public ScheduledRequest {
   std::vector<MemoryNeed> needs() const override;
 
   uint64_t pinned_bytes() const override { return pinned_bytes_; }
+  uint64_t owed_bytes() const override;
   void begin() override;
   std::optional<Left> take_kept() override;
   /// Computes at most `steps` blocks of the vision tower. The patches that went through one, counted once for
