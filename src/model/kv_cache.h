@@ -52,8 +52,6 @@ class KvCache {
   void reserve(int64_t tokens);
   /// What it takes to have room for `tokens` in all, where nothing but `kept` is left by then.
   uint64_t growth_bytes(const KvKept& kept, int64_t tokens) const;
-  /// What its pages take, whoever else holds them.
-  uint64_t held_bytes() const { return pages_.size() * page_bytes(); }
   /// Gives back what is beyond `capacity` tokens, at least those held.
   void shrink(int64_t capacity) noexcept;
   /// Counts `tokens` rows, written by the layers, as held.
