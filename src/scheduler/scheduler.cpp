@@ -119,7 +119,7 @@ bool Scheduler::prepared(RequestId id, const Amounts& holds, const Work& work) {
   return true;
 }
 
-const Admission& Scheduler::admit(const Load& load) {
+const Admission& Scheduler::admit(const Load& load, FunctionRef<bool(RequestId)> has_room) {
   admission_.granted.clear();
   forget_impossible();
   candidates_.clear();
@@ -130,7 +130,7 @@ const Admission& Scheduler::admit(const Load& load) {
   const Situation at = situation(load);
   while (!candidates_.empty()) {
     const Choice choice = take_best(candidates_, Slot::grant, at);
-    if (grant(choice)) {
+    if (grant(choice, has_room)) {
       for (Job* passed : unfit_) ++passed->bypassed;
     } else {
       unfit_.push_back(choice.job);
@@ -160,28 +160,18 @@ void Scheduler::forget_impossible() {
   });
 }
 
-bool Scheduler::grant(const Choice& choice) {
+bool Scheduler::grant(const Choice& choice, FunctionRef<bool(RequestId)> has_room) {
   Job& job = *choice.job;
   if (reserves()) {
     auto outcome = resources_.hold(job.request.holds);
     auto* hold = std::get_if<ResourceHold>(&outcome);
-    if (hold == nullptr) return false;
+    if (hold == nullptr || !has_room(job.request.id)) return false;
     job.hold = std::move(*hold);
   }
   give(choice, Slot::grant);
   job.phase = Job::Phase::granted;
   admission_.granted.push_back(job.request.id);
   return true;
-}
-
-void Scheduler::postpone(RequestId id) {
-  const auto job = std::find_if(granted_.begin(), granted_.end(),
-                                [id](const Job& granted) { return granted.request.id == id; });
-  QVL_CHECK(job != granted_.end());
-  job->hold = {};
-  job->phase = Job::Phase::prepared;
-  waiting_.push_back(std::move(*job));
-  granted_.erase(job);
 }
 
 const StepPlan& Scheduler::next(const Load& load) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/function_ref.h"
 #include "scheduler/policy.h"
 #include "scheduler/request.h"
 #include "scheduler/resources.h"
@@ -116,10 +117,12 @@ class Scheduler {
   /// Grants what fits, in the policy's order. Requests behind one that does not fit may pass it, so that what
   /// is free is used, but only max_bypass times: then nothing behind it is granted until it fits. What it
   /// waits for comes free, since those granted end.
-  const Admission& admit(const Load& load);
-  /// A request that was granted and has computed nothing waits for its grant again, and holds nothing: what
-  /// it was granted is not there yet. Whoever calls this lets something end before the next admit().
-  void postpone(RequestId id);
+  /// `has_room` is asked of each that fits by what the scheduler knows, and the last word: it may set
+  /// memory down for the request, and must not call the scheduler.
+  const Admission& admit(const Load& load, FunctionRef<bool(RequestId)> has_room);
+  const Admission& admit(const Load& load) {
+    return admit(load, [](RequestId) { return true; });
+  }
 
   /// What to compute next; empty only where no granted request is left. Borrowed until it is called again.
   /// While requests decode in a step, its compute half is cut to what took max_stall_us by the costs learned,
@@ -162,7 +165,7 @@ class Scheduler {
   // Takes the former out of `from`, which is not empty.
   Choice take_best(Candidates& from, Slot slot, const Situation& at) const;
   void give(const Choice& choice, Slot slot);
-  bool grant(const Choice& choice);
+  bool grant(const Choice& choice, FunctionRef<bool(RequestId)> has_room);
   void forget_impossible();
   void plan_decode(const Situation& at);
   void plan_compute(const Job& job, const Situation& at);

@@ -210,20 +210,18 @@ TEST(Scheduler, small_requests_pass_a_large_one_a_bounded_number_of_times) {
   EXPECT_THAT(scheduler.admit(kQuiet).granted, ElementsAre(2, 6, 7, 8, 9));
 }
 
-TEST(Scheduler, a_postponed_request_waits_in_its_old_place_and_holds_nothing) {
-  Scheduler scheduler(small_machine());
-  for (RequestId id = 1; id <= 3; ++id) ASSERT_FALSE(scheduler.arrive(text(id, 1, 1, 30)));
-  EXPECT_THAT(scheduler.admit(kQuiet).granted, ElementsAre(1, 2, 3));
-  scheduler.postpone(2);
-  SchedulerStatus status = scheduler.status();
-  EXPECT_EQ(status.granted, 2u);
-  EXPECT_EQ(status.prepared, 1u);
-  EXPECT_EQ(status.held.memory, 60u);
-  EXPECT_EQ(scheduler.next(kQuiet).prefill->id, 1u);
-  ASSERT_FALSE(scheduler.arrive(text(4, 1, 1, 30)));
-  ASSERT_TRUE(scheduler.end(1, Ending::finished));
-  EXPECT_THAT(scheduler.admit(kQuiet).granted, ElementsAre(2, 4));
-  EXPECT_EQ(scheduler.status().held.memory, 90u);
+TEST(Scheduler, a_request_without_room_waits_in_its_place_and_is_passed_so_often_and_no_more) {
+  SchedulerOptions options = small_machine();
+  options.max_bypass = 2;
+  Scheduler scheduler(options);
+  const auto all_but_one = [](RequestId id) { return id != 1; };
+  ASSERT_FALSE(scheduler.arrive(text(1, 1, 1, 10)));
+  for (RequestId id = 2; id <= 4; ++id) ASSERT_FALSE(scheduler.arrive(text(id, 1, 1, 10)));
+  EXPECT_THAT(scheduler.admit(kQuiet, all_but_one).granted, ElementsAre(2, 3));
+  EXPECT_EQ(scheduler.status().prepared, 2u);
+  EXPECT_EQ(scheduler.status().held.memory, 20u);
+  EXPECT_THAT(scheduler.admit(kQuiet, all_but_one).granted, IsEmpty());
+  EXPECT_THAT(scheduler.admit(kQuiet).granted, ElementsAre(1, 4));
 }
 
 TEST(Scheduler, the_compute_half_is_cut_to_the_time_it_may_hold_up_decoders) {

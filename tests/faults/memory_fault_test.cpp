@@ -133,7 +133,9 @@ class MemoryFaultsOfRequests : public MemoryFaults {
   static LoadOptions traced() {
     LoadOptions wanted = options();
     wanted.trace = true;
-    wanted.system.enable_profiling = false;  // a sample while a scenario is counted would count as well
+    // A sample while a scenario is counted would count as well, and so would a look at the processors.
+    wanted.system.enable_profiling = false;
+    wanted.system.dynamic_resource_adjustment = false;
     return wanted;
   }
   std::vector<int32_t> answer(const Turn& turn) const {

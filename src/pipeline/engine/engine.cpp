@@ -212,7 +212,7 @@ void Engine::take_prepared(ScheduledRequest& request) {
       if (need.part != MemoryPart::scratch) holds.memory += need.bytes;  // scratch is everybody's
     }
     // With nobody else there, what does not fit now never will.
-    if (scheduler_.status().granted == 0) {
+    if (requests_.size() == 1) {
       (void)qvl::admit(model_.layer().memory().ledger(), "request: needs", needs);
     }
     scheduler_.prepared(request.id(), holds, request.work());
@@ -288,44 +288,60 @@ bool Engine::admit() {
   if (short_of_memory_) return false;
   const size_t before = requests_.size();
   follow_memory_limit();
-  const scheduling::Admission& admission = scheduler_.admit(model_.layer().load());
+  const auto& admission = scheduler_.admit(model_.layer().load(), [this](scheduling::RequestId id) {
+    const bool has_room = this->has_room(*requests_.at(id));
+    short_of_memory_ = short_of_memory_ || !has_room;
+    return has_room;
+  });
   for (const auto& impossible : admission.impossible) {
     end_with(impossible.id, Error(ErrorCode::limit, "request: " + impossible.refusal.message()));
   }
-  for (scheduling::RequestId id : admission.granted) begin(id);
+  for (scheduling::RequestId id : admission.granted) {
+    attempt(id, [&] { requests_.at(id)->begin(); });
+  }
+  // One that has nobody to wait for begins, or hears why it cannot.
+  if (short_of_memory_ && scheduler_.status().granted == 0) {
+    begin_alone();
+  }
   return requests_.size() < before;
+}
+
+void Engine::begin_alone() {
+  bool first = true;
+  const auto one = [&](scheduling::RequestId) { return std::exchange(first, false); };
+  for (scheduling::RequestId id : scheduler_.admit(model_.layer().load(), one).granted) {
+    attempt(id, [&] {
+      ScheduledRequest& request = *requests_.at(id);
+      (void)qvl::admit(model_.layer().memory().ledger(), "request: needs", request.needs());
+      request.begin();
+    });
+  }
 }
 
 // The scheduler knows what its requests hold, and nothing of scratch, of pictures that were cut ahead and of
 // whatever else shares the memory: where that is too much for one request more, it waits for another one's
-// end. One that has nobody to wait for begins, or hears why it cannot.
-void Engine::begin(scheduling::RequestId id) {
-  attempt(id, [&] {
-    ScheduledRequest& request = *requests_.at(id);
-    if (reserves_ && scheduler_.status().granted > 1 && !has_room(request)) {
-      scheduler_.postpone(id);
-      short_of_memory_ = true;
-      return;
-    }
-    request.begin();
-  });
-}
-
-// For all it needs at once, now, beside what others have yet to take.
-bool Engine::has_room(const ScheduledRequest& request) {
-  uint64_t bytes = 0;
-  for (const MemoryNeed& need : request.needs()) bytes += need.bytes;
-  for (const auto& [id, other] : requests_) {
-    if (other->preparation() == ScheduledRequest::Preparation::taken) bytes += other->owed_bytes();
-  }
-  return model_.layer().memory().ledger().make_room(bytes);
+// end. Caches are given up where that is enough, and scratch is there for all.
+bool Engine::has_room(ScheduledRequest& request) {
+  const LedgerReport report = model_.layer().memory().ledger().report();
+  uint64_t bytes = 0, scratch = 0;
+  for (const MemoryNeed& need : request.needs())
+    (need.part == MemoryPart::scratch ? scratch : bytes) += need.bytes;
+  bytes += scratch - std::min(scratch, report.of(MemoryPart::scratch).held_bytes);
+  const uint64_t free = report.cap_bytes - std::min(report.cap_bytes, report.held_bytes);
+  const uint64_t given_up = model_.cached_bytes() + report.of(MemoryPart::pool).held_bytes;
+  return bytes <= free + given_up && model_.layer().memory().ledger().make_room(bytes) && request.reserve();
 }
 
 // What one request has computed others need not compute again.
 void Engine::take_kept() {
-  for (const auto& [id, request] : requests_) {
-    const auto left = request->take_kept();
-    if (left) scheduler_.set_left(id, left->vision_steps, left->prompt_tokens);
+  for (auto next = requests_.begin(); next != requests_.end();) {
+    const auto id = next->first;
+    ScheduledRequest& request = *next->second;
+    ++next;  // the request may end
+    attempt(id, [&] {
+      const auto left = request.take_kept();
+      if (left) scheduler_.set_left(id, left->vision_steps, left->prompt_tokens);
+    });
   }
 }
 

@@ -70,8 +70,8 @@ class Engine {
   bool is_preparing() const;
   void prepare(ScheduledRequest& request);
   bool admit();
-  void begin(scheduling::RequestId id);
-  bool has_room(const ScheduledRequest& request);
+  void begin_alone();
+  bool has_room(ScheduledRequest& request);
   void take_kept();
   void follow_memory_limit();
   bool compute();

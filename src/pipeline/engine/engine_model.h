@@ -56,9 +56,9 @@ class ScheduledRequest {
   virtual std::vector<MemoryNeed> needs() const = 0;
   /// What caches would give back if it were not for this request, which has it already: needs() are without.
   virtual uint64_t pinned_bytes() const { return 0; }
-  /// What it was admitted with and has not taken yet, of a request that has begun.
-  virtual uint64_t owed_bytes() const { return 0; }
-  /// It was admitted. Throws Error{limit} where memory does not suffice.
+  /// Sets memory down that it takes later than in begin(), where so much is free. False where it is not.
+  virtual bool reserve() { return true; }
+  /// It was admitted; reserves what reserve() has not. Throws Error{limit} where memory does not suffice.
   virtual void begin() = 0;
   /// Blocks of the tower and tokens of the prompt that are left to compute.
   struct Left {

@@ -44,6 +44,7 @@ void EngineRequest::give_back() noexcept {
   task_.reset();
   cached_.cache.truncate(0);
   cached_.cache.shrink(0);
+  owed_.reset();
   cached_.held = {};
   spans_.clear();
   prompt_ = {};
@@ -112,15 +113,29 @@ std::vector<MemoryNeed> EngineRequest::needs() const {
                   cached_.cache, runtime_);
 }
 
-// Keys and values are taken as the prompt is computed.
-uint64_t EngineRequest::owed_bytes() const {
-  if (!sampler_ || decoding()) return 0;
+// What keys and values of the prompt and the answer take beyond what it has.
+uint64_t EngineRequest::growth_left() const {
   return cached_.cache.growth_bytes({.tokens = cached_.cache.size()},
                                     prompt_.size() + reserved_answer(request_.generation));
 }
 
+// Keys and values are taken page by page as they are computed, so that what another request computes first
+// takes no memory here; until then they are set down, so that nobody else takes them.
+bool EngineRequest::reserve() {
+  auto granted = runtime_.layer.memory().ledger().reserve(MemoryPart::kv, growth_left());
+  if (!granted) return false;
+  owed_ = *std::move(granted);
+  return true;
+}
+
 void EngineRequest::begin() {
   counted_->begin();
+  if (!owed_) {
+    owed_ = runtime_.layer.memory()
+                .ledger()
+                .reserve(MemoryPart::kv, growth_left())
+                .take_for("request: keys and values");
+  }
   const ModelConfig& config = runtime_.files.config;
   sampler_.emplace(resolve_sampling(request_.generation, runtime_.files.generation), config.text.vocab_size);
   sampler_->observe_prompt(prompt_.ids);
@@ -169,6 +184,7 @@ std::optional<ScheduledRequest::Left> EngineRequest::take_kept() {
   if (!sampler_ || decoding()) return std::nullopt;
   const auto pages = runtime_.caches->prefixes.look_up(keys_, cached_.cache.size());
   writer_->answer.usage.cached_tokens += take_kept_pages(prompt_, keys_, pages, cached_, runtime_);
+  if (!pages.empty()) owed_->shrink(owed_->bytes() - std::min(owed_->bytes(), growth_left()));
   const size_t index = next_to_see(0);
   const bool goes_on = task_ && !task_->lost && index < media_.size() && media_[index].get() == seeing_;
   if (!goes_on) task_.reset();
@@ -310,12 +326,14 @@ SequenceStep EngineRequest::prompt_step(int64_t count) {
           .cache = &cached_.cache};
 }
 
-// Page by page as they are computed, so that what another request computes first takes no memory here; with
-// the end of the prompt for the answer too, so that decoding allocates nothing.
+// What was set down for these tokens is taken; with the end of the prompt for the answer too, so that
+// decoding allocates nothing.
 void EngineRequest::reserve_for_prompt(int64_t first, int64_t count) {
   const bool ends = first + count == prompt_.size();
-  reserve_cache(cached_.cache, count + (ends ? reserved_answer(request_.generation) : 0),
-                runtime_.files.config.text);
+  const int64_t tokens = count + (ends ? reserved_answer(request_.generation) : 0);
+  const uint64_t taken = cached_.cache.growth_bytes({.tokens = first}, first + tokens);
+  owed_->shrink(ends ? owed_->bytes() : std::min(owed_->bytes(), taken));
+  reserve_cache(cached_.cache, tokens, runtime_.files.config.text);
 }
 
 SequenceStep EngineRequest::decode_step(size_t guesses) {

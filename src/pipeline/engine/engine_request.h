@@ -42,7 +42,7 @@ class EngineRequest final : public ScheduledRequest {
   std::vector<MemoryNeed> needs() const override;
 
   uint64_t pinned_bytes() const override { return pinned_bytes_; }
-  uint64_t owed_bytes() const override;
+  bool reserve() override;
   void begin() override;
   std::optional<Left> take_kept() override;
   /// Computes at most `steps` blocks of the vision tower. The patches that went through one, counted once for
@@ -78,6 +78,7 @@ class EngineRequest final : public ScheduledRequest {
   void reserve_answer();
   void find_kept();
   void reserve_for_prompt(int64_t first, int64_t count);
+  uint64_t growth_left() const;
   bool is_to_see(const Medium& medium) const;
   size_t next_to_see(size_t from) const;
   void take_features_kept(Medium& medium);
@@ -112,6 +113,7 @@ class EngineRequest final : public ScheduledRequest {
   int64_t cutting_wait_ns_ = 0;
 
   CachedSequence cached_;
+  std::optional<Reservation> owed_;  // keys and values it has yet to take
   std::optional<Sampler> sampler_;
   std::optional<AnswerWriter> writer_;
   std::string new_text_;                    // that the channel has not been told
