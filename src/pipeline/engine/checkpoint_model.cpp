@@ -31,7 +31,8 @@ class CheckpointModel final : public EngineModel {
   SystemLayer& layer() override { return model_.runtime().layer; }
   ComputeQueue& computing() override { return model_.runtime().computing; }
   CacheMetrics caches() const override { return cache_metrics(*model_.runtime().caches); }
-  uint64_t cached_bytes() const override { return model_.runtime().caches->idle_bytes(); }
+  uint64_t cached_bytes() const override { return model_.runtime().caches->bytes(); }
+  uint64_t idle_cached_bytes() const override { return model_.runtime().caches->idle_bytes(); }
   std::unique_ptr<ScheduledRequest> request(InferenceRequest request,
                                             std::shared_ptr<detail::InferenceChannel> channel) override {
     return std::make_unique<EngineRequest>(std::move(request), std::move(channel), model_.runtime(), tasks_);

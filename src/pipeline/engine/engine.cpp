@@ -328,7 +328,7 @@ bool Engine::has_room(ScheduledRequest& request) {
     (need.part == MemoryPart::scratch ? scratch : bytes) += need.bytes;
   bytes += scratch - std::min(scratch, report.of(MemoryPart::scratch).held_bytes);
   const uint64_t free = report.cap_bytes - std::min(report.cap_bytes, report.held_bytes);
-  const uint64_t given_up = model_.cached_bytes() + report.of(MemoryPart::pool).held_bytes;
+  const uint64_t given_up = model_.idle_cached_bytes() + report.of(MemoryPart::pool).held_bytes;
   return bytes <= free + given_up && model_.layer().memory().ledger().make_room(bytes) && request.reserve();
 }
 

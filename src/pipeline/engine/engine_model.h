@@ -133,6 +133,8 @@ class EngineModel {
   /// What it keeps of earlier requests: what that spared, and the bytes that go when they are wanted.
   virtual CacheMetrics caches() const { return {}; }
   virtual uint64_t cached_bytes() const { return 0; }
+  /// Of these what would come free at once: nobody uses it.
+  virtual uint64_t idle_cached_bytes() const { return 0; }
   /// What of the configuration is followed; null where the model says nothing of it.
   virtual OrderedJson followed_json() const { return nullptr; }
   /// Blocks of the vision tower that any step may have; a request may have fewer (Work::most_vision_steps).

@@ -184,7 +184,7 @@ std::optional<ScheduledRequest::Left> EngineRequest::take_kept() {
   if (!sampler_ || decoding()) return std::nullopt;
   const auto pages = runtime_.caches->prefixes.look_up(keys_, cached_.cache.size());
   writer_->answer.usage.cached_tokens += take_kept_pages(prompt_, keys_, pages, cached_, runtime_);
-  if (!pages.empty()) owed_->shrink(owed_->bytes() - std::min(owed_->bytes(), growth_left()));
+  if (!pages.empty()) let_go_of_covered();
   const size_t index = next_to_see(0);
   const bool goes_on = task_ && !task_->lost && index < media_.size() && media_[index].get() == seeing_;
   if (!goes_on) task_.reset();
@@ -192,6 +192,15 @@ std::optional<ScheduledRequest::Left> EngineRequest::take_kept() {
   const bool taken = cutting_ && cut_ == index + 1;
   if (index < media_.size() && !taken) take_features_kept(*media_[index]);
   return left();
+}
+
+// What need not be computed any more takes no memory: keys and values set down, and pictures that were cut.
+void EngineRequest::let_go_of_covered() {
+  owed_->shrink(owed_->bytes() - std::min(owed_->bytes(), growth_left()));
+  for (size_t i = 0; i < media_.size(); ++i) {
+    const bool is_being_cut = cutting_ && cut_ == i + 1;
+    if (!is_being_cut && !is_to_see(*media_[i])) media_[i]->drop_patches();
+  }
 }
 
 // What the task it has joined, or anybody else, has made of it meanwhile.

@@ -79,6 +79,7 @@ class EngineRequest final : public ScheduledRequest {
   void find_kept();
   void reserve_for_prompt(int64_t first, int64_t count);
   uint64_t growth_left() const;
+  void let_go_of_covered();
   bool is_to_see(const Medium& medium) const;
   size_t next_to_see(size_t from) const;
   void take_features_kept(Medium& medium);
