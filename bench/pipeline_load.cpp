@@ -7,7 +7,8 @@
 //   qvl_pipeline_load prepare MODEL COUNT PICTURE...   how long steps wait for pictures to be prepared
 //   qvl_pipeline_load stopwatch MODEL PICTURE...       whether the metrics agree with clocks outside
 //
-// Anywhere, --max-image-tokens N makes pictures smaller, for experiments with many of them.
+// Anywhere, --max-image-tokens N makes pictures smaller, for experiments with many of them; --tokens N is the
+// length of an answer of batch (64). Nothing is kept between requests of batch.
 // QVL_ISA and the number of threads as everywhere; MODEL is loaded with the defaults.
 #include <algorithm>
 #include <charconv>
@@ -215,11 +216,11 @@ Json churn(OptimizedInferencePipeline& pipeline, std::span<const InferenceReques
   return {{"requests", count}, {"seconds", since(begin)}, {"cancelled", all_cancelled}, {"wrong", all_wrong}};
 }
 
-// The value of --max-image-tokens, which is taken out of `args`.
-std::optional<int64_t> take_max_image_tokens(std::vector<std::string>& args) {
-  const auto option = std::find(args.begin(), args.end(), "--max-image-tokens");
+// The value of an option, which is taken out of `args`.
+std::optional<int64_t> take_option(std::vector<std::string>& args, std::string_view name) {
+  const auto option = std::find(args.begin(), args.end(), name);
   if (option == args.end()) return std::nullopt;
-  if (option + 1 == args.end()) fail(ErrorCode::usage, "--max-image-tokens: found no number behind it");
+  if (option + 1 == args.end()) fail(ErrorCode::usage, "{}: found no number behind it", name);
   const int64_t tokens = number(option[1]);
   args.erase(option, option + 2);
   return tokens;
@@ -227,9 +228,9 @@ std::optional<int64_t> take_max_image_tokens(std::vector<std::string>& args) {
 
 // Experiments over a number of requests about pictures.
 Json run_with_pictures(const std::string& experiment, OptimizedInferencePipeline& pipeline, int64_t count,
-                       const Pictures& pictures) {
+                       const Pictures& pictures, int64_t answer_tokens) {
   if (pictures.files.empty()) fail(ErrorCode::usage, "{}: found no picture", printable(experiment));
-  if (experiment == "batch") return batch(pipeline, requests_for(count, pictures, 64));
+  if (experiment == "batch") return batch(pipeline, requests_for(count, pictures, answer_tokens));
   if (experiment == "churn") {
     return churn(pipeline, requests_for(std::ssize(pictures.files), pictures, 8), count);
   }
@@ -239,11 +240,15 @@ Json run_with_pictures(const std::string& experiment, OptimizedInferencePipeline
 }
 
 int run(std::vector<std::string> args) {
-  const auto max_image_tokens = take_max_image_tokens(args);
+  const auto max_image_tokens = take_option(args, "--max-image-tokens");
+  const int64_t answer_tokens = take_option(args, "--tokens").value_or(64);
   if (args.size() < 2)
     fail(ErrorCode::usage, "found {} arguments, expected EXPERIMENT MODEL ...", args.size());
   const std::string& experiment = args[0];
-  const Model model = load_model({.path = args[1], .system = SystemOptimizationConfig::for_this_machine()});
+  LoadOptions options{.path = args[1], .system = SystemOptimizationConfig::for_this_machine()};
+  if (experiment == "batch")
+    options.disabled_passes = {"feature_cache", "prefix_cache", "disk_feature_cache"};
+  const Model model = load_model(options);
   const auto rest = std::span(args).subspan(2);
   const auto tokens = [&](size_t at, int64_t otherwise) {
     return rest.size() > at ? number(rest[at]) : otherwise;
@@ -266,7 +271,7 @@ int run(std::vector<std::string> args) {
   auto pipeline = apply_system_level_optimizations(model, SystemOptimizationConfig::for_this_machine());
   Json json = experiment == "gaps" ? gaps(pipeline, rest[0], tokens(1, 300))
                                    : run_with_pictures(experiment, pipeline, number(rest[0]),
-                                                       {rest.subspan(1), max_image_tokens});
+                                                       {rest.subspan(1), max_image_tokens}, answer_tokens);
   json["metrics"] = Json::parse(to_json(pipeline.get_performance_metrics()));
   std::cout << json.dump(2) << "\n";
   return 0;
