@@ -190,6 +190,11 @@ TEST(Deadline, comes_first_among_requests_of_one_client) {
   submit("c", 1, 2'000'000);
   submit("d", 1, 1'000'000);
   submit("e", 2, {});  // client 2 has the next
+  const auto arrived = [&] {
+    const auto report = Json::parse(pipeline.get_performance_metrics().system_optimization_report);
+    return report["resource_status"]["queue_sizes"]["arrived"];
+  };
+  while (arrived() != 4) std::this_thread::yield();  // the engine has all of them in its queue
   model->go_on.count_down();
   for (InferenceStream& stream : streams) EXPECT_EQ(stream.result().finish_reason, FinishReason::stop);
   EXPECT_EQ(model->order, "aedcb");
