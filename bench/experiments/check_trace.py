@@ -76,7 +76,9 @@ def faults(document):
 
 def main():
     found = 0
-    for path in sys.argv[1:] or sys.exit(__doc__):
+    if not sys.argv[1:] or sys.argv[1] in ("-h", "--help"):
+        sys.exit(__doc__)
+    for path in sys.argv[1:]:
         with open(path) as file:
             document = json.load(file)
         wrong = list(faults(document))

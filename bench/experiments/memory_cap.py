@@ -75,6 +75,8 @@ def slope(samples):
         inside = [rss for at, rss in samples if low <= at < high]
         if inside:
             points.append(((low + high) / 2, max(inside)))
+    if len(points) < 2:
+        sys.exit(f"{len(samples)} samples are too few for a slope: ask about more pictures")
     mean_t, mean_y = (sum(values) / len(points) for values in zip(*points))
     return sum((t - mean_t) * (y - mean_y) for t, y in points) / sum((t - mean_t) ** 2 for t, _ in points)
 
