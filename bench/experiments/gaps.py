@@ -27,7 +27,7 @@ import threading
 import time
 import uuid
 
-from second_question import write_picture
+from pictures import write_picture
 
 STORY = "Tell a long story about the sea and the wind."  # both as qvl_pipeline_load has them
 QUESTION = "What is in the picture?"

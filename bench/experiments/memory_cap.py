@@ -14,27 +14,16 @@ import json
 import os
 import pathlib
 import random
-import struct
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import zlib
+
+from pictures import write_png
 
 MIB = 1 << 20
 UNITS = {"GiB": 1 << 30, "MiB": MIB}
-
-
-def write_png(path, width, height, rng):
-    """Colour gradients with some noise: quick to write, and no two alike."""
-    shift = rng.randrange(256)
-    row = bytes((3 * x + shift * (x % 3)) & 255 for x in range(3 * width))
-    rows = b"".join(b"\0" + row[3 * (y % width):] + row[:3 * (y % width)] for y in range(height))
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows, 1)), (b"IEND", b"")]
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks))
 
 
 def write_questions(folder, count):

@@ -21,10 +21,10 @@ import time
 from dataclasses import dataclass
 from typing import Callable
 
-from large_jpeg import write_jpeg
 from memory_cap import write_questions
 from neighbour import PROMPT
 from option_runs import MIB, Batch, decode, evaluate_questions, most_at_once, ratio, summary
+from pictures import write_jpeg
 from profiler_cost import sampler_ns
 
 PICTURES, KEPT = 12, 6    # of 12 megapixels each, for preparing; of these, those that are kept on disk

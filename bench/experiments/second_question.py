@@ -15,11 +15,11 @@ import pathlib
 import shlex
 import shutil
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
-import zlib
+
+from pictures import write_picture
 
 QUESTIONS = ("What is in the picture?", "Which colours are there?")
 TOKENS = 8
@@ -34,17 +34,6 @@ with qvl.OptimizedInferencePipeline(model, cache_folder=folder) as pipeline:
                           "vision_s": answer.timings.vision_s, "prefill_s": answer.timings.prefill_s,
                           "caches": pipeline.get_performance_metrics()["caches"]}))
 """
-
-
-def write_picture(path, side, comment=""):
-    """A PNG that has something everywhere. Another comment makes another file of the same picture."""
-    rows = b"".join(b"\0" + bytes(v for x in range(side) for v in ((x * y) >> 4 & 255, x & 255, y & 255))
-                    for y in range(side))
-    chunk = lambda kind, data: (struct.pack(">I", len(data)) + kind + data
-                                + struct.pack(">I", zlib.crc32(kind + data)))
-    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"tEXt", b"Comment\0" + comment.encode())
-                     + chunk(b"IDAT", zlib.compress(rows, 1)) + chunk(b"IEND", b""))
 
 
 def output_of(command):

@@ -107,6 +107,17 @@ std::vector<KvPage> shared_pages(KvCache& cache, int64_t first, int64_t last) {
   return pages;
 }
 
+// Two caches of two pages that both hold.
+struct SharedBeginning {
+  SharedBeginning() {
+    write(first, 0, 128);
+    second.append_pages(shared_pages(first, 0, 2));
+  }
+  Memory memory;
+  KvCache first{small_config(), KvForm::f32, memory.home()},
+      second{small_config(), KvForm::f32, memory.home()};
+};
+
 TEST(KvCache, shares_pages_that_are_counted_once) {
   Memory memory;
   auto first = std::make_unique<KvCache>(small_config(), KvForm::f32, memory.home());
@@ -128,11 +139,8 @@ TEST(KvCache, shares_pages_that_are_counted_once) {
 }
 
 TEST(KvCache, copies_a_shared_page_before_it_writes_into_it) {
-  Memory memory;
-  KvCache first(small_config(), KvForm::f32, memory.home()),
-      second(small_config(), KvForm::f32, memory.home());
-  write(first, 0, 128);
-  second.append_pages(shared_pages(first, 0, 2));
+  SharedBeginning shared;
+  auto& [memory, first, second] = shared;
   const auto before = keys_of(first, 1, 0, 128);
   second.truncate(70);
   EXPECT_FALSE(second.has_room(1));
@@ -205,11 +213,8 @@ TEST(KvCache, foretells_what_it_takes_for_whatever_is_kept) {
 }
 
 TEST(KvCache, is_as_it_was_where_memory_for_a_copy_or_for_growth_is_refused) {
-  Memory memory;
-  KvCache first(small_config(), KvForm::f32, memory.home()),
-      second(small_config(), KvForm::f32, memory.home());
-  write(first, 0, 128);
-  second.append_pages(shared_pages(first, 0, 2));
+  SharedBeginning shared;
+  auto& [memory, first, second] = shared;
   second.truncate(70);
   const auto before = keys_of(second, 1, 0, 70);
   for (uint64_t room : {uint64_t{0}, Memory::kPage}) {

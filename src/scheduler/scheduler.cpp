@@ -119,7 +119,7 @@ bool Scheduler::prepared(RequestId id, const Amounts& holds, const Work& work) {
   return true;
 }
 
-const Admission& Scheduler::admit(const Load& load, FunctionRef<bool(RequestId)> has_room) {
+const Admission& Scheduler::admit(const Load& load, FunctionRef<bool(RequestId)> find_room) {
   admission_.granted.clear();
   forget_impossible();
   candidates_.clear();
@@ -130,7 +130,7 @@ const Admission& Scheduler::admit(const Load& load, FunctionRef<bool(RequestId)>
   const Situation at = situation(load);
   while (!candidates_.empty()) {
     const Choice choice = take_best(candidates_, Slot::grant, at);
-    if (grant(choice, has_room)) {
+    if (grant(choice, find_room)) {
       for (Job* passed : unfit_) ++passed->bypassed;
     } else {
       unfit_.push_back(choice.job);
@@ -160,12 +160,12 @@ void Scheduler::forget_impossible() {
   });
 }
 
-bool Scheduler::grant(const Choice& choice, FunctionRef<bool(RequestId)> has_room) {
+bool Scheduler::grant(const Choice& choice, FunctionRef<bool(RequestId)> find_room) {
   Job& job = *choice.job;
   if (reserves()) {
     auto outcome = resources_.hold(job.request.holds);
     auto* hold = std::get_if<ResourceHold>(&outcome);
-    if (hold == nullptr || !has_room(job.request.id)) return false;
+    if (hold == nullptr || !find_room(job.request.id)) return false;
     job.hold = std::move(*hold);
   }
   give(choice, Slot::grant);

@@ -117,9 +117,9 @@ class Scheduler {
   /// Grants what fits, in the policy's order. Requests behind one that does not fit may pass it, so that what
   /// is free is used, but only max_bypass times: then nothing behind it is granted until it fits. What it
   /// waits for comes free, since those granted end.
-  /// `has_room` is asked of each that fits by what the scheduler knows, and the last word: it may set
+  /// `find_room` is asked of each that fits by what the scheduler knows, and the last word: it may set
   /// memory down for the request, and must not call the scheduler.
-  const Admission& admit(const Load& load, FunctionRef<bool(RequestId)> has_room);
+  const Admission& admit(const Load& load, FunctionRef<bool(RequestId)> find_room);
   const Admission& admit(const Load& load) {
     return admit(load, [](RequestId) { return true; });
   }
@@ -165,7 +165,7 @@ class Scheduler {
   // Takes the former out of `from`, which is not empty.
   Choice take_best(Candidates& from, Slot slot, const Situation& at) const;
   void give(const Choice& choice, Slot slot);
-  bool grant(const Choice& choice, FunctionRef<bool(RequestId)> has_room);
+  bool grant(const Choice& choice, FunctionRef<bool(RequestId)> find_room);
   void forget_impossible();
   void plan_decode(const Situation& at);
   void plan_compute(const Job& job, const Situation& at);

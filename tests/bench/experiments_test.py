@@ -9,7 +9,6 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench" / "experiments"))
 import gaps  # noqa: E402
-import large_jpeg  # noqa: E402
 import option_runs  # noqa: E402
 import options  # noqa: E402
 import second_question  # noqa: E402
@@ -74,15 +73,6 @@ class SecondQuestion(unittest.TestCase):
             "first: features disk, expected computed\nrestarted: 0.12 s in the vision tower, expected none\n"
             "restarted: 0.250 of the first time, expected at most 0.2"))
 
-    def test_another_comment_is_another_file_of_the_same_pixels(self):
-        with tempfile.TemporaryDirectory() as folder:
-            paths = [pathlib.Path(folder) / name for name in ("a.png", "b.png")]
-            for path, comment in zip(paths, ("one", "two")):
-                second_question.write_picture(path, 8, comment)
-            first, second = (path.read_bytes() for path in paths)
-        self.assertNotEqual(first, second)
-        self.assertEqual(first[first.index(b"IDAT"):], second[second.index(b"IDAT"):])
-
 
 class Options(unittest.TestCase):
     LOOKS = [Look(10, 1, 5, (0,)), Look(12, 3, 6, (0, 1)), Look(14, 3.5, 8, ())]
@@ -143,39 +133,6 @@ class Options(unittest.TestCase):
         for name, section in options.SECTIONS.items():
             with self.subTest(name):
                 self.assertGreater(len(section.values()), 1)
-
-
-class LargeJpeg(unittest.TestCase):
-    def segments(self, data):
-        """(marker, payload) of each, the last one with the entropy-coded bytes behind it."""
-        at, found = 2, []
-        while not found or found[-1][0] != 0xDA:
-            length = int.from_bytes(data[at + 2:at + 4], "big")
-            found.append((data[at + 1], data[at + 4:at + 2 + length]))
-            at += 2 + length
-        return found, data[at:]
-
-    def written(self, width, height, comment):
-        with tempfile.TemporaryDirectory() as folder:
-            path = pathlib.Path(folder) / "photo.jpg"
-            large_jpeg.write_jpeg(path, width, height, comment)
-            return path.read_bytes()
-
-    def test_rows_are_separated_by_markers_in_turn(self):
-        segments, coded = self.segments(self.written(40, 161, "x"))
-        found = dict(segments)
-        self.assertEqual((found[0xFE], found[0xC0][1:5], found[0xDD]), (b"x", b"\x00\xa1\x00\x28", b"\x00\x03"))
-        markers = [coded[i + 1] for i in range(len(coded) - 1) if coded[i] == 0xFF and coded[i + 1] != 0]
-        self.assertEqual(markers, [0xD0 + i % 8 for i in range(10)] + [0xD9])
-
-    def test_another_comment_is_another_file_of_the_same_picture(self):
-        first, second = (self.segments(self.written(16, 16, comment)) for comment in ("one", "two"))
-        self.assertNotEqual(first[0][0], second[0][0])
-        self.assertEqual((first[0][1:], first[1]), (second[0][1:], second[1]))
-
-    def test_a_negative_coefficient_is_what_its_category_lacks(self):
-        bits = [large_jpeg.value_bits(value) for value in (0, 1, -1, 2, -2, -3, 9)]
-        self.assertEqual(bits, ["", "1", "0", "10", "01", "00", "1001"])
 
 
 if __name__ == "__main__":

@@ -62,6 +62,17 @@ bool read_tensors(int fd, const StoredHeader& header, std::vector<Tensor>& tenso
   return contents_checksum(values) == header.contents;
 }
 
+// Nothing where the ledger has not that much free: nobody has to give memory back for it.
+std::optional<Tensor> spare_tensor(uint64_t rows, uint64_t columns, MemoryHome home) {
+  const uint64_t bytes = MemoryHome::taken_bytes(rows * columns * sizeof(float));
+  if (home.pool != nullptr && bytes > home.pool->ledger().free_bytes()) return std::nullopt;
+  try {
+    return Tensor(rows, columns, home);
+  } catch (const std::bad_alloc&) {
+    return std::nullopt;  // somebody else took it meanwhile
+  }
+}
+
 }  // namespace
 
 uint64_t stored_bytes(std::span<const StoredShape> shapes) {
@@ -107,16 +118,6 @@ EntryRead read_entry(const std::filesystem::path& path, const ContentKey& key,
   if (!read_tensors(file.get(), header, result.entry.tensors)) return {.outcome = ReadOutcome::unfit};
   result.outcome = ReadOutcome::read;
   return result;
-}
-
-std::optional<Tensor> spare_tensor(uint64_t rows, uint64_t columns, MemoryHome home) {
-  const uint64_t bytes = MemoryHome::taken_bytes(rows * columns * sizeof(float));
-  if (home.pool != nullptr && bytes > home.pool->ledger().free_bytes()) return std::nullopt;
-  try {
-    return Tensor(rows, columns, home);
-  } catch (const std::bad_alloc&) {
-    return std::nullopt;  // somebody else took it meanwhile
-  }
 }
 
 bool is_stored_name(std::string_view name) {

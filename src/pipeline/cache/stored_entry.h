@@ -56,10 +56,6 @@ struct EntryRead {
 EntryRead read_entry(const std::filesystem::path& path, const ContentKey& key,
                      std::span<const StoredShape> shapes, MemoryHome home);
 
-/// A tensor of `home` for something that is kept; nothing where its ledger has not that much free: nobody has
-/// to give memory back for it.
-std::optional<Tensor> spare_tensor(uint64_t rows, uint64_t columns, MemoryHome home);
-
 /// Whether `name` is a file of this cache: an entry of any version, or what a process that was killed left
 /// half written.
 bool is_stored_name(std::string_view name);

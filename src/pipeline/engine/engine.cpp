@@ -289,9 +289,9 @@ bool Engine::admit() {
   const size_t before = requests_.size();
   follow_memory_limit();
   const auto& admission = scheduler_.admit(model_.layer().load(), [this](scheduling::RequestId id) {
-    const bool has_room = this->has_room(*requests_.at(id));
-    short_of_memory_ = short_of_memory_ || !has_room;
-    return has_room;
+    const bool found = find_room(*requests_.at(id));
+    short_of_memory_ = short_of_memory_ || !found;
+    return found;
   });
   for (const auto& impossible : admission.impossible) {
     end_with(impossible.id, Error(ErrorCode::limit, "request: " + impossible.refusal.message()));
@@ -300,9 +300,7 @@ bool Engine::admit() {
     attempt(id, [&] { requests_.at(id)->begin(); });
   }
   // One that has nobody to wait for begins, or hears why it cannot.
-  if (short_of_memory_ && scheduler_.status().granted == 0) {
-    begin_alone();
-  }
+  if (short_of_memory_ && scheduler_.status().granted == 0) begin_alone();
   return requests_.size() < before;
 }
 
@@ -321,11 +319,12 @@ void Engine::begin_alone() {
 // The scheduler knows what its requests hold, and nothing of scratch, of pictures that were cut ahead and of
 // whatever else shares the memory: where that is too much for one request more, it waits for another one's
 // end. Caches are given up where that is enough, and scratch is there for all.
-bool Engine::has_room(ScheduledRequest& request) {
+bool Engine::find_room(ScheduledRequest& request) {
   const LedgerReport report = model_.layer().memory().ledger().report();
   uint64_t bytes = 0, scratch = 0;
-  for (const MemoryNeed& need : request.needs())
+  for (const MemoryNeed& need : request.needs()) {
     (need.part == MemoryPart::scratch ? scratch : bytes) += need.bytes;
+  }
   bytes += scratch - std::min(scratch, report.of(MemoryPart::scratch).held_bytes);
   const uint64_t free = report.cap_bytes - std::min(report.cap_bytes, report.held_bytes);
   const uint64_t given_up = model_.idle_cached_bytes() + report.of(MemoryPart::pool).held_bytes;

@@ -71,7 +71,7 @@ class Engine {
   void prepare(ScheduledRequest& request);
   bool admit();
   void begin_alone();
-  bool has_room(ScheduledRequest& request);
+  bool find_room(ScheduledRequest& request);
   void take_kept();
   void follow_memory_limit();
   bool compute();
