@@ -34,6 +34,8 @@ class TensorSource {
   virtual std::string fingerprint() const = 0;
   /// The bytes of a view will not be read soon: memory that holds them may be given back. They stay readable.
   virtual void release(std::span<const std::byte> bytes) const = 0;
+  /// The same for all that the files hold, also what the system read beside the bytes that were used.
+  virtual void release_all() const = 0;
 };
 
 /// What a GGUF file says of its tokenizer, lengths checked, contents not interpreted.

@@ -32,6 +32,10 @@ void TensorTable::release(std::span<const std::byte> bytes) const {
   for (const MappedFile& file : files_) file.release(bytes);
 }
 
+void TensorTable::release_all() const {
+  for (const MappedFile& file : files_) file.release(file.bytes());
+}
+
 std::string TensorTable::fingerprint() const {
   std::string out;
   for (const MappedFile& file : files_) {

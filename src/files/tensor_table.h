@@ -31,6 +31,7 @@ class TensorTable final : public TensorSource {
   void check_undamaged() const override;
   std::string fingerprint() const override;
   void release(std::span<const std::byte> bytes) const override;
+  void release_all() const override;
 
  private:
   struct Entry {

@@ -18,6 +18,9 @@ namespace qvl {
 /// zeros from there on, and is damaged: ask before a result leaves. Movable, immutable, thread-safe.
 class MappedFile {
  public:
+  /// What the system maps at most around a page that is touched: fault_around_bytes of Linux.
+  static constexpr uint64_t kMappedAround = 64 << 10;
+
   /// Throws Error{model_file} naming the file and the cause (errno text, a folder, a FIFO). An empty file
   /// maps to an empty span.
   explicit MappedFile(const std::filesystem::path& path);

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/error.h"
+#include "optimizer/model_facts.h"
 #include "tensor/decode.h"
 
 namespace qvl {
@@ -11,7 +12,7 @@ namespace {
 
 // 4-bit logits of random and trained heads put the best token among their first few; sampling rarely looks
 // beyond 20.
-constexpr size_t kRefined = 32;
+constexpr size_t kRefined = kRefinedLogits;
 
 // Indices of the largest values, in no order.
 std::array<size_t, kRefined> largest(std::span<const float> values) {
@@ -33,7 +34,7 @@ std::array<size_t, kRefined> largest(std::span<const float> values) {
 }  // namespace
 
 OutputHead::OutputHead(const std::string& name, uint64_t vocabulary, uint64_t hidden, WeightBinder& binder)
-    : weights_(binder.linear(name, vocabulary, hidden)) {
+    : source_(binder.source()), weights_(binder.linear(name, vocabulary, hidden)) {
   if (weights_.parts.empty() || weights_.reader().form != WeightForm::q4 || vocabulary <= kRefined) return;
   stored_ = *binder.view(name + ".weight", {vocabulary, hidden});
 }
@@ -42,12 +43,16 @@ void OutputHead::logits(const float* hidden, int64_t rows, float* out, Ops& ops)
   const PackedWeight& weight = weights_.reader();
   ops.linear(ops.input(hidden, rows, weight), {.weights = weights_.parts, .bias = {}, .y = out});
   if (stored_.bytes.empty()) return;
-  ops.pool().parallel_for(static_cast<size_t>(rows), 1, [&](size_t begin, size_t end, int) {
-    for (size_t row = begin; row < end; ++row) {
-      refine(hidden + row * static_cast<size_t>(weight.inputs),
-             {out + row * static_cast<size_t>(weight.outputs), static_cast<size_t>(weight.outputs)});
-    }
-  });
+  for (int64_t first = 0; first < rows; first += kMostRefinedTokens) {
+    const int64_t count = std::min(kMostRefinedTokens, rows - first);
+    ops.pool().parallel_for(static_cast<size_t>(count), 1, [&](size_t begin, size_t end, int) {
+      for (size_t row = static_cast<size_t>(first) + begin; row < static_cast<size_t>(first) + end; ++row) {
+        refine(hidden + row * static_cast<size_t>(weight.inputs),
+               {out + row * static_cast<size_t>(weight.outputs), static_cast<size_t>(weight.outputs)});
+      }
+    });
+    if (count == kMostRefinedTokens) source_.release(stored_.bytes);
+  }
 }
 
 void OutputHead::refine(const float* hidden, std::span<float> logits) const {

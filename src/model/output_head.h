@@ -23,6 +23,7 @@ class OutputHead {
  private:
   void refine(const float* hidden, std::span<float> logits) const;
 
+  const TensorSource& source_;
   Linear weights_;
   TensorView stored_;  // empty where the weights are computed as stored or in 8 bits
 };

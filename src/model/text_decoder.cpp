@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "model/text_rotary.h"
+#include "optimizer/model_facts.h"
 
 namespace qvl {
 namespace {
@@ -33,6 +34,7 @@ void add_row(float* x, const float* y, uint64_t width) {
 
 TextDecoder::TextDecoder(const TextConfig& config, WeightBinder& binder)
     : config_(config),
+      source_(binder.source()),
       head_(config.tie_word_embeddings ? "model.language_model.embed_tokens" : "lm_head",
             u(config.vocab_size), u(config.hidden_size), binder) {
   const uint64_t vocabulary = u(config.vocab_size), hidden = u(config.hidden_size);
@@ -81,6 +83,7 @@ void TextDecoder::embed(const Chunk& chunk, int64_t first, float* x) const {
            config_.vocab_size - 1);
     }
     decode(embedding_.bytes.data() + u(id) * row_bytes, hidden, x + i * hidden);
+    if ((i + 1) % kMostMappedRows == 0) source_.release(embedding_.bytes);
   }
   each_visual_row(chunk, first, [&](uint64_t row, const VisionFeatures& features, uint64_t feature_row) {
     std::copy_n(features.merged.row(feature_row), hidden, x + row * hidden);

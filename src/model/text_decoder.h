@@ -89,6 +89,7 @@ class TextDecoder {
   void mlp(const Layer& layer, Tensor& x, Ops& ops) const;
 
   TextConfig config_;
+  const TensorSource& source_;
   TensorView embedding_;  // [vocab_size, hidden]
   OutputHead head_;       // over the embedding when tied
   Norm norm_;

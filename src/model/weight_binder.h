@@ -56,6 +56,8 @@ class WeightBinder {
   /// What is known of the outputs of the linear layer `name` with this bias. input_sizes: [inputs]
   KnownInputs outputs_of(const std::string& name, std::vector<float> input_sizes,
                          const std::vector<float>& bias) const;
+  /// Outlives what is bound to it.
+  const TensorSource& source() const { return source_; }
   bool has(const std::string& name) const { return source_.find(name) != nullptr; }
 
   /// Throws Error{model_file} where tensors are missing (the first 20 and their count) or of another shape.

@@ -31,6 +31,7 @@ class MemorySource : public TensorSource {
   void check_undamaged() const override {}
   std::string fingerprint() const override { return {}; }
   void release(std::span<const std::byte>) const override {}
+  void release_all() const override {}
 
  private:
   std::map<std::string, std::vector<float>> data_;

@@ -8,6 +8,7 @@
 #include "kernels/matmul/blocked_matmul.h"
 #include "kernels/matmul/blocks.h"
 #include "kernels/matmul/repack.h"
+#include "memory/mapped_file.h"
 
 namespace qvl {
 namespace {
@@ -52,11 +53,20 @@ class Reader {
     }
     facts_.linears.push_back(std::move(layer));
   }
+  // Bytes of a tensor; 0 without it.
+  uint64_t stored_bytes(std::string_view name) const {
+    const TensorView* found = files_.tensors->find(name);
+    return found == nullptr ? 0 : found->bytes.size();
+  }
   void floats(int64_t count) { facts_.float_bytes += u(count) * sizeof(float); }
 
   void text() {
     const TextConfig& config = facts_.text;
     const auto place = WeightPlace::text;
+    const uint64_t embedding = stored_bytes("model.language_model.embed_tokens.weight");
+    const uint64_t row = embedding / std::max<uint64_t>(u(config.vocab_size), 1);
+    const uint64_t rows = u(kMostMappedRows + kMostRefinedTokens * kRefinedLogits);
+    facts_.mapped_bytes = std::min(embedding, rows * (row + MappedFile::kMappedAround));
     linear(
         place, config.hidden_size,
         {{config.tie_word_embeddings ? "model.language_model.embed_tokens" : "lm_head", config.vocab_size}});
@@ -92,6 +102,7 @@ class Reader {
     }
     // The patch embedding's bias, the table of positions, and kernels that a GGUF file keeps in pieces.
     floats(config.hidden_size * (1 + config.num_position_embeddings));
+    facts_.mapped_bytes += stored_bytes("model.visual.patch_embed.proj.weight");
     if (files_.tensors->find("model.visual.patch_embed.proj.weight.0") != nullptr) {
       floats(config.hidden_size * config.patch_values());
     }
@@ -181,7 +192,7 @@ uint64_t packed_bytes(const ModelFacts& model, const ModelForms& forms) {
 }
 
 uint64_t stored_in_use_bytes(const ModelFacts& model, const ModelForms& forms) {
-  uint64_t sum = 0;
+  uint64_t sum = model.mapped_bytes;
   for (const LinearFacts& layer : model.linears) sum += bytes_of(layer, forms).stored;
   return sum;
 }

@@ -32,6 +32,7 @@ struct ModelFacts {
   int64_t max_picture_pixels = 0;         ///< of one picture as it is encoded
   std::vector<LinearFacts> linears = {};  ///< in the order they are packed; the output head is the first
   uint64_t float_bytes = 0;               ///< norms, biases and tables that are held decoded
+  uint64_t mapped_bytes = 0;              ///< the patch embedding, and rows of embedding and head as mapped
   uint64_t file_bytes = 0;                ///< of all tensors
 
   int64_t weights(WeightPlace place) const;  ///< of the linear layers
@@ -42,7 +43,13 @@ ModelFacts model_facts(const ModelFiles& files);
 
 /// Bytes of all weights packed for `forms`, each on its 64-byte border.
 uint64_t packed_bytes(const ModelFacts& model, const ModelForms& forms);
-/// Bytes of the weights that are computed as they are stored.
+/// Rows of the token embedding that are read before their pages are released.
+inline constexpr int64_t kMostMappedRows = 32;
+/// Rows of logits for which rows of the output head are read before the pages of these are released, and how
+/// many for each.
+inline constexpr int64_t kMostRefinedTokens = 4, kRefinedLogits = 32;
+
+/// Bytes of the weights that are computed as they are stored, and of rows that are read from the file.
 uint64_t stored_in_use_bytes(const ModelFacts& model, const ModelForms& forms);
 /// Bytes that are read for one decoded token: all text layers and the head.
 uint64_t decode_bytes(const ModelFacts& model, const ModelForms& forms);

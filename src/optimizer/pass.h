@@ -21,7 +21,8 @@ enum class PassStage {
   weights,    ///< numbers of the weights
   storage,    ///< where packed weights lie
   sequences,  ///< numbers of keys and values
-  leftover,   ///< sizes of steps, and what the memory beside weights, pictures and sequences is for
+  steps,      ///< sizes of steps
+  leftover,   ///< what the memory beside weights, pictures and sequences is for
 };
 
 /// The value of the plan that a pass chooses; a taken pass is the only one of its choice.

@@ -14,7 +14,8 @@ namespace qvl {
 namespace {
 
 constexpr PassStage kStages[] = {PassStage::processor, PassStage::placement, PassStage::weights,
-                                 PassStage::storage,   PassStage::sequences, PassStage::leftover};
+                                 PassStage::storage,   PassStage::sequences, PassStage::steps,
+                                 PassStage::leftover};
 
 // What earlier attempts have shown: passes the cap has no room for, and passes without which nothing fits.
 struct Lessons {
@@ -29,7 +30,7 @@ bool conflict(const Pass& a, const Pass& b) {
   return a.choice == b.choice || contains(a.excludes, b.name) || contains(b.excludes, a.name);
 }
 
-// One way through all stages. Its outcomes are by name.
+// One way through all stages, as far as the cap holds it. Its outcomes are by name.
 class Attempt {
  public:
   Attempt(const PlanInputs& inputs, const std::vector<Pass>& passes, const Lessons& lessons)
@@ -42,9 +43,20 @@ class Attempt {
         .isa = wishes.isa.value_or(Isa::scalar)};
     plan_ = with_least_request(inputs, plan_);
     if (inputs.model.has_vision) plan_.vision_blocks_per_step = inputs.model.vision.depth;
+    fits_ = run();
   }
 
-  /// False where the cap does not hold weights and the least request.
+  /// False where the cap does not hold weights and the least request. Then plan() takes nothing beside them.
+  bool fits() const { return fits_; }
+  const Plan& plan() const { return plan_; }
+  const std::map<std::string_view, PassOutcome>& outcomes() const { return outcomes_; }
+
+ private:
+  struct Candidate {
+    const Pass* pass;
+    double seconds;
+  };
+
   bool run() {
     for (PassStage stage : kStages) {
       if (stage == PassStage::leftover) {
@@ -56,15 +68,6 @@ class Attempt {
     }
     return true;
   }
-
-  const Plan& plan() const { return plan_; }
-  const std::map<std::string_view, PassOutcome>& outcomes() const { return outcomes_; }
-
- private:
-  struct Candidate {
-    const Pass* pass;
-    double seconds;
-  };
 
   uint64_t used(const Plan& plan) const { return predict_memory(inputs_.model, plan).total(); }
   uint64_t free_bytes() const {
@@ -196,6 +199,7 @@ class Attempt {
   const Lessons& lessons_;
   Plan plan_;
   std::map<std::string_view, PassOutcome> outcomes_;
+  bool fits_ = false;
 };
 
 // After an attempt that did not fit: forces the pass that saves most memory, else gives up the one that takes
@@ -221,16 +225,24 @@ bool learn(const Attempt& attempt, Lessons& lessons) {
   return true;
 }
 
+// Where the cap comes from.
+std::string cause_of_cap(const PlanInputs& inputs) {
+  const uint64_t usable = inputs.hardware.usable_memory();
+  if (!inputs.memory_limit_bytes) {
+    return fmt::format("{:g} of {}", inputs.config.memory_limit_ratio, mebibytes(usable));
+  }
+  if (*inputs.memory_limit_bytes <= usable) return "--memory-limit";
+  return fmt::format("--memory-limit asks for {}, this process may use no more",
+                     mebibytes(*inputs.memory_limit_bytes));
+}
+
 [[noreturn]] void fail_for_memory(const PlanInputs& inputs, const Plan& plan) {
   const PlannedMemory least = predict_memory(inputs.model, with_least_request(inputs, plan));
   std::vector<std::string> parts;
   for (const auto& [name, bytes] : least.parts())
     parts.push_back(fmt::format("{} {}", name, mebibytes(bytes)));
-  const std::string share =
-      inputs.memory_limit_bytes ? "--memory-limit" : fmt::format("{:g}", inputs.config.memory_limit_ratio);
-  fail(ErrorCode::limit, "memory: the least plan takes {} ({}), the cap is {} ({} of {})",
-       mebibytes(least.total()), fmt::join(parts, ", "), mebibytes(inputs.memory_cap()), share,
-       mebibytes(inputs.hardware.usable_memory()));
+  fail(ErrorCode::limit, "memory: the least plan takes {} ({}), the cap is {} ({})", mebibytes(least.total()),
+       fmt::join(parts, ", "), mebibytes(inputs.memory_cap()), cause_of_cap(inputs));
 }
 
 void check_disabled(const PlanInputs& inputs, const std::vector<Pass>& passes) {
@@ -244,27 +256,41 @@ void check_disabled(const PlanInputs& inputs, const std::vector<Pass>& passes) {
   }
 }
 
+void sort_by_name(std::vector<Pass>& passes) {
+  std::sort(passes.begin(), passes.end(), [](const Pass& a, const Pass& b) { return a.name < b.name; });
+}
+
+// The first attempt that fits, else the one that has nothing left to give up. It refers to all three.
+Attempt last_attempt(const PlanInputs& inputs, const std::vector<Pass>& passes, Lessons& lessons) {
+  for (;;) {
+    Attempt attempt(inputs, passes, lessons);
+    if (attempt.fits() || !learn(attempt, lessons)) return attempt;
+  }
+}
+
 }  // namespace
 
 Resolution resolve(const PlanInputs& inputs, std::vector<Pass> passes) {
-  std::sort(passes.begin(), passes.end(), [](const Pass& a, const Pass& b) { return a.name < b.name; });
+  sort_by_name(passes);
   check_disabled(inputs, passes);
   Lessons lessons;
-  for (;;) {
-    Attempt attempt(inputs, passes, lessons);
-    if (!attempt.run()) {
-      if (!learn(attempt, lessons)) fail_for_memory(inputs, attempt.plan());
-      continue;
-    }
-    Resolution resolution{.plan = attempt.plan()};
-    for (const auto& [name, outcome] : attempt.outcomes()) resolution.outcomes.push_back(outcome);
-    std::stable_sort(resolution.outcomes.begin(), resolution.outcomes.end(),
-                     [](const auto& a, const auto& b) { return a.choice < b.choice; });
-    resolution.memory = predict_memory(inputs.model, resolution.plan);
-    resolution.times = predict_times(inputs, resolution.plan);
-    QVL_CHECK(resolution.memory.total() <= inputs.memory_cap());
-    return resolution;
-  }
+  const Attempt attempt = last_attempt(inputs, passes, lessons);
+  if (!attempt.fits()) fail_for_memory(inputs, attempt.plan());
+  Resolution resolution{.plan = attempt.plan()};
+  for (const auto& [name, outcome] : attempt.outcomes()) resolution.outcomes.push_back(outcome);
+  std::stable_sort(resolution.outcomes.begin(), resolution.outcomes.end(),
+                   [](const auto& a, const auto& b) { return a.choice < b.choice; });
+  resolution.memory = predict_memory(inputs.model, resolution.plan);
+  resolution.times = predict_times(inputs, resolution.plan);
+  QVL_CHECK(resolution.memory.total() <= inputs.memory_cap());
+  return resolution;
+}
+
+Plan plan_or_least(const PlanInputs& inputs, std::vector<Pass> passes) {
+  sort_by_name(passes);
+  check_disabled(inputs, passes);
+  Lessons lessons;
+  return last_attempt(inputs, passes, lessons).plan();
 }
 
 }  // namespace qvl

@@ -45,5 +45,8 @@ struct Resolution {
 /// depend on the order of `passes` and never takes more than the cap. Throws Error{limit} with all
 /// parts where no plan fits; Error{usage} where `inputs.disabled` names no pass.
 Resolution resolve(const PlanInputs& inputs, std::vector<Pass> passes);
+/// The plan alone; where the cap holds none, the one that takes least, with the same choices that
+/// Error{limit} tells of.
+Plan plan_or_least(const PlanInputs& inputs, std::vector<Pass> passes);
 
 }  // namespace qvl

@@ -148,6 +148,33 @@ TEST(Resolve, says_what_the_least_plan_takes_where_none_fits) {
   EXPECT_TRUE(message.ends_with("), the cap is 409.6 MiB (0.8 of 512.0 MiB)")) << message;
 }
 
+TEST(Resolve, the_least_plan_is_the_least) {
+  PlanInputs inputs = inputs_at(3);
+  inputs.memory_limit_bytes = 1;
+  const Plan least = plan_or_least(inputs, all_passes());
+  const uint64_t bytes = predict_memory(inputs.model, least).total();
+  inputs.memory_limit_bytes = bytes - 1;
+  EXPECT_NE(refusal(ErrorCode::limit, [&] { resolve_at(inputs); })
+                .find("memory: the least plan takes " + mebibytes(bytes) + " ("),
+            std::string::npos);
+  EXPECT_EQ(predict_memory(inputs.model, plan_or_least(inputs, all_passes())).total(), bytes);
+  inputs.memory_limit_bytes = bytes;
+  EXPECT_EQ(resolve_at(inputs).memory.total(), bytes);
+  EXPECT_EQ(resolve_at(inputs).plan.forms, least.forms);
+}
+
+TEST(Resolve, says_where_the_cap_comes_from) {
+  PlanInputs inputs = inputs_at(3);
+  inputs.hardware.memory_bytes = 512 * kMebibyte;
+  inputs.memory_limit_bytes = 16 * kMebibyte;
+  const auto message = [&] { return refusal(ErrorCode::limit, [&] { resolve_at(inputs); }); };
+  EXPECT_TRUE(message().ends_with("), the cap is 16.0 MiB (--memory-limit)")) << message();
+  inputs.memory_limit_bytes = 600 * kMebibyte;
+  EXPECT_TRUE(message().ends_with(
+      "), the cap is 512.0 MiB (--memory-limit asks for 600.0 MiB, this process may use no more)"))
+      << message();
+}
+
 TEST(Resolve, a_memory_cgroup_lowers_the_cap) {
   PlanInputs inputs = inputs_at(3);
   inputs.hardware.memory_limit_bytes = 3 * kGigabyte;

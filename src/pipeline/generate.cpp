@@ -8,13 +8,12 @@
 
 #include "base/error.h"
 #include "model/sampler.h"
+#include "optimizer/model_facts.h"
 #include "pipeline/answer_writer.h"
 #include "pipeline/generation_options.h"
 
 namespace qvl {
 namespace {
-
-constexpr size_t kTokensBetweenReleases = 8;
 
 // Chooses tokens and computes the next one's logits until the writer has enough.
 struct DecodeLoop {
@@ -42,7 +41,7 @@ struct DecodeLoop {
       compute(ids, position);
       cached.held.ids.push_back(token);
       runtime.network.logits(runtime.pass.x.data(), 1, logits.data(), runtime.ops);
-      if (writer.answer.tokens.size() % kTokensBetweenReleases == 0) runtime.network.release_rows();
+      if (writer.answer.tokens.size() % kMostRefinedTokens == 0) runtime.network.release_rows();
     }
   }
 

@@ -68,21 +68,8 @@ void add_rates(const LoadOptions& load, PlanOptions::Measure wanted, HardwareFac
   }
 }
 
-// The plan for `inputs`; where the cap holds none, the one of least memory.
-Plan plan_within(const PlanInputs& inputs) {
-  try {
-    return resolve(inputs, all_passes()).plan;
-  } catch (const Error& error) {
-    if (error.code() != ErrorCode::limit) throw;
-    const PlanWishes& wishes = inputs.wishes;
-    return {.forms = {.text = wishes.text.value_or(WeightChoice::automatic),
-                      .vision = wishes.vision.value_or(WeightChoice::automatic),
-                      .kv = wishes.kv.value_or(KvForm::i8),
-                      .isa = wishes.isa.value_or(best_isa())},
-            .threads = static_cast<int>(inputs.config.num_compute_threads),
-            .keep_packed = true};
-  }
-}
+// Where the cap holds no plan, a request that is less than the least planned for may still find room.
+Plan plan_within(const PlanInputs& inputs) { return plan_or_least(inputs, all_passes()); }
 
 // What the plan would be without a quota and with nobody else on the processors: both come and go, and where
 // threads follow them as they do, a busy moment at the start must not count for ever.

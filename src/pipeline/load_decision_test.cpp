@@ -141,5 +141,19 @@ TEST(LoadDecision, never_passes_the_limit_that_loading_was_given) {
   EXPECT_EQ(decide_again(loaded, {.memory_limit_ratio = 0.3}).inputs.memory_cap(), 3'090'000'000u);
 }
 
+TEST(LoadDecision, takes_the_least_forms_where_the_cap_holds_no_plan) {
+  PlanInputs inputs = laptop_inputs();
+  const LoadDecision with_room = decide(inputs);
+  inputs.memory_limit_bytes = uint64_t{100} << 20;
+  const LoadDecision without = decide(std::move(inputs));
+  EXPECT_EQ(without.plan.forms, (ModelForms{.text = WeightChoice::automatic,
+                                            .vision = WeightChoice::q8,
+                                            .kv = KvForm::i8,
+                                            .isa = with_room.plan.forms.isa}));
+  EXPECT_TRUE(without.plan.keep_packed);  // so that what is kept already is found
+  EXPECT_EQ(without.limits.feature_bytes, 0u);
+  EXPECT_EQ(without.config.memory_pool_size, 0);
+}
+
 }  // namespace
 }  // namespace qvl

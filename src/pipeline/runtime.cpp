@@ -210,6 +210,8 @@ Runtime::Runtime(const LoadOptions& options, const RuntimeSystem& system)
   }
   files.tensors->check_unchanged();
   caches = make_caches(*this, options);
+  // Norms, biases and tables are decoded: with each of them the system has mapped what lies around it.
+  files.tensors->release_all();
   warn_of_disk();
   warnings.insert(warnings.end(), network.warnings().begin(), network.warnings().end());
   if (options.progress) options.progress({.stage = "load", .fraction = 1});

@@ -57,7 +57,7 @@ class MemoryLimit(ProgramTest):
         plan = json.loads(self.good("plan", "--model", MODEL, "--cache", "off", "--json", "--memory-limit", "512MiB"))
         self.assertEqual(plan["memory_cap_bytes"], 512 << 20)
         line = self.line(5, "plan", "--model", MODEL, "--cache", "off", "--memory-limit", "16MiB")
-        self.assertRegex(line, r"^qvl: memory: the least plan takes .*, the cap is 16\.0 MiB \(--memory-limit of ")
+        self.assertRegex(line, r"^qvl: memory: the least plan takes .*, the cap is 16\.0 MiB \(--memory-limit\)\n$")
 
     def test_a_program_above_it_does_not_start(self):
         self.assertRegex(self.line(5, "run", "--model", MODEL, "--memory-limit", "16MiB", "Q"), r"^qvl: memory limit: ")

@@ -25,7 +25,7 @@ Pass prefill_chunk_pass() {
   return {.name = "prefill_chunk",
           .description = "prompts in chunks short enough to let others in",
           .choice = Choice::prefill_chunk,
-          .stage = PassStage::leftover,
+          .stage = PassStage::steps,
           .level = 1,
           .motive = Motive::demand,
           .obstacle = [](const PassContext&) { return std::optional<std::string>(); },

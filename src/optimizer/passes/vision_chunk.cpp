@@ -29,7 +29,7 @@ Pass vision_chunk_pass() {
   return {.name = "vision_chunk",
           .description = "pictures in steps short enough to let others in",
           .choice = Choice::vision_chunk,
-          .stage = PassStage::leftover,
+          .stage = PassStage::steps,
           .level = 1,
           .motive = Motive::demand,
           .obstacle = obstacle,
