@@ -232,6 +232,10 @@ void add_trace(CLI::App& command, ModelArgs& args) {
   add_name(command, "--trace", args.trace, "FILE", "write where the time went, for ui.perfetto.dev");
 }
 
+void check_trace(const ModelArgs& args) {
+  if (!args.trace.empty()) Model::check_can_write_trace(args.trace);
+}
+
 void write_trace(const ModelArgs& args, const Model& model) {
   if (!args.trace.empty()) model.write_trace(args.trace);
 }

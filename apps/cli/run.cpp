@@ -153,13 +153,12 @@ void add_run(CLI::App& app, Action& action) {
   add_batch(command, *args);
   add_example(command, "qvl run --model models/shapes --image photo.png \"What is in the picture?\"");
   command.callback([args, prompt = command.get_option("PROMPT"), &action] {
-    if (!args->batch.empty()) {
-      action = [args] { return batch(*args); };
-    } else if (prompt->empty()) {
-      throw CLI::RequiredError("PROMPT");
-    } else {
-      action = [args] { return args->plan ? plan(*args) : run(*args); };
-    }
+    if (args->batch.empty() && prompt->empty()) throw CLI::RequiredError("PROMPT");
+    action = [args] {
+      check_trace(args->model);
+      if (!args->batch.empty()) return batch(*args);
+      return args->plan ? plan(*args) : run(*args);
+    };
   });
 }
 

@@ -36,12 +36,22 @@ def plan(args, *options, model=None, enter=None):
     return done.stdout + done.stderr
 
 
+def load_average():
+    """Of the last minute, in processors."""
+    return float(pathlib.Path("/proc/loadavg").read_text().split()[0])
+
+
 def wait_for_quiet():
     """Until the load of others would not count: 60 s of memory in the kernel's average."""
-    for _ in range(60):
-        if float(pathlib.Path("/proc/loadavg").read_text().split()[0]) < 0.2:
+    for look in range(60):
+        load = load_average()
+        if load < 0.2:
             return
+        if look == 0:
+            print(f"waiting for up to 5 minutes until the load of the last minute is below 0.2; it is {load:.2f}",
+                  file=sys.stderr, flush=True)
         time.sleep(5)
+    print("the load is still 0.2 or more: the plans are those of a busy machine", file=sys.stderr, flush=True)
 
 
 class Conflicts:
@@ -82,6 +92,7 @@ def main():
     args = parser.parse_args()
     conflicts = Conflicts()
     if not args.group:
+        print("without --group the quota of one processor is left out", file=sys.stderr, flush=True)
         wait_for_quiet()
     text = plan(args)
     conflicts.show("4-bit against 8-bit decoder weights", text, [r"^ +weights_4_bit:", r"not weights_8_bit .*excludes it"])

@@ -55,8 +55,8 @@ struct BenchmarkReport {
 
 /// Measures on random pixels and tokens. Progress tells the stage "bench" with what is measured as detail.
 /// Throws Error{usage} "FIELD: found ..., expected ...", Error{limit} for what does not fit the context or
-/// the memory, Error{cancelled} where `listeners.stop` ended it, within a chunk, a token or a block of the
-/// tower.
+/// the memory, Error{model_file} where a logit is not finite, Error{cancelled} where `listeners.stop` ended
+/// it, within a chunk, a token or a block of the tower.
 BenchmarkReport benchmark(const Model& model, const BenchmarkOptions& options, const Listeners& listeners);
 
 }  // namespace qvl

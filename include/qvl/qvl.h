@@ -261,6 +261,9 @@ class Model {
   /// Writes what was recorded, as far back as memory was kept for it, in the JSON format of Chrome that
   /// ui.perfetto.dev opens. Throws Error{environment} naming the file where it cannot be written.
   void write_trace(const std::filesystem::path& path) const;
+  /// What write_trace() would refuse, before there is anything to write: makes a file beside `path` and
+  /// removes it again. What lies at `path` stays as it is.
+  static void check_can_write_trace(const std::filesystem::path& path);
 
   /// The conversation that Conversation::save() wrote to `path`, which goes on as if it had never ended:
   /// nothing of it is looked at or computed again, its pictures are not read. Throws Error{usage} naming the

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "memory/memory_size.h"
 #include "memory/process_memory.h"
 
 namespace qvl {
@@ -54,6 +55,13 @@ std::optional<MemoryLimit> memory_limit(const SystemFiles& files) {
   }
   for (const Cgroup& group : enclosing_cgroups(files, "memory")) lower_by_group(least, files, group);
   return least;
+}
+
+std::optional<std::string> told_if_lowered(uint64_t asked_bytes, const SystemFiles& files) {
+  const auto usable = memory_limit(files);
+  if (!usable || asked_bytes <= usable->bytes) return std::nullopt;
+  return fmt::format("memory limit: found {}, lowered to the {} of {}", format_bytes(asked_bytes),
+                     format_bytes(usable->bytes), usable->cause);
 }
 
 }  // namespace qvl

@@ -19,4 +19,8 @@ struct MemoryLimit {
 /// memory.max and memory.high of version 2. Swap is not counted. Nothing where the kernel tells none of them.
 std::optional<MemoryLimit> memory_limit(const SystemFiles& files);
 
+/// One line for who has asked for `asked_bytes`, where that is more than this process may use: "memory limit:
+/// found 10.0 TiB, lowered to the 23.5 GiB of physical memory". Nothing where it is not.
+std::optional<std::string> told_if_lowered(uint64_t asked_bytes, const SystemFiles& files);
+
 }  // namespace qvl

@@ -22,6 +22,20 @@ TEST(MemoryLimit, is_the_physical_memory_outside_of_groups) {
   expect_limit(system, 1'024'000, "physical memory");
 }
 
+TEST(MemoryLimit, tells_who_asked_for_more_what_is_left_of_it_and_why) {
+  FakeSystem system;
+  EXPECT_EQ(told_if_lowered(uint64_t{1} << 40, system.files()), std::nullopt);  // nobody knows
+  write_machine(system);
+  EXPECT_EQ(told_if_lowered(1'024'000, system.files()), std::nullopt);
+  EXPECT_EQ(told_if_lowered(1'024'001, system.files()),
+            "memory limit: found 1000.0 KiB, lowered to the 1000.0 KiB of physical memory");
+  system.write("/proc/self/cgroup", "0::/jobs\n");
+  system.write("/sys/fs/cgroup/cgroup.controllers", "memory\n");
+  system.write("/sys/fs/cgroup/jobs/memory.max", "512000\n");
+  EXPECT_EQ(told_if_lowered(uint64_t{1} << 40, system.files()),
+            "memory limit: found 1.0 TiB, lowered to the 500.0 KiB of cgroup /sys/fs/cgroup/jobs memory.max");
+}
+
 TEST(MemoryLimit, is_the_least_of_all_enclosing_groups_of_version_2) {
   FakeSystem system;
   write_machine(system);

@@ -9,7 +9,7 @@
 namespace qvl {
 namespace {
 
-const MemoryManagerOptions& checked(const MemoryManagerOptions& options) {
+void check(const MemoryManagerOptions& options) {
   if (!(options.memory_limit_ratio > 0 && options.memory_limit_ratio <= 1)) {
     fail(ErrorCode::usage, "memory_limit_ratio: found {}, expected a number above 0 and at most 1",
          options.memory_limit_ratio);
@@ -18,23 +18,6 @@ const MemoryManagerOptions& checked(const MemoryManagerOptions& options) {
   if (interval < 1 || interval > 1'000'000) {
     fail(ErrorCode::usage, "memory_cleanup_interval: found {}, expected 1 to 1000000", interval);
   }
-  return options;
-}
-
-MemoryLimit cap_for(const MemoryManagerOptions& options, const SystemFiles& files) {
-  const auto usable = memory_limit(files);
-  if (const auto asked = options.memory_limit_bytes) {
-    if (!usable || *asked <= usable->bytes) return {.bytes = *asked, .cause = "as asked for"};
-    return {.bytes = usable->bytes,
-            .cause = fmt::format("{} asked for, lowered to {}", format_bytes(*asked), usable->cause)};
-  }
-  if (!usable) {
-    fail(ErrorCode::environment,
-         "cannot tell how much memory this process may use: neither /proc/meminfo nor a cgroup says; give a "
-         "limit in bytes");
-  }
-  return {.bytes = static_cast<uint64_t>(static_cast<double>(usable->bytes) * options.memory_limit_ratio),
-          .cause = fmt::format("{:.3g} % of {}", 100 * options.memory_limit_ratio, usable->cause)};
 }
 
 std::optional<int> interval_of(const MemoryManagerOptions& options) {
@@ -78,6 +61,23 @@ void add_measured(Json& out, const MemoryReport& report) {
 
 }  // namespace
 
+MemoryLimit memory_cap(const MemoryManagerOptions& options, const SystemFiles& files) {
+  check(options);
+  const auto usable = memory_limit(files);
+  if (const auto asked = options.memory_limit_bytes) {
+    if (!usable || *asked <= usable->bytes) return {.bytes = *asked, .cause = "as asked for"};
+    return {.bytes = usable->bytes,
+            .cause = fmt::format("{} asked for, lowered to {}", format_bytes(*asked), usable->cause)};
+  }
+  if (!usable) {
+    fail(ErrorCode::environment,
+         "cannot tell how much memory this process may use: neither /proc/meminfo nor a cgroup says; give a "
+         "limit in bytes");
+  }
+  return {.bytes = static_cast<uint64_t>(static_cast<double>(usable->bytes) * options.memory_limit_ratio),
+          .cause = fmt::format("{:.3g} % of {}", 100 * options.memory_limit_ratio, usable->cause)};
+}
+
 double MemoryReport::memory_utilization() const {
   return ledger.cap_bytes == 0
              ? 0
@@ -114,7 +114,7 @@ Json to_json(const MemoryReport& report) {
 
 MemoryManager::MemoryManager(const MemoryManagerOptions& options, const SystemFiles& files)
     : files_(files),
-      limit_(cap_for(checked(options), files)),
+      limit_(memory_cap(options, files)),
       ledger_(limit_.bytes),
       program_(ledger_.reserve(MemoryPart::program, program_bytes(files)).take_for("memory limit")),
       system_(options.huge_pages),
@@ -122,7 +122,7 @@ MemoryManager::MemoryManager(const MemoryManagerOptions& options, const SystemFi
       cleaner_(ledger_, pool_, files, CleanupSchedule(interval_of(options))) {}
 
 void MemoryManager::configure(const MemoryManagerOptions& options) {
-  MemoryLimit limit = cap_for(checked(options), files_);
+  MemoryLimit limit = memory_cap(options, files_);
   if (const auto refusal = ledger_.try_set_cap(limit.bytes)) {
     fail(ErrorCode::limit, "memory limit: {}", *refusal);
   }

@@ -29,6 +29,11 @@ struct MemoryManagerOptions {
   SystemMemory* blocks = nullptr;  ///< where the pool's come from, outlives the manager; null: heap and pages
 };
 
+/// The cap under `options`, and its cause: "80 % of physical memory". Throws Error{usage} for an option
+/// outside its range, Error{environment} where the kernel does not tell what the process may use and no
+/// absolute limit is given.
+MemoryLimit memory_cap(const MemoryManagerOptions& options, const SystemFiles& files);
+
 /// Memory at one moment. Sizes in bytes, those with _mb in units of 2^20 bytes.
 struct MemoryReport {
   std::optional<ProcessMemory> process{};  ///< as the kernel tells it
@@ -53,9 +58,7 @@ Json to_json(const MemoryReport& report);
 /// The memory of one process. Thread-safe. Outlives what was taken from it.
 class MemoryManager {
  public:
-  /// Throws Error{usage} for an option outside its range, Error{environment} where the kernel does not tell
-  /// what the process may use and no absolute limit is given, Error{limit} where the program alone is above
-  /// the cap.
+  /// Throws as memory_cap(), and Error{limit} where the program alone is above the cap.
   explicit MemoryManager(const MemoryManagerOptions& options, const SystemFiles& files = SystemFiles());
 
   /// From now on under `options`, but for where blocks come from. Throws as the constructor, and Error{limit}
@@ -63,7 +66,7 @@ class MemoryManager {
   /// time.
   void configure(const MemoryManagerOptions& options);
 
-  /// The cap, and its cause: "80 % of physical memory".
+  /// memory_cap() of what it is under now.
   MemoryLimit limit() const;
   Ledger& ledger() { return ledger_; }
   TensorPool& pool() { return pool_; }

@@ -7,6 +7,12 @@
 
 namespace qvl {
 
+void check_finite(std::span<const float> logits) {
+  if (!std::all_of(logits.begin(), logits.end(), [](float z) { return std::isfinite(z); })) {
+    fail(ErrorCode::model_file, "the model computed a logit that is not a finite number");
+  }
+}
+
 Sampler::Sampler(const SamplingOptions& options, int64_t vocabulary)
     : options_(options),
       in_prompt_(static_cast<size_t>(vocabulary), 0),
@@ -25,10 +31,7 @@ void Sampler::observe_prompt(std::span<const int32_t> tokens) {
 
 int32_t Sampler::sample(std::span<float> logits) {
   QVL_CHECK(logits.size() == in_prompt_.size());
-  for (float z : logits) {
-    if (!std::isfinite(z))
-      fail(ErrorCode::model_file, "the model computed a logit that is not a finite number");
-  }
+  check_finite(logits);
   penalise(logits);
   const int32_t token =
       options_.temperature > 0

@@ -16,6 +16,9 @@ struct SamplingOptions {
   uint64_t seed = 0;
 };
 
+/// Throws Error{model_file} where a logit is not finite.
+void check_finite(std::span<const float> logits);
+
 /// Repetition and presence penalty, temperature, top-k, top-p, then a draw. Thread-compatible; the same seed
 /// and logits give the same tokens on every machine.
 class Sampler {
@@ -23,7 +26,7 @@ class Sampler {
   Sampler(const SamplingOptions& options, int64_t vocabulary);
   /// Counts tokens of the prompt for the repetition penalty.
   void observe_prompt(std::span<const int32_t> tokens);
-  /// Chooses and counts one token. Changes `logits`. Throws Error{model_file} where a logit is not finite.
+  /// Chooses and counts one token. Changes `logits`. Throws as check_finite().
   int32_t sample(std::span<float> logits);
 
  private:

@@ -85,7 +85,8 @@ struct Expected {
     return fmt::format("one of {}", fmt::join(f.names, ", "));
   }
   std::string operator()(const MaskField&) const {
-    return "a mask of at least one processor, like 0xff, or none";
+    return fmt::format("a mask of at least one processor, like 0xff, of at most {} bits, or none",
+                       CpuMask::kMostCpus);
   }
 };
 

@@ -34,7 +34,8 @@ TEST(ConfigFields, have_the_names_defaults_and_ranges_that_programs_rely_on) {
       {"num_io_threads", "2", threads},
       {"num_preprocess_threads", "4", threads},
       {"thread_priority", "1", "an integer from 0 to 2"},
-      {"cpu_affinity_mask", "none", "a mask of at least one processor, like 0xff, or none"},
+      {"cpu_affinity_mask", "none",
+       "a mask of at least one processor, like 0xff, of at most 8192 bits, or none"},
       {"scheduler_policy", "performance", "one of performance, balanced, power_save"},
       {"memory_limit_ratio", "0.8", "a number from 0.05 to 1"},
       {"memory_pool_size", "268435456", "an integer from 0 to 1125899906842624"},
@@ -126,7 +127,8 @@ TEST(Validate, names_the_field_what_was_found_and_what_was_expected) {
   EXPECT_EQ(invalid({.memory_limit_ratio = std::numeric_limits<double>::quiet_NaN()}),
             "memory_limit_ratio: found nan, expected a number from 0.05 to 1");
   EXPECT_EQ(invalid({.cpu_affinity_mask = 0}),
-            "cpu_affinity_mask: found 0x0, expected a mask of at least one processor, like 0xff, or none");
+            "cpu_affinity_mask: found 0x0, expected a mask of at least one processor, like 0xff, of at most "
+            "8192 bits, or none");
   EXPECT_EQ(invalid({.scheduler_policy = static_cast<SchedulerPolicy>(7)}),
             "scheduler_policy: found 7, expected one of performance, balanced, power_save");
 }

@@ -62,11 +62,16 @@ TEST(ConfigJson, a_mask_is_a_number_a_hexadecimal_text_or_null) {
   EXPECT_EQ(parse(R"({"cpu_affinity_mask": 255})").cpu_affinity_mask, CpuMask(0xFF));
   EXPECT_EQ(parse(R"({"cpu_affinity_mask": "0xff"})").cpu_affinity_mask, CpuMask(0xFF));
   EXPECT_EQ(parse(R"({"cpu_affinity_mask": null})").cpu_affinity_mask, std::nullopt);
-  const std::string expected = ", expected a mask of at least one processor, like 0xff, or none";
+  const std::string expected =
+      ", expected a mask of at least one processor, like 0xff, of at most 8192 bits, or none";
   for (const std::string bad : {"-1", "0", "1.5", "\"255\"", "\"none\"", "\"0x0\"", "true"}) {
     EXPECT_EQ(refused("{\"cpu_affinity_mask\": " + bad + "}"),
               "qvl.json: cpu_affinity_mask: found " + bad + expected);
   }
+  const std::string widest = "0x" + std::string(2048, 'f');
+  EXPECT_EQ(parse("{\"cpu_affinity_mask\": \"" + widest + "\"}").cpu_affinity_mask, CpuMask::parse(widest));
+  const std::string wider = refused("{\"cpu_affinity_mask\": \"" + widest + "f\"}");
+  EXPECT_TRUE(wider.ends_with(expected)) << wider;
 }
 
 TEST(ConfigJson, a_byte_order_mark_and_windows_line_ends_are_read) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "memory/memory_limit.h"
 #include "memory/memory_size.h"
 
 namespace qvl {
@@ -28,7 +29,10 @@ SystemOptimizationConfig SystemOptimizationConfig::for_this_machine() {
 }
 
 uint64_t memory_limit_from_text(std::string_view text, std::string_view name) {
-  return parse_memory_limit(text, name, read_hardware(SystemFiles()).usable_memory());
+  // As for a share in the configuration, so that none is more than there is.
+  const SystemFiles files;
+  const auto limit = memory_limit(files);
+  return parse_memory_limit(text, name, limit ? limit->bytes : read_hardware(files).usable_memory());
 }
 
 }  // namespace qvl

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "model/sampler.h"
 #include "ops/machine_peaks.h"
 #include "optimizer/work.h"
 #include "pipeline/memory_guard.h"
@@ -175,6 +176,7 @@ class Benchmark {
     prefill(tokens_with_text(size, vision));
     report_.first_token_size = size;
     report_.first_token_s = watch.seconds();
+    check_logits();
     look_at_peaks();
   }
 
@@ -183,12 +185,14 @@ class Benchmark {
   Spread measure(const std::string& what, Body body, Value value) {
     begin(what + ", warming up");
     body();
+    check_logits();
     std::vector<double> values;
     for (int64_t i = 1; i <= options_.repeat; ++i) {
       begin(fmt::format("{}, run {} of {}", what, i, options_.repeat));
       const Stopwatch watch;
       body();
       values.push_back(value(watch.seconds()));
+      check_logits();  // not on the clock
     }
     return spread_of(std::move(values));
   }
@@ -244,6 +248,15 @@ class Benchmark {
     const uint64_t first = runtime_.pass.x.rows() - static_cast<uint64_t>(rows);
     runtime_.network.logits(runtime_.pass.x.row(first), rows, logits_.data(), runtime_.ops);
     runtime_.network.release_rows();
+  }
+
+  // What no request would get an answer from is not worth a measurement.
+  void check_logits() const {
+    try {
+      check_finite(logits_);
+    } catch (const Error& error) {
+      fail(error.code(), "{}: {}", runtime_.name, error.what());
+    }
   }
 
   void encode(const PatchedMedia& picture) {

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "memory/memory_limit.h"
 #include "ops/machine_peaks.h"
 #include "ops/weight_packer.h"
 #include "optimizer/measurements.h"
@@ -104,6 +105,9 @@ PlanInputs plan_inputs(const LoadOptions& load, const ModelFacts& model, PlanOpt
                     .memory_limit_bytes = load.memory_limit,
                     .disabled = load.disabled_passes};
   inputs.config.num_compute_threads = asked_threads(load);
+  if (load.memory_limit) {
+    if (auto lowered = told_if_lowered(*load.memory_limit, files)) warnings.push_back(*std::move(lowered));
+  }
   inputs.hardware.cache_free_bytes = free_bytes(cache_folder(load));
   // What is kept already needs no room.
   if (auto& free = inputs.hardware.cache_free_bytes) *free += kept_packed_bytes(load);

@@ -181,6 +181,7 @@ std::string Model::followed_json() const { return runtime_->followed_json().dump
 void Model::write_trace(const std::filesystem::path& path) const {
   qvl::write_trace(*runtime_->layer.tracer(), "qvl", path);
 }
+void Model::check_can_write_trace(const std::filesystem::path& path) { qvl::check_can_write_trace(path); }
 std::vector<std::string> Model::warnings() const {
   const std::lock_guard lock(runtime_->notes_mutex);
   return runtime_->warnings;

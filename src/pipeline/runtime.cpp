@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "memory/admission.h"
+#include "memory/process_memory.h"
 #include "optimizer/memory_model.h"
 #include "pipeline/load_plan.h"
 #include "pipeline/memory_guard.h"
@@ -67,18 +68,37 @@ ModelFacts facts_of(const ModelFiles& files) {
   }
 }
 
-// Before anything of it is read.
-std::vector<Reservation> reserve_model(const detail::Runtime& runtime, const LoadOptions& options,
-                                       Ledger& ledger) {
-  const ModelFacts& facts = runtime.facts;
-  const ModelForms& forms = runtime.loaded_by.plan.forms;
+std::vector<MemoryNeed> model_needs(const LoadOptions& options, const ModelFiles& files,
+                                    const ModelFacts& facts, const ModelForms& forms) {
   // What the caller has in memory was there before, and counts with the program.
   const uint64_t stored = options.in_memory ? 0 : stored_in_use_bytes(facts, forms);
   const uint64_t weights = packed_bytes(facts, forms) + stored + facts.float_bytes;
-  const MemoryNeed needs[] = {
-      {.part = MemoryPart::weights, .bytes = weights},
-      {.part = MemoryPart::other, .bytes = tokenizer_bytes(runtime.files.config.text.vocab_size)}};
-  return admit(ledger, fmt::format("{}: the weights need", runtime.name), needs);
+  return {{.part = MemoryPart::weights, .bytes = weights},
+          {.part = MemoryPart::other, .bytes = tokenizer_bytes(files.config.text.vocab_size)}};
+}
+
+// Decides, and refuses a limit that is less than the program alone, which the account begins with: all that
+// loading takes is told while nothing of it is there.
+LoadDecision decide_under_limit(const LoadOptions& options, const ModelFiles& files, const ModelFacts& facts,
+                                const SystemFiles& system) {
+  LoadDecision decision = decide_to_load(options, facts, system);
+  const SystemLayerOptions asked{.memory_limit = options.memory_limit, .files = system};
+  std::vector<std::string> told_by_the_layer;
+  const uint64_t limit = memory_cap(memory_options(decision.config, asked, told_by_the_layer), system).bytes;
+  const auto program = resident_memory(system);
+  if (!program || program->rss <= limit) return decision;
+  std::vector<MemoryNeed> needs = model_needs(options, files, facts, decision.plan.forms);
+  needs.insert(needs.begin(), {.part = MemoryPart::program, .bytes = program->rss});
+  Ledger account(limit);
+  admit(account, fmt::format("{}: loading needs", checkpoint_name(options)), needs);
+  return decision;
+}
+
+// Before anything of it is read.
+std::vector<Reservation> reserve_model(const detail::Runtime& runtime, const LoadOptions& options,
+                                       Ledger& ledger) {
+  return admit(ledger, fmt::format("{}: the weights need", runtime.name),
+               model_needs(options, runtime.files, runtime.facts, runtime.loaded_by.plan.forms));
 }
 
 // Binding knows tensors, not files; the message shall name both, once.
@@ -177,7 +197,7 @@ Runtime::Runtime(const LoadOptions& options, const RuntimeSystem& system)
     : name(checkpoint_name(options)),
       files(open_files(options)),
       facts(facts_of(files)),
-      loaded_by(decide_to_load(options, facts, system.files)),
+      loaded_by(decide_under_limit(options, files, facts, system.files)),
       layer(loaded_by.config, {.limits = loaded_by.limits,
                                .memory_limit = options.memory_limit,
                                .tracing = options.trace ? Tracing::on : Tracing::off,

@@ -63,7 +63,13 @@ MemoryManagerOptions memory_options(const SystemOptimizationConfig& config, cons
                               .memory_pool_size = static_cast<uint64_t>(config.memory_pool_size),
                               .memory_cleanup_interval = config.memory_cleanup_interval,
                               .blocks = options.blocks};
-  if (options.memory_limit || memory_limit(options.files)) return memory;
+  if (options.memory_limit) {
+    if (auto lowered = told_if_lowered(*options.memory_limit, options.files)) {
+      warnings.push_back(*std::move(lowered));
+    }
+    return memory;
+  }
+  if (memory_limit(options.files)) return memory;
   const uint64_t physical = read_hardware(options.files).memory_bytes;
   memory.memory_limit_bytes =
       static_cast<uint64_t>(static_cast<double>(physical) * config.memory_limit_ratio);

@@ -39,8 +39,9 @@ struct SystemLayerOptions {
   std::optional<std::filesystem::path> status_folder = {};
 };
 
-/// The memory that both allow. Where the kernel does not tell what the process may use, the physical memory
-/// is taken for it, and a line in `warnings` says so.
+/// The memory that both allow. A limit in bytes above what the process may use is told in `warnings`. Where
+/// the kernel does not tell what the process may use, the physical memory is taken for it, and a line in
+/// `warnings` says so.
 MemoryManagerOptions memory_options(const SystemOptimizationConfig& config, const SystemLayerOptions& options,
                                     std::vector<std::string>& warnings);
 

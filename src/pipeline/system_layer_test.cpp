@@ -42,6 +42,18 @@ TEST(SystemLayer, falls_back_to_physical_memory_and_says_so_where_no_limit_can_b
   EXPECT_THAT(warnings, IsEmpty());
 }
 
+TEST(SystemLayer, says_that_a_limit_in_bytes_is_more_than_there_is_once_and_of_a_share_never) {
+  FakeSystem system;
+  system.write("/proc/meminfo", "MemTotal: 1000000 kB\nMemAvailable: 900000 kB\n");
+  SystemLayer layer({}, {.memory_limit = uint64_t{10} << 40, .files = system.files()});
+  const std::string told = "memory limit: found 10.0 TiB, lowered to the 976.6 MiB of physical memory";
+  EXPECT_THAT(layer.warnings(), ElementsAre(told));
+  EXPECT_EQ(layer.memory().limit().bytes, 1'024'000'000u);
+  EXPECT_THAT(layer.configure({.memory_limit_ratio = 1}, {}), IsEmpty());
+  const SystemLayer all_of_it({.memory_limit_ratio = 1}, {.files = system.files()});
+  EXPECT_THAT(all_of_it.warnings(), IsEmpty());
+}
+
 TEST(SystemLayer, takes_its_memory_from_the_configuration) {
   FakeSystem system;
   system.write("/proc/meminfo", "MemTotal: 1000000 kB\nMemAvailable: 900000 kB\n");

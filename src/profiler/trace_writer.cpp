@@ -110,4 +110,6 @@ void write_trace(const Tracer& tracer, std::string_view process_name, const std:
   TraceWriter(path).write(tracer, process_name);
 }
 
+void check_can_write_trace(const std::filesystem::path& path) { const TraceWriter unwritten(path); }
+
 }  // namespace qvl

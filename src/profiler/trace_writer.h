@@ -21,4 +21,7 @@ namespace qvl {
 /// cause where it cannot be written; nothing is left then.
 void write_trace(const Tracer& tracer, std::string_view process_name, const std::filesystem::path& path);
 
+/// Throws as write_trace() where it could not begin a file for `path`. Changes nothing there.
+void check_can_write_trace(const std::filesystem::path& path);
+
 }  // namespace qvl

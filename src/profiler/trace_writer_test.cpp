@@ -164,5 +164,28 @@ TEST_F(TraceWriters, leave_nothing_where_they_cannot_write) {
   EXPECT_THAT(folder_.files().names("/out"), ElementsAre("other", "trace.json"));
 }
 
+TEST_F(TraceWriters, tell_beforehand_whether_they_can_write_and_leave_what_is_there) {
+  check_can_write_trace(folder_.files().at("/out/trace.json"));
+  EXPECT_THAT(folder_.files().names("/out"), ElementsAre("other"));
+  folder_.write("/out/trace.json", "earlier");
+  check_can_write_trace(folder_.files().at("/out/trace.json"));
+  EXPECT_EQ(folder_.files().read("/out/trace.json"), "earlier");
+  EXPECT_THAT(folder_.files().names("/out"), ElementsAre("other", "trace.json"));
+  const std::pair<std::string, std::string> refused[] = {
+      {"/none/trace.json", "No such file or directory"},
+      {"/out/other/trace.json", "Not a directory"},
+      {"/out", "found a folder, expected a file or nothing"}};
+  for (const auto& [name, cause] : refused) {
+    const auto path = folder_.files().at(name);
+    try {
+      check_can_write_trace(path);
+      FAIL() << name;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::environment);
+      EXPECT_EQ(error.what(), path.string() + ": cannot write: " + cause);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace qvl

@@ -6,13 +6,47 @@ import pathlib
 import sys
 import tempfile
 import unittest
+from unittest import mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench" / "experiments"))
+import conflicts  # noqa: E402
 import gaps  # noqa: E402
 import option_runs  # noqa: E402
 import options  # noqa: E402
 import second_question  # noqa: E402
 from option_runs import Look  # noqa: E402
+
+
+class Conflicts(unittest.TestCase):
+    """What is told on standard error while the load average comes down; nothing sleeps here."""
+    WAITING = "waiting for up to 5 minutes until the load of the last minute is below 0.2; it is 1.50\n"
+
+    def told(self, loads):
+        """What is told, and how often it slept."""
+        errors = io.StringIO()
+        with mock.patch.object(conflicts, "load_average", side_effect=loads), contextlib.redirect_stderr(errors), \
+                mock.patch.object(conflicts.time, "sleep") as sleep:
+            conflicts.wait_for_quiet()
+        return errors.getvalue(), sleep.call_count
+
+    def test_a_wait_is_told_once_with_what_it_is_for(self):
+        self.assertEqual(self.told([0.19]), ("", 0))
+        self.assertEqual(self.told([1.5, 0.3, 0.1]), (self.WAITING, 2))
+
+    def test_a_machine_that_stays_busy_is_told(self):
+        busy = "the load is still 0.2 or more: the plans are those of a busy machine\n"
+        self.assertEqual(self.told([1.5] * 60), (self.WAITING + busy, 60))
+
+    def test_what_is_left_out_without_a_group_is_told(self):
+        class Ended(Exception):
+            pass
+
+        errors = io.StringIO()
+        with mock.patch.object(sys, "argv", ["conflicts.py", "--qvl", "q", "--model", "m"]), \
+                mock.patch.object(conflicts, "wait_for_quiet", side_effect=Ended), \
+                contextlib.redirect_stderr(errors), self.assertRaises(Ended):
+            conflicts.main()
+        self.assertEqual(errors.getvalue(), "without --group the quota of one processor is left out\n")
 
 
 class Gaps(unittest.TestCase):

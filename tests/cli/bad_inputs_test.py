@@ -166,6 +166,20 @@ class BadModels(ProgramTest):
                        lambda b: b.replace(b"BF16", b"XX99", 1), lambda b: b.replace(b"shape", b"shapf", 1)):
             self.refuse_model(self.file_changed("model.safetensors", change), "model.safetensors")
 
+    def test_weights_that_are_no_numbers(self):
+        def spoil(data):
+            header = json.loads(data[8:8 + struct.unpack("<Q", data[:8])[0]])
+            tensor = header["model.language_model.norm.weight"]
+            self.assertEqual(tensor["dtype"], "BF16")
+            begin = len(data) - max(t["data_offsets"][1] for t in header.values() if "dtype" in t) + tensor["data_offsets"][0]
+            return data[:begin] + b"\xc0\x7f" + data[begin + 2:]
+
+        model = self.file_changed("model.safetensors", spoil)
+        for command in (["run", "Q"], ["bench", "--image-sizes", "64"], ["bench", "--json"]):
+            result = self.refused(3, "logit", command[0], "--model", model, *command[1:])
+            self.assertEqual(result.stderr.decode(), f"qvl: {model}: the model computed a logit that is not a finite number\n")
+            self.assertEqual(result.stdout, b"")
+
     def test_configuration(self):
         text = lambda **fields: lambda c: c["text_config"].update(fields)
         vision = lambda **fields: lambda c: c["vision_config"].update(fields)

@@ -6,7 +6,7 @@ import struct
 import unittest
 import zlib
 
-from program import IMAGE, MODEL, ProgramTest, qvl
+from program import IMAGE, MODEL, ProgramTest, complaints, qvl
 from system_config_test import COMMANDS
 
 AMOUNT = r"[0-9.]+ (KiB|MiB|GiB)"
@@ -60,7 +60,21 @@ class MemoryLimit(ProgramTest):
         self.assertRegex(line, r"^qvl: memory: the least plan takes .*, the cap is 16\.0 MiB \(--memory-limit\)\n$")
 
     def test_a_program_above_it_does_not_start(self):
-        self.assertRegex(self.line(5, "run", "--model", MODEL, "--memory-limit", "16MiB", "Q"), r"^qvl: memory limit: ")
+        line = self.line(5, "run", "--model", MODEL, "--memory-limit", "16MiB", "Q")
+        self.assertRegex(line, rf"^qvl: {re.escape(str(MODEL))}: loading needs {AMOUNT} \(program [0-9.]+, weights [0-9.]+, "
+                               r"other [0-9.]+\), 16\.00 MiB are free of the limit of 16\.00 MiB \(--memory-limit\)\n$")
+
+    def test_a_limit_that_is_more_than_there_is_is_told_where_it_was_given_in_bytes(self):
+        lowered = rf"warning: memory limit: found 10\.0 TiB, lowered to the {AMOUNT} of (physical memory|cgroup .*)\n"
+        options = ["--model", MODEL, "--memory-limit"]
+        run = qvl("run", *options, "10TiB", "--max-tokens", "1", "Q")
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertRegex(complaints(run.stderr).decode(), rf"^qvl: {lowered}$")
+        self.assertRegex(self.good("plan", *options, "10TiB").decode(), rf"(?m)^{lowered}")
+        for limit in ("100%", "60%"):
+            quiet = qvl("run", *options, limit, "--max-tokens", "1", "Q")
+            self.assertEqual((quiet.returncode, complaints(quiet.stderr)), (0, b""))
+            self.assertNotIn(b"lowered", self.good("plan", *options, limit))
 
     def test_a_picture_too_large_for_it_is_refused_before_it_is_decoded(self):
         line = self.line(5, "run", "--model", MODEL, "--memory-limit", "100MiB", "--image", self.large_picture(), "Q")

@@ -27,7 +27,7 @@ class Options(ProgramTest):
                 "--memory-limit-ratio": ("1.7", "a number from 0.05 to 1"),
                 "--scheduler-policy": ("fast", "one of performance, balanced, power_save"),
                 "--enable-profiling": ("yes", "true or false"),
-                "--cpu-affinity-mask": ("0x0", "a mask of at least one processor, like 0xff, or none")}
+                "--cpu-affinity-mask": ("0x0", "a mask of at least one processor, like 0xff, of at most 8192 bits, or none")}
         for option, (value, allowed) in rows.items():
             for command, more in COMMANDS.items():
                 result = self.refused(2, "", command, "--model", MODEL, *more, option, value)

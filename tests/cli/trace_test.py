@@ -19,6 +19,30 @@ class Traces(ProgramTest):
         names = {event["name"] for event in trace["traceEvents"] if event["ph"] == "X"}
         self.assertLessEqual({"vision", "prefill", "decode"}, names)
 
+    def test_a_place_that_holds_none_is_told_before_anything_is_loaded(self):
+        (self.folder / "taken").mkdir()
+        (self.folder / "file").write_text("earlier")
+        batch = self.folder / "batch.jsonl"
+        batch.write_text('{"prompt": "Hello"}\n')
+        rows = [("none/trace.json", "No such file or directory"), ("file/trace.json", "Not a directory"),
+                ("taken", "found a folder, expected a file or nothing")]
+        commands = [["Hello"], ["--plan", "Hello"], ["--batch", batch, "--output", self.folder / "answers.jsonl"]]
+        for name, cause in rows:
+            for command in commands:
+                result = self.refused(6, name, "run", "--model", self.folder / "no-model", "--trace", self.folder / name,
+                                      *command)
+                self.assertEqual(result.stderr.decode(), f"qvl: {self.folder / name}: cannot write: {cause}\n")
+        self.assertEqual(sorted(path.name for path in self.folder.iterdir()), ["batch.jsonl", "file", "taken"])
+
+    def test_a_run_that_fails_leaves_the_earlier_trace_and_no_other(self):
+        for before, after in (([], []), (["trace.json"], ["trace.json"])):
+            for name in before:
+                (self.folder / name).write_text("earlier")
+            self.refused(3, "no-model", "run", "--model", self.folder / "no-model", "--trace",
+                         self.folder / "trace.json", "Hello")
+            self.assertEqual([path.name for path in self.folder.iterdir()], after)
+        self.assertEqual((self.folder / "trace.json").read_text(), "earlier")
+
     def test_the_checker_finds_what_is_wrong(self):
         good = {"name": "a", "ph": "X", "pid": 1, "tid": 1, "ts": 1, "dur": 5}
 
