@@ -10,7 +10,6 @@ model ("llama-bench -m FILE"), which then does the same in the same group.
 """
 import argparse
 import json
-import os
 import pathlib
 import shlex
 import statistics
@@ -18,41 +17,20 @@ import subprocess
 import tempfile
 import time
 
-PERIOD_US = 100_000
+from cgroups import ControlGroup
+
 THREADS = (1, 2, 4, 8)
 PROMPT = "Tell a long story about the sea, the wind and the people who live from both."
 
 
-class Quota:
-    """A cgroup of our own with a limit of processor time."""
+def quota_of(cpus):
+    group = ControlGroup("cpu")
+    group.limit_cpus(cpus)
+    return group
 
-    def __init__(self, cpus):
-        v1 = pathlib.Path("/sys/fs/cgroup/cpu")
-        self.v2 = not v1.is_dir()
-        self.folder = (pathlib.Path("/sys/fs/cgroup") if self.v2 else v1) / f"qvl-quota-{os.getpid()}"
-        self.folder.mkdir()
-        self.set(cpus)
 
-    def set(self, cpus):
-        quota = int(cpus * PERIOD_US)
-        if self.v2:
-            (self.folder / "cpu.max").write_text(f"{quota} {PERIOD_US}")
-        else:
-            (self.folder / "cpu.cfs_period_us").write_text(str(PERIOD_US))
-            (self.folder / "cpu.cfs_quota_us").write_text(str(quota))
-
-    def start(self, command, **options):
-        """The process joins the group before it becomes `command`."""
-        script = f'echo $$ > {self.folder}/cgroup.procs && exec "$@"'
-        return subprocess.Popen(["sh", "-c", script, "sh", *command], text=True, **options)
-
-    def close(self):
-        for _ in range(100):
-            try:
-                self.folder.rmdir()
-                return
-            except OSError:
-                time.sleep(0.1)
+def start(group, command, **options):
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=group.enter, **options)
 
 
 def command(args, threads, tokens, *more):
@@ -61,14 +39,14 @@ def command(args, threads, tokens, *more):
 
 
 def tokens_per_second(quota, args, threads, *more):
-    process = quota.start(command(args, threads, args.tokens, *more), stdout=subprocess.PIPE)
+    process = start(quota, command(args, threads, args.tokens, *more))
     answer = json.loads(process.communicate()[0])
     return answer["usage"]["completion_tokens"] / answer["timings"]["decode_s"]
 
 
 def peer_tokens_per_second(quota, args, threads):
-    process = quota.start([*shlex.split(args.llama_bench), "-t", str(threads), "-p", "0", "-n", str(args.tokens), "-r", "1", "-o",
-                           "json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    process = start(quota, [*shlex.split(args.llama_bench), "-t", str(threads), "-p", "0", "-n", str(args.tokens), "-r", "1", "-o", "json"],
+                    stderr=subprocess.DEVNULL)
     return json.loads(process.communicate()[0])[0]["avg_ts"]
 
 
@@ -81,7 +59,7 @@ def report(name, rates):
 
 
 def compare(args):
-    quota = Quota(args.cpus)
+    quota = quota_of(args.cpus)
     programs = {"qvl": tokens_per_second}
     if args.llama_bench:
         programs["llama.cpp"] = peer_tokens_per_second
@@ -100,12 +78,12 @@ def compare(args):
 
 
 def follow_a_change(args):
-    quota = Quota(1)
+    quota = quota_of(1)
     with tempfile.TemporaryDirectory() as folder:
         trace = pathlib.Path(folder) / "trace.json"
-        process = quota.start(command(args, 8, 600, "--trace", str(trace)), stdout=subprocess.PIPE)
+        process = start(quota, command(args, 8, 600, "--trace", str(trace)))
         time.sleep(8)
-        quota.set(2)
+        quota.limit_cpus(2)
         changed_us = time.clock_gettime(time.CLOCK_MONOTONIC) * 1e6
         process.communicate()
         quota.close()

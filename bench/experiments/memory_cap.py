@@ -1,11 +1,11 @@
 """Many pictures of different sizes in one process under a memory cap.
 
-    memory_cap.py --qvl QVL --model MODEL [--limit 2GiB] [--pictures 500] [--cache-dir FOLDER] [--group FOLDER]
+    memory_cap.py --qvl QVL --model MODEL [--limit 2GiB] [--pictures 500] [--cache-dir FOLDER] [--group [FOLDER]]
                   [--save FILE.json]
 
 Asks about each picture in a conversation of its own (qvl eval), and reads VmRSS ten times a second from outside. Prints
 the most of it, its slope per 100 pictures over the last four fifths of the run, the use of the pool, and what a picture
-that is too large for the cap is told. With --group (a folder of the memory controller of cgroups version 1, as root) the process runs
+that is too large for the cap is told. With --group (as root; FOLDER: where the group is made, in cgroups of version 1 or 2) the process runs
 in a group of the cap and 256 MiB, where the kernel kills whoever goes beyond; the pages of the packed file are dropped before, so that
 they count there.
 """
@@ -20,9 +20,11 @@ import tempfile
 import threading
 import time
 
+from cgroups import ControlGroup
 from pictures import write_png
 
 MIB = 1 << 20
+ABOVE_CAP = 256 * MIB  # of the group: what the kernel charges beyond resident memory
 UNITS = {"GiB": 1 << 30, "MiB": MIB}
 
 
@@ -77,30 +79,32 @@ def bytes_of(text):
     return int(text)
 
 
-class Group:
-    """A memory cgroup of version 1, or none."""
+def memory_group(args):
+    """A group of the cap and what its program may pass it by, where --group asks for one."""
+    if args.group is None:
+        return None
+    group = ControlGroup("memory", args.group)
+    group.limit_memory(bytes_of(args.limit) + ABOVE_CAP)
+    return group
 
-    def __init__(self, folder, limit):
-        self.path = pathlib.Path(folder) / f"qvl-{os.getpid()}" if folder else None
-        if self.path:
-            self.path.mkdir()
-            (self.path / "memory.limit_in_bytes").write_text(str(limit))
 
-    def enter(self):
-        if self.path:
-            (self.path / "cgroup.procs").write_text(str(os.getpid()))
+def enter(group):
+    """For preexec_fn."""
+    return group.enter if group else None
 
-    def close(self):
-        if self.path:
-            print(f"  group: most {int((self.path / 'memory.max_usage_in_bytes').read_text()) / MIB:.0f} MiB with page "
-                  f"cache, {(self.path / 'memory.oom_control').read_text().split()[-1]} killed")
-            self.path.rmdir()
+
+def close(group):
+    if group:
+        peak = group.peak_memory()
+        most = "not told by this kernel" if peak is None else f"{peak / MIB:.0f} MiB with page cache"
+        print(f"  group: most {most}, {group.killed()} killed")
+        group.close()
 
 
 def run_many(args, folder, group):
     command = [args.qvl, "eval", "--model", args.model, "--memory-limit", args.limit, "--max-tokens", "1", "--json",
                "--questions", str(folder / "questions.jsonl"), *cache_option(args)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=group.enter)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=enter(group))
     samples = []
     watcher = threading.Thread(target=watch, args=(process, samples))
     watcher.start()
@@ -147,7 +151,7 @@ def drop_pages(folder):
 def refuse_large(args, folder, group):
     done = subprocess.run([args.qvl, "run", "--model", args.model, "--memory-limit", args.limit, "--max-tokens", "1",
                            *cache_option(args), "--image", str(folder / "large.png"), "What is this?"],
-                          capture_output=True, text=True, preexec_fn=group.enter)
+                          capture_output=True, text=True, preexec_fn=enter(group))
     print(f"  4096 x 4096: exit {done.returncode}: {done.stderr.strip()}")
 
 
@@ -158,7 +162,7 @@ def main():
     parser.add_argument("--limit", default="2GiB")
     parser.add_argument("--pictures", type=int, default=500)
     parser.add_argument("--cache-dir")
-    parser.add_argument("--group")
+    parser.add_argument("--group", nargs="?", const="", metavar="FOLDER")
     parser.add_argument("--save", type=pathlib.Path)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -167,12 +171,12 @@ def main():
         pack(args)
         if args.cache_dir:
             drop_pages(args.cache_dir)
-        group = Group(args.group, bytes_of(args.limit) + 256 * MIB)
+        group = memory_group(args)
         try:
             run_many(args, folder, group)
             refuse_large(args, folder, group)
         finally:
-            group.close()
+            close(group)
 
 
 if __name__ == "__main__":

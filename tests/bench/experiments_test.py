@@ -2,31 +2,36 @@
 import contextlib
 import io
 import json
+import os
 import pathlib
+import subprocess
 import sys
 import tempfile
 import unittest
 from unittest import mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench" / "experiments"))
+import cgroups  # noqa: E402
 import conflicts  # noqa: E402
+import described_machine  # noqa: E402
 import gaps  # noqa: E402
 import option_runs  # noqa: E402
 import options  # noqa: E402
+import quiet  # noqa: E402
 import second_question  # noqa: E402
 from option_runs import Look  # noqa: E402
 
 
-class Conflicts(unittest.TestCase):
+class Quiet(unittest.TestCase):
     """What is told on standard error while the load average comes down; nothing sleeps here."""
     WAITING = "waiting for up to 5 minutes until the load of the last minute is below 0.2; it is 1.50\n"
 
     def told(self, loads):
         """What is told, and how often it slept."""
         errors = io.StringIO()
-        with mock.patch.object(conflicts, "load_average", side_effect=loads), contextlib.redirect_stderr(errors), \
-                mock.patch.object(conflicts.time, "sleep") as sleep:
-            conflicts.wait_for_quiet()
+        with mock.patch.object(quiet, "load_average", side_effect=loads), contextlib.redirect_stderr(errors), \
+                mock.patch.object(quiet.time, "sleep") as sleep:
+            quiet.wait_for_quiet()
         return errors.getvalue(), sleep.call_count
 
     def test_a_wait_is_told_once_with_what_it_is_for(self):
@@ -37,16 +42,125 @@ class Conflicts(unittest.TestCase):
         busy = "the load is still 0.2 or more: the plans are those of a busy machine\n"
         self.assertEqual(self.told([1.5] * 60), (self.WAITING + busy, 60))
 
-    def test_what_is_left_out_without_a_group_is_told(self):
-        class Ended(Exception):
-            pass
 
+class Conflicts(unittest.TestCase):
+    def shown(self, text, expected):
+        """(lines of standard output, how many patterns no line had)."""
+        out, seen = io.StringIO(), conflicts.Conflicts()
+        with contextlib.redirect_stdout(out):
+            seen.show("title", text, expected)
+        return out.getvalue().splitlines(), seen.failed
+
+    def test_the_lines_that_decide_are_shown(self):
+        plan = ("  keys and values  8\n      kv_8_bit: 16 bits leave room for 2944 tokens, 8 bits for 5824; -82.0 MiB\n"
+                "      not kv_16_bit (16): kv_8_bit is taken and excludes it\n")
+        self.assertEqual(self.shown(plan, conflicts.KV), (
+            ["title", "    kv_8_bit: 16 bits leave room for 2944 tokens, 8 bits for 5824; -82.0 MiB",
+             "    not kv_16_bit (16): kv_8_bit is taken and excludes it"], 0))
+
+    def test_another_winner_is_missed(self):
+        for expected, plan in (
+                (conflicts.KV, "   kv_16_bit: 13 bits of precision\n   not kv_8_bit: 16 bits leave room for the 16384 tokens wanted\n"),
+                (conflicts.CACHES, "   feature_cache: room for 12 pictures of 512 x 512\n   prefix_cache: room for prompts of 320 tokens in all\n"),
+                (conflicts.HUGE_PAGES, "   huge_pages: fewer walks\n   not huge_pages: no huge pages by advice\n"),
+                (conflicts.TWO_A_CORE, "   threads: 4 cores to use, 8 threads asked for\n   not smt: each core runs one thread\n"),
+                (conflicts.ONE_A_CORE, "   smt: all threads of a core do 0.80 times what one does\n   not threads: one of 1 cores is granted\n")):
+            with self.subTest(plan):
+                lines, failed = self.shown(plan, expected)
+                self.assertEqual((lines[1:], failed), ([f"    MISSING: {pattern}" for pattern in expected], len(expected)))
+
+    def test_what_is_left_out_is_told(self):
         errors = io.StringIO()
-        with mock.patch.object(sys, "argv", ["conflicts.py", "--qvl", "q", "--model", "m"]), \
-                mock.patch.object(conflicts, "wait_for_quiet", side_effect=Ended), \
-                contextlib.redirect_stderr(errors), self.assertRaises(Ended):
-            conflicts.main()
-        self.assertEqual(errors.getvalue(), "without --group the quota of one processor is left out\n")
+        with contextlib.redirect_stderr(errors), mock.patch.object(conflicts.DescribedMachine, "problem", lambda _: "not permitted"):
+            conflicts.under_a_quota(mock.Mock(group=None), None)
+            conflicts.two_threads_a_core(None, None)
+        self.assertEqual(errors.getvalue(), "without --group the quota of one processor is left out\n"
+                                            "cores with two threads each are left out: not permitted\n")
+
+    def test_the_described_machine_has_four_cores_of_two_threads(self):
+        with tempfile.TemporaryDirectory() as name:
+            machine = described_machine.DescribedMachine(name)
+            cpu = pathlib.Path(name) / "cpu"
+            self.assertEqual((cpu / "online").read_text(), "0-7\n")
+            self.assertEqual([(cpu / f"cpu{i}" / "topology" / "thread_siblings_list").read_text() for i in range(8)],
+                             ["0-1\n"] * 2 + ["2-3\n"] * 2 + ["4-5\n"] * 2 + ["6-7\n"] * 2)
+            if problem := machine.problem():
+                self.skipTest(problem)
+            seen = subprocess.run(machine.command(["sh", "-c", "grep Cpus_allowed_list /proc/$$/status; cat /sys/devices/system/cpu/online"]),
+                                  capture_output=True, text=True)
+            self.assertEqual((seen.stdout, seen.stderr), ("Cpus_allowed_list:\t0-7\n0-7\n", ""))
+
+    def test_a_set_speedup_leaves_the_other_rates(self):
+        with tempfile.TemporaryDirectory() as name:
+            path = pathlib.Path(name) / "machine.json"
+            path.write_text('{"version": 1, "read_gb_s": 40, "smt_speedup": 1}')
+            conflicts.set_smt_speedup(pathlib.Path(name), 1.3)
+            self.assertEqual(json.loads(path.read_text()), {"version": 1, "read_gb_s": 40, "smt_speedup": 1.3})
+
+
+class ControlGroups(unittest.TestCase):
+    """In folders that look like the kernel's."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root = pathlib.Path(folder.name)
+
+    def written(self, group):
+        """What the group's files have been told; they are removed, as the kernel's go with their folder."""
+        told = {}
+        for path in list(group.folder.iterdir()):
+            told[path.name] = path.read_text()
+            path.unlink()
+        return told
+
+    def test_limits_of_version_1(self):
+        for controller in ("cpu", "memory"):
+            (self.root / controller).mkdir()
+        cpu, memory = (cgroups.ControlGroup(controller, root=self.root) for controller in ("cpu", "memory"))
+        self.assertEqual(cpu.folder, self.root / "cpu" / f"qvl-cpu-{os.getpid()}")
+        cpu.limit_cpus(1.5)
+        cpu.enter()
+        self.assertEqual(self.written(cpu), {"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "150000", "cgroup.procs": str(os.getpid())})
+        memory.limit_memory(5 << 30)
+        self.assertEqual(self.written(memory), {"memory.limit_in_bytes": "5368709120"})
+        memory.write("memory.max_usage_in_bytes", "4096\n")
+        memory.write("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n")
+        self.assertEqual((memory.peak_memory(), memory.killed()), (4096, 2))
+
+    def test_limits_of_version_2(self):
+        (self.root / "cgroup.controllers").write_text("cpuset cpu memory\n")
+        (self.root / "cgroup.subtree_control").write_text("memory\n")
+        cpu = cgroups.ControlGroup("cpu", root=self.root)
+        self.assertEqual((self.root / "cgroup.subtree_control").read_text(), "+cpu")
+        cpu.limit_cpus(1)
+        self.assertEqual(self.written(cpu), {"cpu.max": "100000 100000"})
+        (self.root / "cgroup.subtree_control").write_text("cpu memory\n")
+        memory = cgroups.ControlGroup("memory", root=self.root)
+        self.assertEqual((self.root / "cgroup.subtree_control").read_text(), "cpu memory\n")  # it was handed down already
+        memory.limit_memory(1 << 20)
+        self.assertEqual(self.written(memory), {"memory.max": "1048576"})
+        memory.write("memory.events", "low 0\noom 4\noom_kill 3\noom_group_kill 0\n")
+        self.assertEqual((memory.peak_memory(), memory.killed()), (None, 3))
+        memory.write("memory.peak", "8192\n")
+        self.assertEqual(memory.peak_memory(), 8192)
+
+    def test_a_folder_of_the_callers_choice(self):
+        for name in ("v1/mine", "v2/mine"):
+            (self.root / name).mkdir(parents=True)
+        for name in ("cgroup.controllers", "cgroup.subtree_control"):
+            (self.root / "v2/mine" / name).write_text("cpu\n")
+        for name, v2 in (("v1", False), ("v2", True)):
+            group = cgroups.ControlGroup("cpu", self.root / name / "mine")
+            self.assertEqual((group.folder.parent, group.v2), (self.root / name / "mine", v2))
+            group.close()
+            self.assertFalse(group.folder.exists())
+
+    def test_a_folder_that_takes_no_group_is_told(self):
+        with self.assertRaises(SystemExit) as caught:
+            cgroups.ControlGroup("cpu", self.root / "gone")
+        self.assertEqual(caught.exception.code, f"{self.root}/gone: no group with the controller cpu can be made: No such file or directory; "
+                                                "it needs root, and of version 2 a folder without processes")
 
 
 class Gaps(unittest.TestCase):
