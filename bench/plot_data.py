@@ -241,9 +241,9 @@ def shape_levels(result):
 @dataclass(frozen=True)
 class PassResult:
     """What leaving a pass out does."""
-    name: str
+    name: str     # says where a second question about a picture was asked
     ratio: float  # of the request's seconds to those with all passes
-    load_more_s: float
+    load_more_s: float | None  # None: a process that answers both questions does not tell it
     peak_more_mib: float
 
 
@@ -252,8 +252,11 @@ def shape_passes(result):
     passes = []
     for index, row in enumerate(items(member(result, "passes", "result"), "passes")):
         where = f"passes[{index}]"
-        passes.append(PassResult(text_of(member(row, "pass", where), f"{where}.pass"), number_at(row, "ratio", where, positive),
-                                 number_at(row, "load_more_s", where), number_at(row, "peak_more_mib", where)))
+        name = text_of(member(row, "pass", where), f"{where}.pass")
+        passes.append(PassResult(f"{name}, second question" if row.get("question") == "second" else name,
+                                 number_at(row, "ratio", where, positive),
+                                 number_at(row, "load_more_s", where) if "load_more_s" in row else None,
+                                 number_at(row, "peak_more_mib", where)))
     return sorted(passes, key=lambda row: -row.ratio)
 
 

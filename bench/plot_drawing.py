@@ -204,9 +204,9 @@ def draw_levels(levels):
 
 
 def difference_bars(axes, rows, values, title, label, text):
-    """Horizontal bars to both sides of 0."""
-    bars = axes.barh(rows, values, 0.7, color=COLOURS[2])
-    axes.bar_label(bars, [text(value) for value in values], padding=2, fontsize=7.5)
+    """Horizontal bars to both sides of 0; none where the value is None."""
+    bars = axes.barh(rows, [value or 0 for value in values], 0.7, color=COLOURS[2])
+    axes.bar_label(bars, ["" if value is None else text(value) for value in values], padding=2, fontsize=7.5)
     axes.axvline(0, color="#888888", linewidth=0.8)
     axes.margins(x=0.35)
     axes.set_title(title)

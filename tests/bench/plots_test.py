@@ -108,6 +108,11 @@ class Shapes(unittest.TestCase):
         self.assertEqual(plot_data.shape_passes(PASSES), [plot_data.PassResult("threads", 1.8, 0.1, -2),
                                                           plot_data.PassResult("pinning", 0.99, 0, 1)])
 
+    def test_a_second_question_is_told_and_has_no_loading(self):
+        row = {"pass": "prefix_cache", "question": "second", "seconds": 3, "ratio": 4, "peak_more_mib": -1}
+        self.assertEqual(plot_data.shape_passes({"passes": [{**row, "pass": "threads", "question": "first", "load_more_s": 2}, row]}),
+                         [plot_data.PassResult("threads", 4, 2, -1), plot_data.PassResult("prefix_cache, second question", 4, None, -1)])
+
     def test_policies_take_waits_from_the_arrivals_and_the_end_from_the_full_queue(self):
         data = plot_data.shape_scheduler(SCHEDULER)
         self.assertEqual(list(data), ["round_robin", "priority", "load_balanced"])
