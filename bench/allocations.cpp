@@ -1,16 +1,20 @@
 // How often requests take memory: blocks of the tensor pool, the system's blocks behind it, and operator new;
 // with the pool and without. Prints JSON.
 //
-//   qvl_allocations MODEL PICTURE...      a question about each picture, to a conversation and to a pipeline
+//   qvl_allocations [--save FILE.json] MODEL PICTURE...
 //
-// MODEL is loaded with the defaults, but for the sampler and adaptation, which allocate whenever their time
-// comes. Each picture is asked about once before anything is counted.
+// Asks a question about each picture, to a conversation and to a pipeline. FILE gets what plots.py draws as
+// `pool`. MODEL is loaded with the defaults, but for the sampler and adaptation, which allocate whenever
+// their time comes. Each picture is asked about once before anything is counted.
 #include <algorithm>
+#include <filesystem>
 #include <iostream>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "base/atomic_file.h"
 #include "base/counted_allocations.h"
 #include "base/json.h"
 #include "qvl/pipeline.h"
@@ -115,7 +119,30 @@ Json by_pipeline(const Model& model, std::span<const std::string> pictures,
   return counts(model, before, allocations - begin, pictures.size());
 }
 
+// Of one variant, for the figure: names and numbers without the layer of who was asked.
+Json figures_of(const Json& variant) {
+  Json figures;
+  for (const auto& [asked, found] : variant.items()) {
+    figures[asked + "_hit_rate"] = found.at("pool_hit_rate");
+    figures[asked + "_allocations"] = found.at("blocks_from_system_per_request");
+  }
+  return figures;
+}
+
+void save(const std::filesystem::path& path, const Json& json) {
+  Json figures;
+  for (const auto& [variant, found] : json.items()) figures[variant] = figures_of(found);
+  AtomicFile file(path, ErrorCode::environment);
+  file.write(figures.dump(1) + "\n");
+  file.commit();
+}
+
 int run(std::span<const std::string> args) {
+  std::optional<std::filesystem::path> figures;
+  if (args.size() > 1 && args[0] == "--save") {
+    figures = args[1];
+    args = args.subspan(2);
+  }
   if (args.size() < 2) fail(ErrorCode::usage, "found {} arguments, expected MODEL PICTURE...", args.size());
   Json json;
   for (const Pool pool : {Pool::on, Pool::off}) {
@@ -126,6 +153,7 @@ int run(std::span<const std::string> args) {
         {"pipeline", by_pipeline(model, args.subspan(1), options.system)}};
   }
   std::cout << json.dump(2) << "\n";
+  if (figures) save(*figures, json);
   return 0;
 }
 

@@ -203,7 +203,8 @@ void add_model(CLI::App& command, ModelArgs& args) {
       command, "--isa", args.isa,
       {{"scalar", "scalar"}, {"avx2", "avx2"}, {"avxvnni", "avxvnni"}, {"avx512", "avx512"}},
       "instruction set of the kernels");
-  add_name(command, "--cache", args.cache, "FOLDER", "folder that keeps packed weights, features of pictures and prompts, or off");
+  add_name(command, "--cache", args.cache, "FOLDER",
+           "folder that keeps packed weights, features of pictures and prompts, or off");
   add_config(command, args.config);
   command
       .add_option("--disable-pass", args.disabled_passes,

@@ -1,4 +1,4 @@
-// Asks about one picture, as include/qvl/pipeline.h has it.
+// Asks about one picture: the pipeline in five lines.
 //
 //   ask MODEL PICTURE
 #include <cstdio>
@@ -13,7 +13,11 @@ int main(int argc, char** argv) {
   }
   const std::filesystem::path path = argv[1], photo = argv[2];
   try {
-    auto config = qvl::SystemOptimizationConfig{.num_compute_threads = 4, .memory_limit_ratio = 0.7};
+    auto config =
+        qvl::SystemOptimizationConfig{.num_compute_threads = 4,
+                                      .num_io_threads = 2,
+                                      .memory_limit_ratio = 0.7,
+                                      .scheduling_algorithm = qvl::SchedulingAlgorithm::load_balanced};
     auto pipeline = qvl::apply_system_level_optimizations(qvl::load_model(path), config);
     auto output = pipeline.run_inference({.prompt = "What is this?", .images = {photo}});
     auto metrics = pipeline.get_performance_metrics();

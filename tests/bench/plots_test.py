@@ -124,6 +124,15 @@ class Shapes(unittest.TestCase):
         self.assertEqual(plot_data.shape_pool(POOL), plot_data.PoolResult(
             ["with", "without"], {"hit_rate": [0.93, 0], "allocations_per_request": [4, 61]}))
 
+    def test_a_pool_is_drawn_from_what_qvl_allocations_saves(self):
+        saved = {"with_pool": {"conversation_allocations": 0.0, "conversation_hit_rate": 1.0, "pipeline_allocations": 0.2,
+                               "pipeline_hit_rate": 0.996},
+                 "without_pool": {"conversation_allocations": 43.5, "conversation_hit_rate": 0, "pipeline_allocations": 43.5,
+                                  "pipeline_hit_rate": 0}}
+        self.assertEqual(plot_data.shape_pool(saved), plot_data.PoolResult(
+            ["with_pool", "without_pool"], {"conversation_allocations": [0, 43.5], "conversation_hit_rate": [1, 0],
+                                            "pipeline_allocations": [0.2, 43.5], "pipeline_hit_rate": [0.996, 0]}))
+
     def test_thinned_lines_keep_their_peaks(self):
         points = [(at, 100 if at == 377 else at % 7) for at in range(1000)]
         thin = plot_data.thin_peaks(points, 50)

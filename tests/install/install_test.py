@@ -1,7 +1,9 @@
 """qvl as a library for others: installed, found by find_package, linked, and right about a picture."""
 
+import json
 import os
 import pathlib
+import re
 import subprocess
 import tempfile
 import unittest
@@ -12,6 +14,29 @@ CMAKE = os.environ["QVL_CMAKE"]
 MODEL = SOURCE / "models/shapes"
 EXAMPLES = SOURCE / "examples"
 
+PAGES = {"cpp": "docs/cpp.md", "pipeline": "docs/pipeline.md", "readme": "README.md"}
+STANDARD = ("chrono", "future", "iostream", "memory", "string", "thread", "vector")
+PROJECT = """cmake_minimum_required(VERSION 3.25)
+project(snippets LANGUAGES CXX)
+find_package(qvl 0.1 REQUIRED)
+foreach(page {})
+  add_executable(${{page}} ${{page}}.cpp)
+  target_link_libraries(${{page}} PRIVATE qvl::qvl)
+endforeach()
+"""
+
+
+def snippets(page):
+    """A program of the pieces of C++ on a page: each is a function of its own, and main calls them in their order."""
+    pieces = re.findall(r"^```cpp\n(.*?)^```", (SOURCE / page).read_text(), re.DOTALL | re.MULTILINE)
+    includes = [f"#include <{name}>" for name in STANDARD]
+    functions = []
+    for number, piece in enumerate(pieces):
+        includes += re.findall("^#include .*", piece, re.MULTILINE)
+        functions.append(f"void piece{number}() {{\n" + re.sub("^#include .*", "", piece, flags=re.MULTILINE) + "}\n")
+    calls = "".join(f"  piece{number}();\n" for number in range(len(pieces)))
+    return "\n".join([*includes, *functions, f"int main() {{\n{calls}}}\n"])
+
 
 class Installed(unittest.TestCase):
     @classmethod
@@ -21,10 +46,13 @@ class Installed(unittest.TestCase):
         root = pathlib.Path(cls.folder.name)
         cls.prefix, cls.build = root / "a prefix", root / "build"
         cls.cmake("--install", BUILD, "--prefix", cls.prefix, "--component", "devel")
-        cls.cmake("-S", EXAMPLES / "cpp", "-B", cls.build, f"-DCMAKE_PREFIX_PATH={cls.prefix}",
-                  f"-DCMAKE_CXX_FLAGS={os.environ['QVL_CXX_FLAGS']}",
+        cls.build_project(EXAMPLES / "cpp", cls.build)
+
+    @classmethod
+    def build_project(cls, source, build):
+        cls.cmake("-S", source, "-B", build, f"-DCMAKE_PREFIX_PATH={cls.prefix}", f"-DCMAKE_CXX_FLAGS={os.environ['QVL_CXX_FLAGS']}",
                   f"-DCMAKE_CXX_COMPILER={os.environ['QVL_CXX_COMPILER']}", "-DCMAKE_BUILD_TYPE=Release")
-        cls.cmake("--build", cls.build)
+        cls.cmake("--build", build)
 
     @staticmethod
     def cmake(*args):
@@ -74,6 +102,33 @@ class Installed(unittest.TestCase):
         files = [EXAMPLES / "blue-heart.png", EXAMPLES / "white-cross.webp"]
         self.assertEqual(self.example("own_model", *files).stdout,
                          "".join(f"{file.stat().st_size} bytes\n" for file in files))
+
+    def test_the_parts_of_the_system_layer_work_without_a_model(self):
+        (self.build / "bytes").write_bytes(b"abbbc")
+        done = self.example("system_parts", self.build / "bytes")
+        self.assertEqual(done.stdout, "bytes: byte 98 comes 3 times\n")
+        report = json.loads(done.stderr)
+        self.assertEqual(list(report), ["system_summary", "hardware_info", "memory_efficiency", "resource_status", "operation_count", "uptime",
+                                        "config"])
+        self.assertEqual(report["operation_count"], 1)
+        refused = self.example("system_parts", "missing", code=1)
+        self.assertIn("No such file or directory", refused.stderr)
+
+    def test_the_pieces_of_the_documentation_compile_and_those_of_the_page_on_cpp_run(self):
+        project = self.build / "snippets"
+        project.mkdir()
+        for name, page in PAGES.items():
+            (project / f"{name}.cpp").write_text(snippets(page))
+        (project / "CMakeLists.txt").write_text(PROJECT.format(" ".join(PAGES)))
+        self.build_project(project, project / "build")
+        done = subprocess.run([project / "build" / "cpp"], cwd=SOURCE, capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        lines = done.stdout.splitlines()
+        self.assertIn("heart", lines[0])
+        self.assertRegex(done.stdout, r"(?m)^.*, cancelled: 1$")
+        self.assertRegex(done.stdout, r"(?m)^2 more, [\d.e+]+ tokens a second$")
+        self.assertIn("42", lines)
+        self.assertEqual(lines[-1], "echo")
 
 
 if __name__ == "__main__":
