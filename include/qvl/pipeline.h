@@ -90,22 +90,36 @@ class InferenceStream {
   std::shared_ptr<detail::InferenceChannel> channel_;
 };
 
-/// How long one stage of requests took. Milliseconds.
+/// So many durations were at least `from_ms` and less than `below_ms`: a sixteenth more, from 16 ns on.
+struct HistogramBucket {
+  double from_ms = 0, below_ms = 0;
+  uint64_t count = 0;
+};
+
+/// How long one stage of requests took. Milliseconds; percentiles are within 3.2 % of a duration that was
+/// seen, and so is the maximum where the model has seen a longer one before the pipeline was made.
 struct StageMetrics {
   std::string stage = {};
   uint64_t count = 0;
   double mean_ms = 0, p50_ms = 0, p90_ms = 0, p99_ms = 0, max_ms = 0;
+  std::vector<HistogramBucket> histogram = {};  ///< buckets that hold something, the shortest first
 };
 
-/// What a model's caches spared its requests since it was loaded, and what they hold now.
+/// What its model's caches spared all who use it since the pipeline was made, and what they hold now. A rate
+/// is a share from 0 to 1, and unset where nothing was asked for.
 struct CacheMetrics {
-  uint64_t feature_memory_hits = 0;   ///< pictures and videos whose features were in memory
-  uint64_t feature_disk_hits = 0;     ///< and in the cache folder
-  uint64_t feature_misses = 0;        ///< and computed
-  uint64_t feature_bytes = 0;         ///< of features in memory
-  uint64_t prefix_reused_tokens = 0;  ///< of prompts, whose keys and values were kept
-  uint64_t prefix_disk_tokens = 0;    ///< read from the cache folder into memory
-  uint64_t prefix_bytes = 0;          ///< of keys and values in memory
+  uint64_t feature_memory_hits = 0;             ///< pictures and videos whose features were in memory
+  uint64_t feature_disk_hits = 0;               ///< and in the cache folder
+  uint64_t feature_misses = 0;                  ///< and computed
+  uint64_t feature_bytes = 0;                   ///< of features in memory
+  uint64_t prefix_reused_tokens = 0;            ///< of prompts, whose keys and values were kept
+  uint64_t prefix_disk_tokens = 0;              ///< read from the cache folder into memory
+  uint64_t prefix_bytes = 0;                    ///< of keys and values in memory
+  uint64_t disk_lookups = 0, disk_hits = 0;     ///< files looked for in the cache folder, and found
+  std::optional<double> feature_hit_rate = {};  ///< of pictures and videos, those that were not computed
+  std::optional<double> disk_hit_rate = {};
+  /// Of the pipeline's own requests: PerformanceMetrics::cached_tokens of prompt_tokens.
+  std::optional<double> prefix_hit_rate = {};
 };
 
 /// What a pipeline did since it was made. Times in seconds; all are 0 where nothing was finished.
@@ -117,21 +131,30 @@ struct PerformanceMetrics {
   double throughput_ips = 0;        ///< inferences a second, from the first submit to the last end
   double avg_time_to_first_token = 0;
   double tokens_per_second = 0;  ///< of all answers together, over the same time
+  uint64_t prompt_tokens = 0;    ///< of requests that ended with an answer or were cut short, media included
+  uint64_t cached_tokens = 0;    ///< of these, not computed: their keys and values were kept
+  /// Tokens of answers that were guessed from what stands in prompt and answer already, and those of them
+  /// that were right: as many steps were spared.
+  uint64_t guessed_tokens = 0, accepted_tokens = 0;
   /// Of the same time, what steps of requests computed; and what no step could, since nothing but requests
   /// that were being read, decoded or resized was under way, or since a step waited for a picture to be cut.
   double compute_time = 0, preparation_wait_time = 0;
   double avg_memory_percent = 0;  ///< of the machine, at the ends of inferences
   /// Of this process on all GPUs, in units of 2^20 bytes, over the samples kept; 0 without a GPU.
   double avg_gpu_memory_allocated_mb = 0;
-  std::vector<StageMetrics> stages = {};
+  /// Joules that the processors used since the pipeline was made, whoever computed; unset where this process
+  /// may not read their counters (RAPL).
+  std::optional<double> energy_j = {};
+  std::vector<StageMetrics> stages = {};  ///< those that ran, of all who use the model
   CacheMetrics caches = {};
-  /// One JSON object: system_summary (the latest sample of the machine, averages over those kept, what they
-  /// cost), hardware_info, memory_efficiency, resource_status, operation_count, uptime (seconds), config, and
-  /// followed (what of it is in effect).
+  /// One JSON object, as system::system_optimization_report(), and beside it: "followed", what of the
+  /// configuration is in effect (null for a model of one's own), and in resource_status "requests" {arrived,
+  /// preparing, prepared, granted}: how many are how far.
   std::string system_optimization_report = {};
 };
 
-/// One JSON object with the names above, stages by their names, the report inside it as an object.
+/// One JSON object with the names above, stages by their names, the report inside it as an object. What is
+/// unset is null.
 std::string to_json(const PerformanceMetrics& metrics);
 
 /// Runs requests. Movable, thread-safe. One thread of its own computes, in steps that all requests share;

@@ -54,8 +54,27 @@ class SystemProfiler {
   /// An array of the samples, oldest first.
   std::string profiles() const;
   /// {profiling, samples, seconds, avg_cpu_percent, max_cpu_percent, ..., avg_memory_percent, ...,
-  /// avg_gpu_memory_allocated_mb, ..., cost: {cpu_s, longest_ms, failed}}; null where no sample tells.
+  /// avg_gpu_memory_allocated_mb (of all GPUs, whoever has it), avg_own_gpu_memory_mb, ..., latest (a sample
+  /// as current_profile()), cost: {cpu_s, longest_ms, failed}}; null where no sample tells.
   std::string system_summary() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// What the processors of this machine use, whoever computes. Thread-safe.
+class EnergyMeter {
+ public:
+  EnergyMeter();  ///< counts from now on
+  ~EnergyMeter();
+  EnergyMeter(EnergyMeter&&) noexcept;
+
+  /// Reads the counters; to be called before any of them has gone through its whole range, which a package of
+  /// 65 W does within about an hour.
+  void advance();
+  /// Reads them as well. Joules since it was made; nothing where this process may not read them.
+  std::optional<double> joules();
 
  private:
   struct State;
@@ -230,7 +249,8 @@ struct OperationCounts {
   double uptime_s = 0;
 };
 
-/// {system_summary, hardware_info, memory_efficiency, resource_status, operation_count, uptime, config}
+/// {system_summary, hardware_info, memory_efficiency, resource_status, operation_count, uptime (seconds),
+/// config}: the first four as the calls of those names say above. A pipeline's report has the same keys.
 std::string system_optimization_report(const SystemProfiler& profiler, const MemoryManager& memory,
                                        const ResourceScheduler& resources, const OperationCounts& counts,
                                        const SystemOptimizationConfig& config);

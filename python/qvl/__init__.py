@@ -10,7 +10,9 @@ exception that fits: qvl.UsageError is a ValueError, qvl.LimitError a MemoryErro
 import atexit as _atexit
 
 from . import _core
-from ._core import Answer, InferenceEvent, ResourceScheduler, SystemOptimizationConfig, SystemProfiler, Timings, Tokenizer, Usage
+from ._core import (
+    Answer, EnergyMeter, InferenceEvent, MediumReport, ResourceScheduler, SystemOptimizationConfig, SystemProfiler, Timings,
+    Tokenizer, Usage)
 from ._errors import CancelledError, Error, LimitError, MachineError, MediaError, ModelError, UsageError
 from ._memory import MemoryManager
 from ._model import Conversation, Model, load_model, load_tokenizer, plan
@@ -21,8 +23,8 @@ from ._transformers import from_transformers
 
 __version__ = "0.1.0"
 __all__ = [
-    "Answer", "CancelledError", "Conversation", "Error", "InferenceEvent", "InferenceStream", "LimitError",
-    "MachineError", "MediaError", "MemoryManager", "Model", "ModelError", "OptimizedInferencePipeline",
+    "Answer", "CancelledError", "Conversation", "EnergyMeter", "Error", "InferenceEvent", "InferenceStream", "LimitError",
+    "MachineError", "MediaError", "MediumReport", "MemoryManager", "Model", "ModelError", "OptimizedInferencePipeline",
     "ResourceScheduler", "SystemOptimizationConfig", "SystemOptimizer", "SystemProfiler", "ThreadManager",
     "Timings", "Tokenizer", "Usage", "UsageError", "apply_system_level_optimizations", "from_transformers", "hardware_info",
     "load_model", "load_tokenizer", "plan",
@@ -30,7 +32,8 @@ __all__ = [
 
 hardware_info = _core.hardware_info
 
-for _type in (Answer, InferenceEvent, ResourceScheduler, SystemOptimizationConfig, SystemProfiler, Timings, Tokenizer, Usage):
+for _type in (Answer, EnergyMeter, InferenceEvent, MediumReport, ResourceScheduler, SystemOptimizationConfig, SystemProfiler,
+              Timings, Tokenizer, Usage):
     _type.__module__ = "qvl"
 # Not through a function of Python: an interrupt may come before its first line.
 _atexit.register(_core.end_threads)

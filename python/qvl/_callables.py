@@ -1,16 +1,17 @@
 """Models of other kinds: any callable, run as it is within the system layer."""
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from concurrent.futures import Future
 from typing import Any, Callable, Mapping
 
-from ._core import SystemOptimizationConfig
+from ._core import EnergyMeter, SystemOptimizationConfig
+from ._durations import Durations
 from ._errors import CancelledError, Error, LimitError, UsageError
 from ._optimizer import SystemOptimizer
 from ._tensors import is_torch
+from ._torch_threads import torch_threads
 
 _PRIORITIES = {"interactive": 9, "normal": 5, "background": 0}
 
@@ -54,23 +55,11 @@ class _CallableRun:
         self._cancel(self)
 
 
-class _Durations:
-    """How long a stage took, over the life of a pipeline."""
-
-    def __init__(self):
-        self.count, self.sum, self.least, self.most = 0, 0.0, 0.0, 0.0
-
-    def add(self, seconds: float) -> None:
-        self.least = min(self.least, seconds) if self.count else seconds
-        self.most = max(self.most, seconds)
-        self.count, self.sum = self.count + 1, self.sum + seconds
-
-    @property
-    def mean(self) -> float:
-        return self.sum / self.count if self.count else 0.0
-
-    def stage(self) -> dict[str, Any]:
-        return {"count": self.count, "mean_ms": self.mean * 1e3, "max_ms": self.most * 1e3}
+# What pictures, prompts and guesses spare: a callable has none of it.
+_CACHES = {
+    "feature_memory_hits": 0, "feature_disk_hits": 0, "feature_misses": 0, "feature_bytes": 0, "prefix_reused_tokens": 0,
+    "prefix_disk_tokens": 0, "prefix_bytes": 0, "disk_lookups": 0, "disk_hits": 0, "feature_hit_rate": None,
+    "disk_hit_rate": None, "prefix_hit_rate": None}
 
 
 class CallableEngine:
@@ -83,8 +72,9 @@ class CallableEngine:
         self._waiting: dict[int, _CallableRun] = {}  # by ticket
         self._closed, self._submitted, self._ended_at = False, 0, 0.0
         self._begin: float | None = None
-        self._total, self._queued, self._computed = _Durations(), _Durations(), _Durations()
-        self._failed, self._cancelled, self._memory_percent = 0, 0, 0.0
+        self._total, self._queued, self._computed = Durations(), Durations(), Durations()
+        self._failed, self._cancelled, self._running, self._memory_percent = 0, 0, 0, 0.0
+        self._energy = EnergyMeter()
 
     def submit(self, inputs: Any, fields: Mapping[str, Any]) -> _CallableRun:
         return self.start(inputs, fields)
@@ -117,18 +107,25 @@ class CallableEngine:
         raise UsageError("plan: a callable has none")
 
     def metrics(self) -> dict[str, Any]:
+        """The keys of a checkpoint's metrics; None for what a callable cannot have: tokens, and what follows a configuration."""
         report = self._system.get_system_optimization_report()
         with self._lock:
             total, elapsed = self._total, self._ended_at - (self._begin or 0.0)
-            report["operation_count"] = total.count
+            report["operation_count"], report["followed"] = total.count, None
+            report["resource_status"]["requests"] = {
+                "arrived": 0, "preparing": 0, "prepared": len(self._waiting), "granted": self._running}
             return {
                 "avg_inference_time": total.mean, "min_inference_time": total.least, "max_inference_time": total.most,
-                "total_inferences": total.count, "cancelled_inferences": self._cancelled, "failed_inferences": self._failed,
+                "total_inferences": total.count, "cancelled_inferences": self._cancelled, "overdue_inferences": 0,
+                "failed_inferences": self._failed,
                 "throughput_ips": total.count / elapsed if total.count and elapsed > 0 else 0.0,
+                "avg_time_to_first_token": None, "tokens_per_second": None, "prompt_tokens": 0, "cached_tokens": 0,
+                "guessed_tokens": 0, "accepted_tokens": 0, "compute_time": self._computed.sum, "preparation_wait_time": 0.0,
                 "avg_memory_percent": self._memory_percent / total.count if total.count else 0.0,
-                "avg_gpu_memory_allocated_mb": report["system_summary"].get("avg_gpu_memory_allocated_mb") or 0.0,
+                "avg_gpu_memory_allocated_mb": report["system_summary"]["avg_own_gpu_memory_mb"] or 0.0,
+                "energy_j": self._energy.joules(),
                 "stages": {"queue": self._queued.stage(), "compute": self._computed.stage()},
-                "system_optimization_report": report}
+                "caches": dict(_CACHES), "system_optimization_report": report}
 
     def cleanup(self) -> None:
         with self._lock:
@@ -154,9 +151,12 @@ class CallableEngine:
             if grant is None:
                 return
             run = self._waiting.pop(grant[0])
+            self._running += 1
         try:
             self._system.execute_compute_async(self._run, run)
         except Error as error:  # cleaned up meanwhile
+            with self._lock:
+                self._running -= 1
             self._system.resource_scheduler.release_resources("compute", self._all)
             run.future.set_exception(error)
 
@@ -177,16 +177,16 @@ class CallableEngine:
         run = error = None  # the traceback holds this frame: no cycle through the future
 
     def _call(self, inputs):
-        torch, threads = sys.modules.get("torch"), self._system.config.num_compute_threads
-        if torch is not None and torch.get_num_threads() > threads:
-            torch.set_num_threads(threads)
-        return self._function(**inputs) if isinstance(inputs, Mapping) else self._function(inputs)
+        with torch_threads.at_most(self._system.config.num_compute_threads):
+            return self._function(**inputs) if isinstance(inputs, Mapping) else self._function(inputs)
 
     def _record(self, run, began, failed):
         now = time.monotonic()
+        self._energy.advance()
         percent = self._system.memory_manager.get_memory_usage()["percent_used"] or 0.0
         with self._lock:
             self._ended_at = now
+            self._running -= 1
             self._queued.add(began - run.submitted)
             self._computed.add(now - began)
             if failed:

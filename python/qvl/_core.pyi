@@ -102,9 +102,21 @@ class SystemProfiler:
         """The samples, oldest first."""
     def get_system_summary(self) -> dict[str, Any]:
         """profiling, samples, seconds, cost, and avg_ and max_ of cpu_percent, own_cpu_percent, foreign_cpu_percent,
-        memory_percent, rss_memory_mb, gpu_percent, gpu_memory_allocated_mb; None where no sample tells."""
+        memory_percent, rss_memory_mb, gpu_percent, gpu_memory_allocated_mb (whoever has it), own_gpu_memory_mb; latest, a
+        sample. None where no sample tells."""
     def get_hardware_info(self) -> dict[str, Any]:
         """As hardware_info()."""
+
+
+class EnergyMeter:
+    """What the processors of this machine use, whoever computes. Thread-safe."""
+
+    def __init__(self) -> None:
+        """Counts from now on."""
+    def advance(self) -> None:
+        """Reads the counters; to be called before any of them has gone through its range, about an hour of a busy package."""
+    def joules(self) -> float | None:
+        """Reads them as well: what was used since it was made; None where this process may not read them."""
 
 
 class ResourceScheduler:
@@ -170,6 +182,17 @@ class Timings:
         """From the call to the first token, load excluded."""
 
 
+class MediumReport:
+    """A picture or video of a turn."""
+
+    @property
+    def path(self) -> str:
+        """As given; of a picture that is no file its place, "images[0]"."""
+    @property
+    def features(self) -> Literal["computed", "memory", "disk", "not_needed"]:
+        """Where its features came from; not needed: keys and values of all its tokens were kept."""
+
+
 class Answer:
     """What a model answered. str() of it is the text."""
 
@@ -187,6 +210,9 @@ class Answer:
     def usage(self) -> Usage: ...
     @property
     def timings(self) -> Timings: ...
+    @property
+    def media(self) -> list[MediumReport]:
+        """Those of the turn: pictures, then videos."""
 
 
 class InferenceEvent:
@@ -212,6 +238,7 @@ def hardware_info() -> dict[str, Any]:
 
 class WeightPrecision: ...
 class KvPrecision: ...
+class Measure: ...
 class VideoPrompt: ...
 class PromptForm: ...
 class RequestClass: ...
@@ -314,7 +341,8 @@ class Memory:
 def load_model(options: LoadOptions, on_progress: Callable[[str, float], object] | None) -> LoadedModel: ...
 def load_from_memory(options: LoadOptions, checkpoint: dict[str, Any]) -> LoadedModel: ...
 def load_tokenizer(path: Path) -> Tokenizer: ...
-def plan(options: LoadOptions) -> dict[str, Any]: ...
+def plan(options: LoadOptions, measure: Measure) -> dict[str, Any]: ...
+def memory_limit_from_text(text: str, name: str) -> int: ...
 def system_optimization_report(
     profiler: SystemProfiler, memory: Memory, scheduler: ResourceScheduler, config: SystemOptimizationConfig,
     operations: int, uptime_s: float) -> dict[str, Any]: ...

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Callable, Literal, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Literal, Sequence
 
 from . import _core
 from ._core import Answer, SystemOptimizationConfig, Tokenizer
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 Path = str | os.PathLike[str]
 Weights = Literal["auto", "f32", "bf16", "q8", "q4"]
 
+_PLAN_OPTIONS = ("mmproj", "threads", "weights", "vision_weights", "kv", "isa", "cache_folder", "config", "memory_limit",
+                 "disabled_passes")
 _PRECISIONS = {"weights": _core.WeightPrecision, "vision_weights": _core.WeightPrecision, "kv": _core.KvPrecision}
 
 
@@ -40,6 +42,17 @@ def paths_of(name: str, value) -> list[Path]:
     return [os.fspath(each) for each in value]
 
 
+def _memory_limit(value: int | str | None) -> int | None:
+    """In bytes; UsageError for a text that is none."""
+    return _core.memory_limit_from_text(value, "memory_limit") if isinstance(value, str) else value
+
+
+def _pass_names(value: Iterable[str]) -> set[str]:
+    if isinstance(value, str):
+        raise UsageError(f"disabled_passes: found {value!r}, expected a list of names")
+    return set(value)
+
+
 def _turn(text: str, images, videos, max_image_tokens):
     turn = _core.Turn(text, paths_of("images", images), paths_of("videos", videos))
     set_field(turn, "max_image_tokens", max_image_tokens)
@@ -56,6 +69,8 @@ def load_options(path: Path, fields: dict[str, Any]) -> _core.LoadOptions:
     if threads is not None:
         options.system = options.system.replace(num_compute_threads=threads)
     options.threads = options.system.num_compute_threads
+    set_field(options, "memory_limit", _memory_limit(fields.pop("memory_limit", None)))
+    set_field(options, "disabled_passes", _pass_names(fields.pop("disabled_passes", ())))
     for name, value in fields.items():
         if name in _PRECISIONS:
             value = choice(_PRECISIONS[name], name, value)
@@ -66,7 +81,8 @@ def load_options(path: Path, fields: dict[str, Any]) -> _core.LoadOptions:
 def load_model(
     path: Path, *, mmproj: Path | None = None, threads: int | None = None, weights: Weights = "auto",
     vision_weights: Weights = "auto", kv: Literal["f32", "int16", "int8"] = "int16", isa: str | None = None,
-    cache_folder: Path | None = None, config: SystemOptimizationConfig | None = None, trace: bool = False,
+    cache_folder: Path | None = None, config: SystemOptimizationConfig | None = None,
+    memory_limit: int | str | None = None, disabled_passes: Iterable[str] = (), trace: bool = False,
     on_progress: Callable[[str, float], object] | None = None,
 ) -> Model:
     """Loads a Hugging Face folder, or a text .gguf file with its vision file as mmproj.
@@ -76,6 +92,9 @@ def load_model(
     isa: "scalar", "avx2", "avxvnni", "avx512"; None: the best there is.
     cache_folder: where packed weights are kept; "": nowhere; None: ~/.cache/qvl.
     config: how the machine may be used; None: what fits this machine.
+    memory_limit: bytes that are never passed, in place of config.memory_limit_ratio: a number, or a text like "1.5GiB" or
+    "60%" (of what this process may use).
+    disabled_passes: names of passes of the optimizer to leave out, as plan() has them.
     trace: record where the time goes, for Model.write_trace().
     on_progress: called with a stage and a fraction from 0 to 1.
 
@@ -83,7 +102,8 @@ def load_model(
     """
     options = load_options(path, {
         "mmproj": mmproj, "threads": threads, "weights": weights, "vision_weights": vision_weights, "kv": kv, "isa": isa,
-        "cache_folder": cache_folder, "config": config, "trace": trace})
+        "cache_folder": cache_folder, "config": config, "memory_limit": memory_limit, "disabled_passes": disabled_passes,
+        "trace": trace})
     return Model(_core.load_model(options, on_progress))
 
 
@@ -92,9 +112,16 @@ def load_tokenizer(path: Path) -> Tokenizer:
     return _core.load_tokenizer(path)
 
 
-def plan(path: Path, *, mmproj: Path | None = None, config: SystemOptimizationConfig | None = None) -> dict[str, Any]:
-    """What would be chosen for a checkpoint on this machine, and why, without loading it."""
-    return _core.plan(load_options(path, {"mmproj": mmproj, "config": config}))
+def plan(path: Path, *, measure: Literal["stored", "missing"] = "stored", **options: Any) -> dict[str, Any]:
+    """What would be chosen for a checkpoint on this machine, and why, without loading it.
+
+    measure: "missing" measures first what cannot be derived and was not measured yet, some seconds, and keeps it in the cache
+    folder; "stored" takes what is there. options: those of load_model() but trace and on_progress.
+    """
+    for name in options:
+        if name not in _PLAN_OPTIONS:
+            raise TypeError(f"{name}: unknown option, expected one of {', '.join(_PLAN_OPTIONS)}")
+    return _core.plan(load_options(path, {"config": None, **options}), choice(_core.Measure, "measure", measure))
 
 
 class Model:

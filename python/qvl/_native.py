@@ -56,7 +56,9 @@ class _NativeRun:
 
     def result(self):
         with self._pictures.names_in_errors():
-            return self._stream.result()
+            answer = self._stream.result()
+        answer._rename_media(self._pictures.names)
+        return answer
 
 
 class NativeEngine:

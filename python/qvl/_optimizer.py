@@ -14,6 +14,7 @@ from ._errors import UsageError
 from ._memory import MemoryManager
 from ._model import Model, load_model
 from ._threads import ThreadManager
+from ._transformers import from_transformers, is_transformers_model
 
 Result = TypeVar("Result")
 
@@ -34,15 +35,19 @@ class SystemOptimizer:
         self.profiler.start_profiling()
 
     def optimize_for_inference(self, model: Any) -> Any:
-        """A checkpoint's path is loaded under this configuration: its threads, instruction sets and forms of numbers are
-        those of the plan for this machine. A Model, or any callable, comes back as it is: models are not modified, and
-        run in execute_compute_async()."""
+        """Something that computes as the model does, under this configuration. A checkpoint's path is loaded: its threads,
+        instruction sets and forms of numbers are those of the plan for this machine. A Qwen3VLForConditionalGeneration of
+        transformers becomes a Model over the weights it holds, as by from_transformers(). A Model, or any callable, comes
+        back as it is, and runs in execute_compute_async(). No model is modified."""
         self._operation()
         if isinstance(model, (str, os.PathLike)):
             return load_model(model, config=self.config)
+        if is_transformers_model(model):
+            return from_transformers(model, config=self.config)
         if isinstance(model, Model) or callable(model):
             return model
-        raise UsageError(f"model: found {type(model).__name__}, expected a path, a qvl.Model or a callable")
+        raise UsageError(f"model: found {type(model).__name__}, expected a path, a qvl.Model, an object of transformers or a "
+                         "callable")
 
     def preprocess_input_async(self, function: Callable[..., Result], /, *args: Any, **kwargs: Any) -> Future[Result]:
         """function(*args, **kwargs) on a preprocessing thread."""

@@ -51,7 +51,7 @@ class Pictures:
 
     def __init__(self, images: Sequence[Any]):
         self._files: list[int] = []
-        self._names: dict[str, str] = {}
+        self.names: dict[str, str] = {}  # places in the request of those that are no files, by path
         if isinstance(images, (str, bytes, os.PathLike)) or _is_pil(images):
             raise UsageError("images: found one picture, expected a list of them")
         self.paths = [self._path(f"images[{index}]", image) for index, image in enumerate(images)]
@@ -65,7 +65,7 @@ class Pictures:
         with open(file, "wb", closefd=False) as stream:
             stream.write(data)
         path = f"/proc/self/fd/{file}"
-        self._names[path] = name
+        self.names[path] = name
         return path
 
     @contextmanager
@@ -79,7 +79,7 @@ class Pictures:
     def named(self, message: str) -> str:
         """A message about a picture that is no file, with its place in the request for its path."""
         path, colon, rest = message.partition(":")
-        return self._names.get(path, path) + colon + rest
+        return self.names.get(path, path) + colon + rest
 
     def __del__(self):
         for file in self._files:

@@ -79,8 +79,9 @@ class OptimizedInferencePipeline:
     def __init__(self, model: Any, config: SystemOptimizationConfig | None = None, **options: Any):
         """model: a checkpoint's path, loaded with `options` as by load_model(); a Model; or a
         Qwen3VLForConditionalGeneration of transformers, with `options` of from_transformers(); or any callable.
-        config: how the machine may be used; None: what fits this machine. Of a Model that is loaded already only the
-        scheduling fields count."""
+        config: how the machine may be used; None: what fits this machine. All of it but the scheduling is from now on
+        that of a Model which is loaded already, for whoever uses it, until the next configuration is applied; what loading
+        has settled (forms of numbers, instruction set) stays, and the metrics' report says so under "followed"."""
         self.config = SystemOptimizationConfig.for_this_machine() if config is None else config
         self._engine = _engine_for(model, self.config, options)
 
@@ -116,10 +117,13 @@ class OptimizedInferencePipeline:
     def get_performance_metrics(self) -> dict[str, Any]:
         """avg_inference_time, min_inference_time, max_inference_time, avg_time_to_first_token (seconds),
         total_inferences, cancelled_inferences, overdue_inferences (ended by their deadline), failed_inferences,
-        throughput_ips, tokens_per_second, compute_time and preparation_wait_time (seconds that steps computed, and that
-        none could since requests were being read and decoded), avg_memory_percent,
-        avg_gpu_memory_allocated_mb, stages, and system_optimization_report with system_summary, hardware_info,
-        memory_efficiency, resource_status, operation_count, uptime, config and, of checkpoints, followed."""
+        throughput_ips, tokens_per_second, prompt_tokens and cached_tokens (of these, those that were not computed),
+        guessed_tokens and accepted_tokens, compute_time and preparation_wait_time (seconds that steps computed, and that
+        none could since requests were being read and decoded), avg_memory_percent, avg_gpu_memory_allocated_mb, energy_j
+        (of the processors, None where it cannot be read), stages {name: count, mean_ms, p50_ms, p90_ms, p99_ms, max_ms,
+        histogram}, caches, and system_optimization_report with system_summary, hardware_info, memory_efficiency,
+        resource_status, operation_count, uptime, config and followed. All since the pipeline was made, and the same keys for
+        every kind of model: what a callable cannot have (tokens, time to the first one, followed) is 0 or None."""
         return self._engine.metrics()
 
     def cleanup(self) -> None:

@@ -5,7 +5,7 @@ import json
 import os
 import tempfile
 from pathlib import Path as File
-from typing import Any, Literal
+from typing import Any, Iterable, Literal
 
 from . import _core
 from ._core import SystemOptimizationConfig
@@ -68,7 +68,8 @@ def _folder(model: Any, tokenizer: Path | None) -> str | None:
 def from_transformers(
     model: Any, *, processor: Any = None, tokenizer: Path | None = None, weights: Weights = "f32",
     vision_weights: Weights = "f32", kv: Literal["f32", "int16", "int8"] = "f32", threads: int | None = None,
-    isa: str | None = None, config: SystemOptimizationConfig | None = None,
+    isa: str | None = None, config: SystemOptimizationConfig | None = None, memory_limit: int | str | None = None,
+    disabled_passes: Iterable[str] = (),
 ) -> Model:
     """A Model over the weights of a Qwen3VLForConditionalGeneration of transformers, which stays as it is: weights are read
     where they lie, so they must not be changed while the Model is used.
@@ -76,13 +77,14 @@ def from_transformers(
     processor: its processor; tokenizer: a folder with the files of tokenizer and preprocessors. Without either the folder
     that the object was loaded from is taken; where there is none, prompts come as tensors only.
     weights, vision_weights, kv: as they are, computed in float32, so that logits are those of the object's own forward;
-    "q4", "q8" and "int16" are faster and take memory beside the object's.
+    "q4", "q8" and "int16" are faster and take memory beside the object's. The rest is as for load_model().
 
     Raises UsageError for weights that are not on the processor or of another type, ModelError for another architecture.
     """
     tensors = _weights(model)
     options = load_options("", {"weights": weights, "vision_weights": vision_weights, "kv": kv, "isa": isa, "cache_folder": "",
-                                "threads": threads, "config": config})
+                                "threads": threads, "config": config, "memory_limit": memory_limit,
+                                "disabled_passes": disabled_passes})
     generation = getattr(model, "generation_config", None)
     listed = [(name, _DTYPES[str(tensor.dtype)], list(tensor.shape), tensor.data_ptr(), tensor.numel() * tensor.element_size())
               for name, tensor in tensors.items()]

@@ -1,10 +1,13 @@
 // Conversation and what it answers with.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/filesystem.h>
+#include <nanobind/stl/map.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/string_view.h>
 #include <nanobind/stl/vector.h>
+
+#include <map>
 
 #include "bindings.h"
 #include "listeners.h"
@@ -59,6 +62,14 @@ class Talk {
   AtHome<Conversation> conversation_;
 };
 
+// Pictures that are no files have paths that mean nothing to who gave them.
+void rename_media(Answer& answer, const std::map<std::string, std::string>& names) {
+  for (MediumReport& medium : answer.media) {
+    const auto named = names.find(medium.path.string());
+    if (named != names.end()) medium.path = named->second;
+  }
+}
+
 void bind_answer(nb::module_& module) {
   nb::class_<Usage>(module, "Usage", "Tokens of one answer.")
       .def_ro("prompt_tokens", &Usage::prompt_tokens)
@@ -72,6 +83,13 @@ void bind_answer(nb::module_& module) {
       .def_ro("prefill_s", &Timings::prefill_s)
       .def_ro("decode_s", &Timings::decode_s)
       .def_ro("time_to_first_token_s", &Timings::time_to_first_token_s);
+  nb::class_<MediumReport>(module, "MediumReport", "A picture or video of a turn.")
+      .def_prop_ro("path", [](const MediumReport& self) { return self.path.string(); })
+      .def_prop_ro("features", [](const MediumReport& self) { return name_of(self.features); })
+      .def("__repr__", [](const MediumReport& self) {
+        return "MediumReport(path=" + nb::cast<std::string>(nb::repr(nb::cast(self.path.string()))) +
+               ", features='" + std::string(name_of(self.features)) + "')";
+      });
   nb::class_<Answer>(module, "Answer", "What a model answered. str() of it is the text.")
       .def_ro("text", &Answer::text)
       .def_ro("tokens", &Answer::tokens)
@@ -79,6 +97,8 @@ void bind_answer(nb::module_& module) {
       .def_ro("end_token", &Answer::end_token)
       .def_ro("usage", &Answer::usage)
       .def_ro("timings", &Answer::timings)
+      .def_ro("media", &Answer::media)
+      .def("_rename_media", &rename_media, nb::arg("names"))
       .def("__str__", [](const Answer& self) { return self.text; })
       .def("__repr__", [](const Answer& self) {
         return "Answer(text=" + nb::cast<std::string>(nb::repr(nb::cast(self.text))) + ", finish_reason='" +

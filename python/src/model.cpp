@@ -3,6 +3,7 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/filesystem.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/set.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/string_view.h>
 #include <nanobind/stl/vector.h>
@@ -139,11 +140,11 @@ SharedModel load_from_memory(const LoadOptions& options, const nb::dict& checkpo
   return load(asked, nb::none());
 }
 
-nb::object plan(const LoadOptions& options) {
+nb::object plan(const LoadOptions& options, PlanOptions::Measure measure) {
   std::string json;
   {
     const nb::gil_scoped_release unlocked;
-    json = to_json(plan_for(options, {}));
+    json = to_json(plan_for(options, {.measure = measure}));
   }
   return parsed(json);
 }
@@ -159,6 +160,9 @@ void bind_load_options(nb::module_& module) {
       .value("f32", KvPrecision::f32)
       .value("int16", KvPrecision::bits16)
       .value("int8", KvPrecision::bits8);
+  nb::enum_<PlanOptions::Measure>(module, "Measure")
+      .value("stored", PlanOptions::Measure::stored)
+      .value("missing", PlanOptions::Measure::missing);
   nb::class_<LoadOptions>(module, "LoadOptions")
       .def(nb::init<>())
       .def_rw("path", &LoadOptions::path)
@@ -170,6 +174,8 @@ void bind_load_options(nb::module_& module) {
       .def_rw("isa", &LoadOptions::isa)
       .def_rw("cache_folder", &LoadOptions::cache_folder, nb::arg("value").none())
       .def_rw("system", &LoadOptions::system)
+      .def_rw("disabled_passes", &LoadOptions::disabled_passes)
+      .def_rw("memory_limit", &LoadOptions::memory_limit, nb::arg("value").none())
       .def_rw("trace", &LoadOptions::trace);
 }
 
@@ -258,7 +264,8 @@ void bind_model(nb::module_& module) {
       .def_prop_ro("warnings", [](const SharedModel& self) { return self->model.warnings(); });
   module.def("load_model", &load, nb::arg("options"), nb::arg("on_progress").none());
   module.def("load_from_memory", &load_from_memory, nb::arg("options"), nb::arg("checkpoint"));
-  module.def("plan", &plan, nb::arg("options"));
+  module.def("plan", &plan, nb::arg("options"), nb::arg("measure"));
+  module.def("memory_limit_from_text", &memory_limit_from_text, nb::arg("text"), nb::arg("name"));
 }
 
 }  // namespace qvl::python

@@ -1,5 +1,6 @@
-// SystemProfiler.
+// SystemProfiler, and the meter of energy.
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 
 #include "bindings.h"
@@ -49,6 +50,11 @@ void bind_profiler(nb::module_& module, const std::shared_ptr<LiveParts>& parts)
            [](const Profiler& self) { return told(self, [](auto& it) { return it.system_summary(); }); })
       .def("get_hardware_info",
            [](const Profiler& self) { return told(self, [](auto&) { return system::hardware_info(); }); });
+  nb::class_<system::EnergyMeter>(module, "EnergyMeter",
+                                  "What the processors of this machine use, whoever computes. Thread-safe.")
+      .def(nb::init<>())
+      .def("advance", &system::EnergyMeter::advance, nb::call_guard<nb::gil_scoped_release>())
+      .def("joules", &system::EnergyMeter::joules, nb::call_guard<nb::gil_scoped_release>());
 }
 
 }  // namespace qvl::python

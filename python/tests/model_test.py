@@ -82,6 +82,17 @@ class ModelTest(unittest.TestCase):
             (lambda: conversation.ask("x", "photo.jpg"), ValueError, "images: found one path, expected a list of paths"),
             (lambda: qvl.load_model(MODEL, weights="q3"), ValueError,
              "weights: found 'q3', expected one of auto, f32, bf16, q8, q4"),
+            (lambda: qvl.load_model(MODEL, memory_limit="much"), ValueError,
+             'memory_limit: found "much", expected bytes such as 1073741824, a size such as 1.5GiB, 2GB or 512MiB, or a '
+             'share such as 60%'),
+            (lambda: qvl.load_model(MODEL, memory_limit=-1), ValueError,
+             "memory_limit: found -1, which is not of its type or range"),
+            (lambda: qvl.load_model(MODEL, disabled_passes="threads"), ValueError,
+             "disabled_passes: found 'threads', expected a list of names"),
+            (lambda: qvl.plan(MODEL, measure="all"), ValueError, "measure: found 'all', expected one of stored, missing"),
+            (lambda: qvl.plan(MODEL, trace=True), TypeError,
+             "trace: unknown option, expected one of mmproj, threads, weights, vision_weights, kv, isa, cache_folder, config, "
+             "memory_limit, disabled_passes"),
             (lambda: qvl.load_model(MODEL, threads=0), ValueError,
              "num_compute_threads: found 0, expected an integer from 1 to 1024"),
             (lambda: qvl.load_model(MODEL, isa="mmx"), ValueError,
@@ -129,6 +140,36 @@ class ModelTest(unittest.TestCase):
         numpy.testing.assert_array_equal(self.model.logits("Hi"), of_ids)
         numpy.testing.assert_array_equal(
             self.model.logits("<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n", form="raw", chunk=3), of_ids)
+
+    def test_loading_and_planning_obey_a_memory_limit_and_passes_left_out(self):
+        chosen = {name: choice["value"] for name, choice in qvl.plan(MODEL, kv="int16", cache_folder="")["choices"].items()}
+        self.assertEqual(chosen["keys and values"], "16")
+        plan = qvl.plan(MODEL, disabled_passes=["kv_16_bit", "vision_8_bit"], memory_limit="64MiB", cache_folder="")
+        self.assertEqual((plan["choices"]["keys and values"]["value"], plan["choices"]["vision weights"]["value"]),
+                         ("f32", "f32"))
+        self.assertEqual(plan["memory_cap_bytes"], 64 << 20)
+        self.assertLessEqual(plan["memory_bytes"], 64 << 20)
+        with self.assertRaises(qvl.LimitError) as caught:
+            qvl.load_model(MODEL, memory_limit=17 << 20)
+        self.assertIn(" are free of the limit of 17.00 MiB ", str(caught.exception))
+        with self.assertRaises(ValueError) as caught:
+            qvl.load_model(MODEL, disabled_passes=["x"])
+        self.assertTrue(str(caught.exception).startswith('disable-pass: found "x", expected one of disk_feature_cache, '))
+        model = qvl.load_model(MODEL, memory_limit="512MiB", disabled_passes=["feature_cache"], cache_folder="")
+        with qvl.OptimizedInferencePipeline(model) as pipeline:
+            for _ in range(2):
+                answer = pipeline.run_inference("What is this?", images=[PICTURE], max_tokens=1)
+            self.assertEqual([medium.features for medium in answer.media], ["computed"])
+            report = pipeline.get_performance_metrics()["system_optimization_report"]
+        self.assertEqual(report["memory_efficiency"]["cap_bytes"], 512 << 20)
+
+    def test_planning_measures_what_is_missing_where_it_is_told_to(self):
+        with tempfile.TemporaryDirectory() as folder:
+            self.assertIn("assumed", qvl.plan(MODEL, cache_folder=folder)["machine"]["reads"])
+            self.assertEqual(os.listdir(folder), [])
+            self.assertIn("measured", qvl.plan(MODEL, cache_folder=folder, measure="missing")["machine"]["reads"])
+            self.assertEqual(os.listdir(folder), ["machine.json"])
+            self.assertIn("measured", qvl.plan(MODEL, cache_folder=folder)["machine"]["reads"])
 
     def test_tokenizes_text_and_control_tokens(self):
         tokenizer = qvl.load_tokenizer(MODEL)

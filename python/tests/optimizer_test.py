@@ -41,7 +41,8 @@ class SystemOptimizerTest(unittest.TestCase):
             self.assertIs(optimizer.optimize_for_inference(len), len)
             with self.assertRaises(qvl.UsageError) as caught:
                 optimizer.optimize_for_inference(5)
-            self.assertEqual(str(caught.exception), "model: found int, expected a path, a qvl.Model or a callable")
+            self.assertEqual(str(caught.exception), "model: found int, expected a path, a qvl.Model, an object of "
+                             "transformers or a callable")
             conversation = qvl.Conversation(model)
             answer = optimizer.execute_compute_async(conversation.ask, "How many objects are there?", max_tokens=2)
             self.assertEqual(answer.result().usage.completion_tokens, 2)

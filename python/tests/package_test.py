@@ -49,10 +49,10 @@ class PackageTest(unittest.TestCase):
     def test_what_the_stub_leaves_open_is_plain_data_of_the_package(self):
         open_classes = [node.name for node in self.stub.body
                         if isinstance(node, ast.ClassDef) and not stub_members(node)]
-        self.assertEqual(open_classes, ["WeightPrecision", "KvPrecision", "VideoPrompt", "PromptForm", "RequestClass",
+        self.assertEqual(open_classes, ["WeightPrecision", "KvPrecision", "Measure", "VideoPrompt", "PromptForm", "RequestClass",
                                         "LoadOptions", "LogitsRequest", "GenerationOptions", "ConversationOptions",
                                         "InferenceRequest", "TensorInputs", "BatchMedia"])
-        for name in open_classes[:5]:
+        for name in open_classes[:6]:
             self.assertTrue(issubclass(getattr(_core, name), enum.Enum))
 
     def test_configuration_in_the_stub_is_the_table_of_fields(self):

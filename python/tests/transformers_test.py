@@ -119,9 +119,21 @@ class TransformersTest(unittest.TestCase):
     def test_a_pipeline_takes_the_object_itself(self):
         with qvl.apply_system_level_optimizations(Qwen3VLForConditionalGeneration(str(MODEL)), weights="q8") as pipeline:
             self.assertEqual(str(pipeline.run_inference(QUESTION, images=[HEART])), "A blue heart on a black background.")
+        with self.assertRaises(qvl.LimitError):
+            qvl.apply_system_level_optimizations(Qwen3VLForConditionalGeneration(str(MODEL)), memory_limit="17MiB")
         with self.assertRaises(ValueError) as caught:
             qvl.apply_system_level_optimizations(Qwen3VLForConditionalGeneration(str(MODEL)), weights="q3")
         self.assertEqual(str(caught.exception), "weights: found 'q3', expected one of auto, f32, bf16, q8, q4")
+
+    def test_an_optimizer_makes_a_model_of_the_object(self):
+        config = qvl.SystemOptimizationConfig(num_compute_threads=1)
+        thing = Qwen3VLForConditionalGeneration(str(MODEL))
+        with qvl.SystemOptimizer(config) as optimizer:
+            model = optimizer.optimize_for_inference(thing)
+            self.assertIsInstance(model, qvl.Model)
+            self.assertEqual(model.threads, 1)
+            logits = optimizer.execute_compute_async(model.logits, QUESTION, images=[HEART]).result()
+        numpy.testing.assert_array_equal(logits, self.expected)
 
     def test_the_weights_stay_where_they_are_and_alive(self):
         thing = Qwen3VLForConditionalGeneration()

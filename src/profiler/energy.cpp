@@ -1,6 +1,8 @@
 #include "profiler/energy.h"
 
 #include <algorithm>
+#include <new>
+#include <utility>
 
 #include "profiler/fields.h"
 
@@ -50,6 +52,31 @@ std::vector<EnergyUse> energy_use(const std::vector<EnergyCounters>& before,
     out.push_back({.name = now.name, .joules = joules, .watts = joules / seconds});
   }
   return out;
+}
+
+EnergyMeter::EnergyMeter(SystemFiles files) : files_(std::move(files)), last_(read()) {}
+
+std::vector<EnergyCounters> EnergyMeter::read() const {
+  std::vector<EnergyCounters> counters = read_energy_counters(files_);
+  const auto is_platform = [](const EnergyCounters& zone) { return zone.name == "psys"; };
+  if (!std::all_of(counters.begin(), counters.end(), is_platform)) std::erase_if(counters, is_platform);
+  return counters;
+}
+
+void EnergyMeter::advance() noexcept {
+  if (last_.empty()) return;
+  try {
+    std::vector<EnergyCounters> now = read();
+    if (now.empty()) return;  // not readable just now: the next reading has what they used meanwhile
+    constexpr double kAnySeconds = 1;
+    for (const EnergyUse& use : energy_use(last_, now, kAnySeconds)) joules_ += use.joules;
+    last_ = std::move(now);
+  } catch (const std::bad_alloc&) {
+  }
+}
+
+std::optional<double> EnergyMeter::joules() const {
+  return last_.empty() ? std::nullopt : std::optional(joules_);
 }
 
 }  // namespace qvl

@@ -32,4 +32,23 @@ std::vector<EnergyCounters> read_energy_counters(const SystemFiles& files);
 std::vector<EnergyUse> energy_use(const std::vector<EnergyCounters>& before,
                                   const std::vector<EnergyCounters>& after, double seconds);
 
+/// What the processors of this machine used since it was made, whoever computed. The platform's zone (psys)
+/// has the packages in it, so it counts only where there is no other. Thread-compatible.
+class EnergyMeter {
+ public:
+  explicit EnergyMeter(SystemFiles files);
+  /// Reads the counters. To be called before any of them has gone through its whole range, which a package of
+  /// 65 W does within about an hour. A reading that memory is missing for is left to the next one.
+  void advance() noexcept;
+  /// As of the last reading; empty where no counter may be read.
+  std::optional<double> joules() const;
+
+ private:
+  std::vector<EnergyCounters> read() const;
+
+  const SystemFiles files_;
+  std::vector<EnergyCounters> last_;
+  double joules_ = 0;
+};
+
 }  // namespace qvl

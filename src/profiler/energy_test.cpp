@@ -64,5 +64,51 @@ TEST(Energy, is_none_where_the_counters_are_damaged_or_missing) {
   }
 }
 
+TEST(EnergyMeter, adds_up_the_packages_and_leaves_the_platform_out_that_has_them_in_it) {
+  FakeSystem system;
+  write_zone(system, "intel-rapl:0", "package-0", "1000000\n");
+  write_zone(system, "intel-rapl:1", "package-1", "262143000000\n");
+  write_zone(system, "intel-rapl:2", "psys", "0\n");
+  EnergyMeter meter(system.files());
+  EXPECT_EQ(meter.joules(), 0.0);
+  write_zone(system, "intel-rapl:0", "package-0", "3000000\n");
+  write_zone(system, "intel-rapl:1", "package-1", "671150\n");  // begins at zero: 1 J
+  write_zone(system, "intel-rapl:2", "psys", "90000000\n");
+  EXPECT_EQ(meter.joules(), 0.0);  // nothing is read before it is told to
+  meter.advance();
+  EXPECT_DOUBLE_EQ(*meter.joules(), 3.0);
+  write_zone(system, "intel-rapl:0", "package-0", "3500000\n");
+  meter.advance();
+  EXPECT_DOUBLE_EQ(*meter.joules(), 3.5);
+}
+
+TEST(EnergyMeter, takes_the_platform_where_it_has_nothing_else) {
+  FakeSystem system;
+  write_zone(system, "intel-rapl:0", "psys", "1000000\n");
+  EnergyMeter meter(system.files());
+  write_zone(system, "intel-rapl:0", "psys", "2000000\n");
+  meter.advance();
+  EXPECT_DOUBLE_EQ(*meter.joules(), 1.0);
+}
+
+TEST(EnergyMeter, makes_up_for_a_time_in_which_nothing_could_be_read) {
+  FakeSystem system;
+  write_zone(system, "intel-rapl:0", "package-0", "1000000\n");
+  EnergyMeter meter(system.files());
+  system.remove("/sys/class/powercap");
+  meter.advance();
+  EXPECT_EQ(meter.joules(), 0.0);
+  write_zone(system, "intel-rapl:0", "package-0", "6000000\n");
+  meter.advance();
+  EXPECT_DOUBLE_EQ(*meter.joules(), 5.0);
+}
+
+TEST(EnergyMeter, tells_nothing_where_there_are_no_counters) {
+  FakeSystem system;
+  EnergyMeter meter(system.files());
+  meter.advance();
+  EXPECT_EQ(meter.joules(), std::nullopt);
+}
+
 }  // namespace
 }  // namespace qvl

@@ -34,8 +34,21 @@ std::optional<double> number(std::optional<uint64_t> value) {
   return value ? std::optional(static_cast<double>(*value)) : std::nullopt;
 }
 
+// A process that is on no list has nothing there.
+std::optional<double> own_on_gpus(const std::vector<GpuLoad>& gpus, uint32_t own_pid) {
+  if (gpus.empty()) return std::nullopt;
+  uint64_t bytes = 0;
+  for (const GpuLoad& gpu : gpus) {
+    for (const GpuProcess& process : gpu.processes) {
+      if (process.pid == own_pid) bytes += process.memory_bytes.value_or(0);
+    }
+  }
+  return static_cast<double>(bytes);
+}
+
 struct Collected {
-  Figures cpu, own, foreign, memory, rss, gpu, gpu_memory;
+  uint32_t own_pid;
+  Figures cpu{}, own{}, foreign{}, memory{}, rss{}, gpu{}, gpu_memory{}, own_gpu_memory{};
 
   void add(const CpuLoad& load) {
     cpu.add(percent_of(load.busy_cpus, load.cpus));
@@ -57,6 +70,7 @@ struct Collected {
     }
     gpu.add(percent_of(busiest, 1));
     gpu_memory.add(number(used));
+    own_gpu_memory.add(own_on_gpus(gpus, own_pid));
   }
 };
 
@@ -67,8 +81,8 @@ void put(OrderedJson& out, const std::string& name, const std::optional<Extent>&
 
 }  // namespace
 
-ProfileSummary summarise(std::span<const SystemProfiler::SamplePtr> history) {
-  Collected all;
+ProfileSummary summarise(std::span<const SystemProfiler::SamplePtr> history, uint32_t own_pid) {
+  Collected all{.own_pid = own_pid};
   for (const auto& sample : history) {
     if (sample->rates.cpu) all.add(*sample->rates.cpu);
     if (sample->memory) all.add(*sample->memory);
@@ -83,7 +97,8 @@ ProfileSummary summarise(std::span<const SystemProfiler::SamplePtr> history) {
           .memory_percent = all.memory.extent(),
           .rss_bytes = all.rss.extent(),
           .gpu_percent = all.gpu.extent(),
-          .gpu_memory_bytes = all.gpu_memory.extent()};
+          .gpu_memory_bytes = all.gpu_memory.extent(),
+          .own_gpu_memory_bytes = all.own_gpu_memory.extent()};
 }
 
 OrderedJson to_json(const ProfileSummary& summary) {
@@ -96,6 +111,7 @@ OrderedJson to_json(const ProfileSummary& summary) {
   put(out, "rss_memory_mb", summary.rss_bytes, kMebibyte);
   put(out, "gpu_percent", summary.gpu_percent, 1);
   put(out, "gpu_memory_allocated_mb", summary.gpu_memory_bytes, kMebibyte);
+  put(out, "own_gpu_memory_mb", summary.own_gpu_memory_bytes, kMebibyte);
   return out;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <utility>
 
 namespace qvl {
 namespace {
@@ -20,12 +21,16 @@ size_t bucket_of(uint64_t value) {
   return static_cast<size_t>(shift) * kSubBuckets + (value >> shift);
 }
 
+// The least value of a bucket, and of the one behind the last.
+uint64_t first_of(size_t bucket) {
+  if (bucket < 2 * kSubBuckets) return bucket;
+  return (kSubBuckets + bucket % kSubBuckets) << (bucket / kSubBuckets - 1);
+}
+
 // The middle of a bucket.
 int64_t value_of(size_t bucket) {
-  if (bucket < 2 * kSubBuckets) return static_cast<int64_t>(bucket);
-  const size_t shift = bucket / kSubBuckets - 1;
-  const uint64_t first = (kSubBuckets + bucket % kSubBuckets) << shift;
-  return static_cast<int64_t>(first + ((1ULL << shift) - 1) / 2);
+  const uint64_t first = first_of(bucket);
+  return static_cast<int64_t>(first + (first_of(bucket + 1) - 1 - first) / 2);
 }
 
 template <typename Better>
@@ -49,28 +54,67 @@ void DurationHistogram::add(int64_t duration_ns) {
   buckets_[bucket_of(static_cast<uint64_t>(duration_ns))].fetch_add(1, std::memory_order_release);
 }
 
-DurationSummary DurationHistogram::summary() const {
-  std::array<uint64_t, kBuckets> counts;
-  DurationSummary out;
-  for (size_t i = 0; i < kBuckets; ++i) {
-    counts[i] = buckets_[i].load(std::memory_order_acquire);
-    out.count += counts[i];
+DurationCounts DurationHistogram::counts() const {
+  DurationCounts out;
+  for (size_t i = 0; i < DurationCounts::kBuckets; ++i) {
+    out.buckets[i] = buckets_[i].load(std::memory_order_acquire);
   }
-  if (out.count == 0) return out;
   out.min_ns = min_ns_.load(std::memory_order_relaxed);
   out.max_ns = max_ns_.load(std::memory_order_relaxed);
-  out.mean_ns = static_cast<double>(sum_ns_.load(std::memory_order_relaxed)) / static_cast<double>(out.count);
+  out.sum_ns = sum_ns_.load(std::memory_order_relaxed);
+  return out;
+}
+
+DurationCounts DurationCounts::since(const DurationCounts& before) const {
+  DurationCounts out{.sum_ns = sum_ns - before.sum_ns};
+  for (size_t i = 0; i < kBuckets; ++i) out.buckets[i] = buckets[i] - before.buckets[i];
+  const auto holds = [](uint64_t count) { return count > 0; };
+  const auto least = std::find_if(out.buckets.begin(), out.buckets.end(), holds);
+  if (least == out.buckets.end()) return out;
+  const auto largest = std::find_if(out.buckets.rbegin(), out.buckets.rend(), holds);
+  const auto value_at = [&](auto bucket) {
+    return std::clamp(value_of(static_cast<size_t>(bucket)), min_ns, max_ns);
+  };
+  out.min_ns = min_ns < before.min_ns ? min_ns : value_at(least - out.buckets.begin());
+  out.max_ns = max_ns > before.max_ns ? max_ns : value_at(out.buckets.rend() - largest - 1);
+  if (out.min_ns > out.max_ns) std::swap(out.min_ns, out.max_ns);  // of one bucket, one of them its middle
+  return out;
+}
+
+std::vector<DurationBucket> DurationCounts::filled() const {
+  std::vector<DurationBucket> out;
+  for (size_t i = 0; i < kBuckets; ++i) {
+    if (buckets[i] == 0) continue;
+    out.push_back(
+        {.from_ns = static_cast<int64_t>(first_of(i)), .below_ns = first_of(i + 1), .count = buckets[i]});
+  }
+  return out;
+}
+
+DurationSummary DurationCounts::summary() const {
+  DurationSummary out;
+  for (const uint64_t count : buckets) out.count += count;
+  if (out.count == 0) return out;
+  out.min_ns = min_ns;
+  out.max_ns = max_ns;
+  out.mean_ns = static_cast<double>(sum_ns) / static_cast<double>(out.count);
   // The value below which a share of all lies, itself included: that of rank ceil(share * count).
   const auto percentile = [&](double share) {
     const auto rank = static_cast<uint64_t>(std::ceil(share * static_cast<double>(out.count)));
     uint64_t seen = 0;
     size_t bucket = 0;
-    while (bucket + 1 < kBuckets && (seen += counts[bucket]) < rank) ++bucket;
+    while (bucket + 1 < kBuckets && (seen += buckets[bucket]) < rank) ++bucket;
     return std::clamp(value_of(bucket), out.min_ns, out.max_ns);
   };
   out.p50_ns = percentile(0.50);
   out.p90_ns = percentile(0.90);
   out.p99_ns = percentile(0.99);
+  return out;
+}
+
+StageCounts StageStatistics::counts() const {
+  StageCounts out;
+  for (size_t i = 0; i < kStages; ++i) out[i] = histograms_[i].counts();
   return out;
 }
 

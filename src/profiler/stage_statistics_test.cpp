@@ -99,6 +99,56 @@ TEST(DurationHistogram, loses_nothing_that_many_threads_add) {
   EXPECT_DOUBLE_EQ(summary.mean_ns, 1510);
 }
 
+TEST(DurationHistogram, tells_the_buckets_that_hold_something) {
+  DurationHistogram histogram;
+  for (const int64_t duration : {int64_t{3}, int64_t{3}, int64_t{1025}, int64_t{1087}, INT64_MAX}) {
+    histogram.add(duration);
+  }
+  // 16 of a power of two: from 1024 on they are 64 wide.
+  const auto filled = histogram.counts().filled();
+  ASSERT_EQ(filled.size(), 3U);
+  EXPECT_EQ(filled[0].from_ns, 3);
+  EXPECT_EQ(filled[0].below_ns, 4U);
+  EXPECT_EQ(filled[0].count, 2U);
+  EXPECT_EQ(filled[1].from_ns, 1024);
+  EXPECT_EQ(filled[1].below_ns, 1088U);
+  EXPECT_EQ(filled[1].count, 2U);
+  EXPECT_EQ(filled[2].from_ns, int64_t{31} << 58);
+  EXPECT_EQ(filled[2].below_ns, uint64_t{1} << 63);
+  EXPECT_EQ(filled[2].count, 1U);
+}
+
+TEST(DurationCounts, since_an_earlier_moment_are_those_added_from_then_on) {
+  DurationHistogram histogram;
+  for (const int64_t duration : {5, 1'000'000}) histogram.add(duration);
+  const DurationCounts before = histogram.counts();
+  EXPECT_EQ(histogram.counts().since(before).summary().count, 0U);
+  EXPECT_EQ(histogram.counts().since(before).summary().max_ns, 0);
+  for (const int64_t duration : {7, 9, 11, 13}) histogram.add(duration);
+  const DurationSummary summary = histogram.counts().since(before).summary();
+  EXPECT_EQ(summary.count, 4U);
+  EXPECT_EQ(summary.min_ns, 7);
+  EXPECT_EQ(summary.max_ns, 13);
+  EXPECT_EQ(summary.p50_ns, 9);
+  EXPECT_DOUBLE_EQ(summary.mean_ns, 10);
+}
+
+TEST(DurationCounts, since_an_earlier_moment_know_the_extremes_exactly_where_they_are_new) {
+  DurationHistogram histogram;
+  for (const int64_t duration : {1'000, 1'000'000}) histogram.add(duration);
+  const DurationCounts before = histogram.counts();
+  histogram.add(1'001'000);  // a new longest one, in the bucket of the longest until then
+  const DurationSummary longer = histogram.counts().since(before).summary();
+  EXPECT_NEAR(static_cast<double>(longer.min_ns), 1'001'000, 32'032);
+  EXPECT_NEAR(static_cast<double>(longer.max_ns), 1'001'000, 32'032);
+  EXPECT_LE(longer.min_ns, longer.max_ns);
+  histogram.add(3);
+  histogram.add(2'000'003);
+  const DurationSummary beyond = histogram.counts().since(before).summary();
+  EXPECT_EQ(beyond.min_ns, 3);
+  EXPECT_EQ(beyond.max_ns, 2'000'003);
+}
+
 TEST(StageStatistics, have_a_histogram_for_each_stage) {
   StageStatistics statistics;
   statistics.add(Stage::vision, 2'000'000);
@@ -107,6 +157,9 @@ TEST(StageStatistics, have_a_histogram_for_each_stage) {
   EXPECT_EQ(statistics.summary(Stage::vision).count, 2U);
   EXPECT_EQ(statistics.summary(Stage::decode).count, 1U);
   EXPECT_EQ(statistics.summary(Stage::queue).count, 0U);
+  const StageCounts counts = statistics.counts();
+  EXPECT_EQ(counts[static_cast<size_t>(Stage::vision)].sum_ns, 6'000'000U);
+  EXPECT_EQ(counts[static_cast<size_t>(Stage::decode)].sum_ns, 5U);
 
   const OrderedJson json = statistics.to_json();
   std::vector<std::string> names;

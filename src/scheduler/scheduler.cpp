@@ -295,10 +295,16 @@ SchedulerStatus Scheduler::status() const {
   for (const Job& job : waiting_) {
     if (job.phase == Job::Phase::arrived) ++status.arrived;
     if (job.phase == Job::Phase::preparing) ++status.preparing;
-    if (job.phase == Job::Phase::prepared) ++status.prepared;
+    if (job.phase != Job::Phase::prepared) continue;
+    ++status.prepared;
+    for (Resource resource : kResources) {
+      status.waiting[static_cast<size_t>(resource)] += job.request.holds[resource] > 0 ? 1 : 0;
+    }
   }
   status.granted = granted_.size();
   status.held = resources_.held();
+  status.limits = resources_.limits();
+  status.capacities = resources_.capacities();
   return status;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -88,7 +89,9 @@ struct SchedulerStatus {
   size_t prepared = 0;  ///< waiting for a grant
   size_t granted = 0;
   uint64_t finished = 0, cancelled = 0, failed = 0, refused = 0;  ///< since the start
-  Amounts held;
+  Amounts held, limits, capacities;
+  /// Of those that are prepared, how many wait for some of each resource, in the order of kResources.
+  std::array<size_t, kResources.size()> waiting{};
 };
 
 /// Continuous batching of requests with pictures. It sees integers only: costs and load are arguments, and it

@@ -104,6 +104,7 @@ std::filesystem::path DiskCache::path_of(const Name& name) const {
 std::optional<StoredEntry> DiskCache::read(const Name& name, std::span<const StoredShape> shapes,
                                            MemoryHome home) {
   if (!enabled_) return std::nullopt;
+  ++lookups_;
   const auto path = path_of(name);
   EntryRead found = read_entry(path, name.key, shapes, home);
   if (found.outcome == ReadOutcome::unfit) {
@@ -111,6 +112,7 @@ std::optional<StoredEntry> DiskCache::read(const Name& name, std::span<const Sto
     std::filesystem::remove(path, ignored);
   }
   if (found.outcome != ReadOutcome::read) return std::nullopt;
+  ++hits_;
   note_use(path, name.rank);
   return std::move(found.entry);
 }

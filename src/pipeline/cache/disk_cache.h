@@ -24,6 +24,11 @@ struct DiskCacheOptions {
   uint64_t budget_bytes = 0;          ///< of all files together; 0: nothing is kept
 };
 
+/// Since it was made: files that were looked for, and those of them that were there and of use.
+struct DiskCacheStats {
+  uint64_t lookups = 0, hits = 0;
+};
+
 /// Thread-safe. Several processes may use one folder: files appear whole, and one that another process has
 /// removed is a file that is not there. Files are written by a pool of threads.
 class DiskCache {
@@ -51,6 +56,7 @@ class DiskCache {
   /// then on, and problem() says why. Dropped where too much waits to be written already.
   void write(const Name& name, StoredView view, std::shared_ptr<const void> keeps);
 
+  DiskCacheStats stats() const { return {.lookups = lookups_, .hits = hits_}; }
   /// One line where nothing is kept any more; "" where all is well.
   std::string problem() const;
   /// Returns when everything handed over is written.
@@ -65,6 +71,7 @@ class DiskCache {
   const DiskCacheOptions options_;
   TaskPool& pool_;
   std::atomic<bool> enabled_ = false;
+  std::atomic<uint64_t> lookups_ = 0, hits_ = 0;
   mutable std::mutex mutex_;
   mutable std::condition_variable written_;
   std::set<std::filesystem::path> pending_;

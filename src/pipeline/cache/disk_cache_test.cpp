@@ -76,6 +76,21 @@ TEST_F(DiskCacheFolder, has_what_was_written_for_whoever_opens_it_next) {
   EXPECT_FALSE(read({.high = 1, .low = 2})) << "nothing under another key";
 }
 
+TEST_F(DiskCacheFolder, counts_what_it_looked_for_and_found) {
+  write();
+  DiskCache cache({.folder = folder_, .budget_bytes = 1 << 20}, pool_);
+  EXPECT_EQ(cache.stats().lookups, 0u);
+  EXPECT_TRUE(cache.read(kName, kShapes, {}));
+  EXPECT_FALSE(cache.read({.key = {.high = 1, .low = 2}, .kind = "features"}, kShapes, {}));
+  damage(fs::file_size(file()) - 1);
+  EXPECT_FALSE(cache.read(kName, kShapes, {}));
+  EXPECT_EQ(cache.stats().lookups, 3u);
+  EXPECT_EQ(cache.stats().hits, 1u);
+  DiskCache off({}, pool_);
+  EXPECT_FALSE(off.read(kName, kShapes, {}));
+  EXPECT_EQ(off.stats().lookups, 0u);
+}
+
 TEST_F(DiskCacheFolder, removes_a_file_that_is_of_no_use) {
   const uint64_t size = stored_bytes(kShapes);
   const struct {

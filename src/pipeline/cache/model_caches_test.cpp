@@ -176,13 +176,13 @@ TEST_F(KeptFeatures, and_prefixes_leave_nothing_but_the_end_of_a_prompt_to_compu
   for (int start = 0; start < 2; ++start) {
     SCOPED_TRACE(start);
     const Model model = load({});
+    auto pipeline = apply_system_level_optimizations(model, {});
     if (start == 0) ask_long(model, "What is in the picture?");
     const Answer answer = ask_long(model, "Which colour is it?");
     EXPECT_EQ(answer.tokens, plain.tokens);
     EXPECT_GE(answer.usage.cached_tokens, 3 * kBlockKeys);
     EXPECT_EQ(answer.usage.cached_tokens % kBlockKeys, 0);
     EXPECT_EQ(looks(model), start == 0 ? 1u : 0u);
-    auto pipeline = apply_system_level_optimizations(model, {});
     const Answer batched = pipeline.run_inference({.prompt = "Which colour is it?",
                                                    .images = {kPicture},
                                                    .system = system,
@@ -193,6 +193,12 @@ TEST_F(KeptFeatures, and_prefixes_leave_nothing_but_the_end_of_a_prompt_to_compu
     const CacheMetrics caches = pipeline.get_performance_metrics().caches;
     EXPECT_EQ(caches.feature_misses, start == 0 ? 1u : 0u);
     EXPECT_EQ(caches.prefix_disk_tokens > 0, start == 1);
+    EXPECT_GE(caches.disk_lookups, 1u);
+    EXPECT_EQ(caches.disk_hits > 0, start == 1);
+    EXPECT_EQ(caches.disk_hit_rate,
+              static_cast<double>(caches.disk_hits) / static_cast<double>(caches.disk_lookups));
+    EXPECT_EQ(caches.prefix_hit_rate, static_cast<double>(batched.usage.cached_tokens) /
+                                          static_cast<double>(batched.usage.prompt_tokens));
   }
 }
 

@@ -15,13 +15,16 @@ namespace {
 CacheMetrics cache_metrics(const ModelCaches& caches) {
   const FeatureCacheStats features = caches.features.stats();
   const PrefixCacheStats prefixes = caches.prefixes.stats();
+  const DiskCacheStats disk = caches.disk.stats();
   return {.feature_memory_hits = features.memory_hits,
           .feature_disk_hits = features.disk_hits,
           .feature_misses = features.misses,
           .feature_bytes = features.bytes,
           .prefix_reused_tokens = prefixes.reused_tokens,
           .prefix_disk_tokens = prefixes.disk_tokens,
-          .prefix_bytes = prefixes.bytes};
+          .prefix_bytes = prefixes.bytes,
+          .disk_lookups = disk.lookups,
+          .disk_hits = disk.hits};
 }
 
 class CheckpointModel final : public EngineModel {

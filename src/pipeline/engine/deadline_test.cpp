@@ -192,7 +192,7 @@ TEST(Deadline, comes_first_among_requests_of_one_client) {
   submit("e", 2, {});  // client 2 has the next
   const auto arrived = [&] {
     const auto report = Json::parse(pipeline.get_performance_metrics().system_optimization_report);
-    return report["resource_status"]["queue_sizes"]["arrived"];
+    return report["resource_status"]["requests"]["arrived"];
   };
   while (arrived() != 4) std::this_thread::yield();  // the engine has all of them in its queue
   model->go_on.count_down();

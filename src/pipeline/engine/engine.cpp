@@ -56,6 +56,7 @@ Engine::Engine(EngineModel& model, const SystemOptimizationConfig& config)
           [this](const scheduling::StepPlan& plan, const scheduling::StepOutcome& outcome) {
             commit(plan, outcome);
           })),
+      status_(scheduler_.status()),
       outlook_(current_outlook()) {
   thread_.submit([this] { run(); });
 }
@@ -370,6 +371,8 @@ bool Engine::compute() {
   const int64_t waited_ns = step_->preparation_wait_ns();
   record_.computed(steady_ns() - begin_ns - waited_ns);
   record_.waited_for_preparation(waited_ns);
+  const GuessedTokens guesses = step_->guesses();
+  record_.guessed(guesses.guessed, guesses.accepted);
   commit(plan, outcome);
   if (!model_.computing().wanted()) return true;
   if (scheduler_.status().granted == 0) step_->release_scratch();
@@ -440,6 +443,8 @@ void Engine::end(scheduling::RequestId id, End how) noexcept {
     ending = complete ? scheduling::Ending::finished : scheduling::Ending::cancelled;
     ended.first_token_s = output->timings.time_to_first_token_s;
     ended.tokens = std::ssize(output->tokens);
+    ended.prompt_tokens = output->usage.prompt_tokens;
+    ended.cached_tokens = output->usage.cached_tokens;
   }
   scheduler_.end(id, ending);
   request->give_back();

@@ -40,6 +40,8 @@ class Engine {
   /// As of the last step.
   EngineOutlook outlook() const;
   scheduling::Algorithm algorithm() const { return algorithm_; }
+  /// Of each resource what requests may hold together, in thousandths.
+  int reservation_permille() const { return scheduler_.resources().reservation_permille(); }
 
  private:
   // Requests go from the inbox to the engine's own in their nodes, so that none is lost for want of memory.

@@ -93,6 +93,12 @@ struct StepEnd {
   std::exception_ptr error;  ///< null: its answer is complete
 };
 
+/// Tokens of answers that a step computed before it was known that they belong there, and those of them that
+/// do.
+struct GuessedTokens {
+  uint64_t guessed = 0, accepted = 0;
+};
+
 /// Computes steps of the engine: what the scheduler has planned, for the requests it names.
 /// Thread-compatible: the engine's thread alone.
 class StepRunner {
@@ -111,6 +117,8 @@ class StepRunner {
   virtual std::vector<StepEnd>& ended() = 0;
   /// Of the time that the last step took, what it waited for pictures to be cut.
   virtual int64_t preparation_wait_ns() const { return 0; }
+  /// Of the last step.
+  virtual GuessedTokens guesses() const { return {}; }
   /// How long the decoders of `plan` may be made to wait for others.
   virtual int64_t patience_us(const scheduling::StepPlan& plan, const scheduling::UnitCosts& costs) const = 0;
   /// Gives the memory that steps share back to the pool.
@@ -130,7 +138,8 @@ class EngineModel {
   virtual SystemLayer& layer() = 0;
   /// Where whoever computes on this model waits for its turn.
   virtual ComputeQueue& computing() = 0;
-  /// What it keeps of earlier requests: what that spared, and the bytes that go when they are wanted.
+  /// What it keeps of earlier requests: what that has spared so far, without rates, and the bytes that go
+  /// when they are wanted.
   virtual CacheMetrics caches() const { return {}; }
   virtual uint64_t cached_bytes() const { return 0; }
   /// Of these what would come free at once: nobody uses it.

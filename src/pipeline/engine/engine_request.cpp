@@ -356,6 +356,7 @@ SequenceStep EngineRequest::decode_step(size_t guesses) {
     cached_.held.ids.pop_back();
   }
   computing_ = std::ssize(ahead_);
+  guesses_ = {.guessed = ahead_.size() - 1};
   reserve_cache(cached_.cache, computing_, runtime_.files.config.text);
   positions_ahead_.clear();
   PositionCounter next = counter_;
@@ -385,6 +386,7 @@ bool EngineRequest::take(std::span<float> logits) {
     goes_on = choose(logits.subspan(right * vocabulary, vocabulary));
     ++right;
   }
+  guesses_.accepted = right - 1;
   cached_.cache.truncate(cached_.held.size());
   positions_ahead_.clear();
   counter_.append_text(static_cast<int64_t>(right), positions_ahead_);

@@ -68,6 +68,8 @@ class EngineRequest final : public ScheduledRequest {
   /// What its blocks of the tower have waited for pictures to be cut.
   int64_t cutting_wait_ns() const { return cutting_wait_ns_; }
   int64_t answer_tokens() const { return std::ssize(writer_->answer.tokens); }
+  /// Of its last decoding step.
+  GuessedTokens guesses() const { return guesses_; }
 
  private:
   bool decoding() const { return cached_.held.size() >= prompt_.size(); }
@@ -117,8 +119,9 @@ class EngineRequest final : public ScheduledRequest {
   std::optional<Reservation> owed_;  // keys and values it has yet to take
   std::optional<Sampler> sampler_;
   std::optional<AnswerWriter> writer_;
-  std::string new_text_;                    // that the channel has not been told
-  int64_t computing_ = 0;                   // tokens of the step under way
+  std::string new_text_;   // that the channel has not been told
+  int64_t computing_ = 0;  // tokens of the step under way
+  GuessedTokens guesses_;
   std::optional<Stopwatch> since_prefill_;  // since the first step of the prompt
   std::optional<Stopwatch> since_first_;    // since the first token
   std::vector<int32_t> ahead_;              // the token chosen last, and guesses behind it

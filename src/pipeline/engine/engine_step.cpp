@@ -41,6 +41,7 @@ scheduling::StepOutcome EngineStep::run(const scheduling::StepPlan& plan,
   patience_us_ = patience_us(plan, costs);
   between_us_ = 0;
   preparation_wait_ns_ = 0;
+  guesses_ = {};
   scheduling::StepOutcome outcome;
   decoded_us_ = now_us();
   const int64_t begin_us = decoded_us_;
@@ -62,6 +63,7 @@ scheduling::StepOutcome EngineStep::run(const scheduling::StepPlan& plan,
   if (alone && request != nullptr) {
     lookup_.learn(rows_ - 1, took_us,
                   static_cast<size_t>(std::max<int64_t>(request->answer_tokens() - tokens, 1)));
+    guesses_ = request->guesses();
   }
   // Of a pass over both, decoders are taken to cost what they cost alone.
   const auto decoders = static_cast<int64_t>(plan.decode.size());

@@ -22,6 +22,7 @@ class EngineStep final : public StepRunner {
   scheduling::StepOutcome run(const scheduling::StepPlan& plan, const scheduling::UnitCosts& costs) override;
   std::vector<StepEnd>& ended() override { return ended_; }
   int64_t preparation_wait_ns() const override { return preparation_wait_ns_; }
+  GuessedTokens guesses() const override { return guesses_; }
   /// Half as long again as their tokens take, or a second where all of them are background work.
   int64_t patience_us(const scheduling::StepPlan& plan, const scheduling::UnitCosts& costs) const override;
   void release_scratch() override;
@@ -62,6 +63,7 @@ class EngineStep final : public StepRunner {
   size_t rows_ = 0;           // of logits that are wanted
   HomeVector<float> logits_;  // [rows_, vocabulary]
   LookupGauge lookup_;
+  GuessedTokens guesses_;  // of the last step
 };
 
 }  // namespace qvl

@@ -10,7 +10,6 @@
 
 #include "base/json.h"
 #include "pipeline/runtime.h"
-#include "qvl/hardware.h"
 #include "qvl/pipeline.h"
 
 namespace qvl {
@@ -218,17 +217,23 @@ TEST(Pipeline, shares_the_model_with_a_conversation) {
   }
 }
 
-// A long answer that repeats itself, so that guesses are right and wrong in turn.
+// "A white square and a black square above a yellow square and a yellow number 7 ...": behind the second
+// " square and" the guess is " a black square above", of which one token is right. The first guess does not
+// depend on how long steps take.
 TEST(Pipeline, guesses_tokens_without_changing_the_answer) {
   const Model model = small_model();
   for (const double temperature : {0.0, 1.5}) {
-    const InferenceRequest request{.prompt = "One two one two one two one two one two one",
+    const InferenceRequest request{.prompt = "Describe this picture.",
+                                   .images = {example("white-square-black-square.png")},
                                    .generation = {.max_tokens = 200, .temperature = temperature, .seed = 3}};
     const auto expected = answers_alone(model, {&request, 1});
     auto pipeline = apply_system_level_optimizations(model, {});
     for (int round = 0; round < 20; ++round) {
       EXPECT_EQ(pipeline.run_inference(request).tokens, expected.front().tokens) << temperature;
     }
+    const PerformanceMetrics metrics = pipeline.get_performance_metrics();
+    EXPECT_GT(metrics.accepted_tokens, 0u);
+    EXPECT_LT(metrics.accepted_tokens, metrics.guessed_tokens);
   }
 }
 
@@ -258,56 +263,6 @@ TEST(Pipeline, is_used_as_its_documents_say) {
 
   EXPECT_THAT(output.text, ::testing::HasSubstr("heart"));
   EXPECT_EQ(metrics.total_inferences, 1u);
-}
-
-TEST(Pipeline, counts_what_it_did) {
-  auto pipeline = apply_system_level_optimizations(small_model(), {});
-  EXPECT_EQ(pipeline.get_performance_metrics().total_inferences, 0u);
-  const auto begin = std::chrono::steady_clock::now();
-  size_t tokens = 0;
-  for (int i = 0; i < 5; ++i) tokens += pipeline.run_inference(mixed_requests().front()).tokens.size();
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  const PerformanceMetrics metrics = pipeline.get_performance_metrics();
-  EXPECT_EQ(metrics.total_inferences, 5u);
-  EXPECT_LE(metrics.min_inference_time, metrics.avg_inference_time);
-  EXPECT_LE(metrics.avg_inference_time, metrics.max_inference_time);
-  EXPECT_LE(5 * metrics.avg_inference_time, seconds);
-  EXPECT_GE(metrics.throughput_ips * seconds, 5);
-  EXPECT_GE(metrics.tokens_per_second * seconds, static_cast<double>(tokens));
-  EXPECT_GT(metrics.avg_time_to_first_token, 0);
-  EXPECT_GT(metrics.compute_time, 0);
-  EXPECT_GT(metrics.preparation_wait_time, 0);  // each was alone
-  EXPECT_LE(metrics.compute_time + metrics.preparation_wait_time, seconds);
-  const std::string json = to_json(metrics);
-  for (const char* key : {"\"avg_inference_time\"", "\"throughput_ips\"", "\"system_optimization_report\"",
-                          "\"resource_status\"", "\"compute_time\"", "\"preparation_wait_time\"",
-                          "\"vision\"", "\"prefill\"", "\"decode\""}) {
-    EXPECT_THAT(json, ::testing::HasSubstr(key));
-  }
-}
-
-std::vector<std::string> keys_of(const OrderedJson& object) {
-  std::vector<std::string> keys;
-  for (const auto& entry : object.items()) keys.push_back(entry.key());
-  return keys;
-}
-
-TEST(Pipeline, reports_on_the_machine_it_runs_on) {
-  auto pipeline = apply_system_level_optimizations(small_model(), {});
-  OrderedJson report;
-  do {
-    report = OrderedJson::parse(pipeline.get_performance_metrics().system_optimization_report);
-  } while (report["system_summary"]["latest"].is_null());  // the first sample is taken beside
-  EXPECT_THAT(keys_of(report),
-              ::testing::ElementsAre("system_summary", "hardware_info", "memory_efficiency",
-                                     "resource_status", "operation_count", "uptime", "config", "followed"));
-  EXPECT_THAT(keys_of(report["system_summary"]),
-              ::testing::ElementsAre("profiling", "latest", "averages", "cost"));
-  EXPECT_EQ(report["system_summary"]["averages"]["samples"], report["system_summary"]["cost"]["samples"]);
-  EXPECT_EQ(report["hardware_info"]["cpu"], OrderedJson::parse(to_json(read_hardware_info()))["cpu"]);
-  EXPECT_GE(report["memory_efficiency"]["cap_bytes"], report["memory_efficiency"]["held_bytes"]);
-  EXPECT_GT(report["uptime"], 0);
-  EXPECT_EQ(report["config"]["enable_profiling"], true);
 }
 
 OrderedJson followed_by(const Model& model) { return OrderedJson::parse(model.followed_json()); }
@@ -422,18 +377,6 @@ TEST(Pipeline, requests_wait_for_each_other_where_memory_is_shorter_than_it_seem
        pipeline.run_batch_inference(std::vector<InferenceRequest>(48, request))) {
     EXPECT_EQ(output.text, expected);
   }
-}
-
-TEST(Pipeline, says_that_it_does_not_sample_the_machine) {
-  const Model model = load_model({.path = kSource / "models/shapes",
-                                  .threads = 2,
-                                  .cache_folder = "",
-                                  .system = {.enable_profiling = false}});
-  const auto pipeline = apply_system_level_optimizations(model, {.enable_profiling = false});
-  const PerformanceMetrics metrics = pipeline.get_performance_metrics();
-  const auto report = OrderedJson::parse(metrics.system_optimization_report);
-  EXPECT_EQ(report["system_summary"].dump(), R"({"profiling":false})");
-  EXPECT_EQ(metrics.avg_gpu_memory_allocated_mb, 0);
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ namespace detail {
 class PipelineState {
  public:
   PipelineState(std::unique_ptr<EngineModel> model, const SystemOptimizationConfig& config)
-      : model_(std::move(model)), config_(config), engine_(*model_, config) {}
+      : model_(std::move(model)), config_(config), origin_(*model_), engine_(*model_, config) {}
 
   Engine& engine() { return engine_; }
   int64_t logits(const LogitsRequest& request, const LogitsSink& sink, const Listeners& listeners);
@@ -28,14 +28,12 @@ class PipelineState {
     check_request(request);
     return model_->plan(request, engine_.outlook());
   }
-  PerformanceMetrics metrics() const {
-    return performance_metrics(engine_, *model_, config_, age_.seconds());
-  }
+  PerformanceMetrics metrics() const { return performance_metrics(engine_, *model_, config_, origin_); }
 
  private:
   std::unique_ptr<EngineModel> model_;  // outlives the engine
   SystemOptimizationConfig config_;
-  Stopwatch age_;
+  MetricsOrigin origin_;
   Engine engine_;
 };
 

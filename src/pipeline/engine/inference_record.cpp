@@ -13,6 +13,9 @@ void InferenceRecord::ended(const Ended& request) {
   const std::lock_guard lock(mutex_);
   last_end_ns_ = std::max(last_end_ns_, request.now_ns);
   tokens_ += request.tokens;
+  prompt_tokens_ += static_cast<uint64_t>(request.prompt_tokens);
+  cached_tokens_ += static_cast<uint64_t>(request.cached_tokens);
+  energy_.advance();
   if (request.memory_percent) {
     memory_sum_percent_ += *request.memory_percent;
     ++memory_samples_;
@@ -38,6 +41,13 @@ void InferenceRecord::waited_for_preparation(int64_t ns) {
   preparation_wait_ns_ += ns;
 }
 
+void InferenceRecord::guessed(uint64_t tokens, uint64_t accepted) {
+  if (tokens == 0) return;
+  const std::lock_guard lock(mutex_);
+  guessed_tokens_ += tokens;
+  accepted_tokens_ += accepted;
+}
+
 PerformanceMetrics InferenceRecord::metrics() const {
   const std::lock_guard lock(mutex_);
   PerformanceMetrics metrics;
@@ -45,6 +55,12 @@ PerformanceMetrics InferenceRecord::metrics() const {
   metrics.cancelled_inferences = cancelled_;
   metrics.overdue_inferences = overdue_;
   metrics.failed_inferences = failed_;
+  metrics.prompt_tokens = prompt_tokens_;
+  metrics.cached_tokens = cached_tokens_;
+  metrics.guessed_tokens = guessed_tokens_;
+  metrics.accepted_tokens = accepted_tokens_;
+  energy_.advance();
+  metrics.energy_j = energy_.joules();
   metrics.compute_time = static_cast<double>(compute_ns_) / 1e9;
   metrics.preparation_wait_time = static_cast<double>(preparation_wait_ns_) / 1e9;
   if (memory_samples_ > 0) {

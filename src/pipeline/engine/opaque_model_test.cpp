@@ -297,7 +297,7 @@ TEST(OpaqueModel, has_what_it_computes_and_waits_for_preparation_in_the_metrics)
   InferenceStream stream = pipeline.submit({.prompt = "When?"});
   const auto preparing = [&] {
     const auto report = Json::parse(pipeline.get_performance_metrics().system_optimization_report);
-    return report["resource_status"]["queue_sizes"]["preparing"] == 1;
+    return report["resource_status"]["requests"]["preparing"] == 1;
   };
   while (!preparing()) std::this_thread::yield();
   std::this_thread::sleep_for(std::chrono::milliseconds(5));

@@ -2,12 +2,24 @@
 #pragma once
 
 #include "pipeline/engine/engine.h"
+#include "pipeline/stopwatch.h"
+#include "profiler/stage_statistics.h"
 #include "qvl/pipeline.h"
 
 namespace qvl {
 
-/// Everything, at this moment; `uptime_s` seconds after the pipeline was made. Thread-safe as its sources.
+/// What a model had done already when a pipeline over it was made: its metrics count from there.
+struct MetricsOrigin {
+  explicit MetricsOrigin(EngineModel& model)
+      : stages(model.layer().stages().counts()), caches(model.caches()) {}
+
+  const Stopwatch age;
+  const StageCounts stages;
+  const CacheMetrics caches;
+};
+
+/// Everything since `origin`, at this moment. Thread-safe as its sources.
 PerformanceMetrics performance_metrics(const Engine& engine, EngineModel& model,
-                                       const SystemOptimizationConfig& config, double uptime_s);
+                                       const SystemOptimizationConfig& config, const MetricsOrigin& origin);
 
 }  // namespace qvl

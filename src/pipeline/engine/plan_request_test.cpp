@@ -119,7 +119,7 @@ TEST(RequestPlan, knows_what_earlier_requests_have_left) {
 
 int under_way(const OptimizedInferencePipeline& pipeline) {
   const auto report = OrderedJson::parse(pipeline.get_performance_metrics().system_optimization_report);
-  return report["resource_status"]["queue_sizes"]["granted"];
+  return report["resource_status"]["requests"]["granted"];
 }
 
 TEST(RequestPlan, foretells_times_only_of_what_was_measured) {

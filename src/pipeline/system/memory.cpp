@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "memory/memory_manager.h"
 #include "pipeline/system/options.h"
+#include "pipeline/system/report.h"
 #include "qvl/system.h"
 
 namespace qvl::system {
@@ -63,19 +64,7 @@ std::string MemoryManager::memory_usage() const {
 }
 
 std::string MemoryManager::memory_efficiency_report() const {
-  const MemoryReport report = state_->manager.report();
-  Json out = to_json(report);
-  const TensorPoolStats& pool = report.pool;
-  out["tensor_pool"] = {{"hits", pool.hits},
-                        {"misses", pool.misses},
-                        {"refusals", pool.refusals},
-                        {"hit_rate", pool.hit_rate()},
-                        {"kept_bytes", pool.kept_bytes},
-                        {"kept_blocks", pool.kept_blocks},
-                        {"in_use_bytes", pool.in_use_bytes},
-                        {"in_use_blocks", pool.in_use_blocks},
-                        {"peak_in_use_bytes", pool.peak_in_use_bytes}};
-  return out.dump();
+  return memory_keys(state_->manager.report()).dump();
 }
 
 }  // namespace qvl::system

@@ -1,10 +1,14 @@
-// The sampler for programs of their own: profiler/system_profiler.h under the configuration's names.
+// The sampler for programs of their own: profiler/system_profiler.h under the configuration's names, and the
+// meter of energy.
 #include "profiler/system_profiler.h"
+
+#include <mutex>
 
 #include "base/error.h"
 #include "pipeline/system/options.h"
+#include "pipeline/system/report.h"
+#include "profiler/energy.h"
 #include "profiler/profile_json.h"
-#include "profiler/profile_summary.h"
 #include "qvl/system.h"
 
 namespace qvl::system {
@@ -46,12 +50,26 @@ std::string SystemProfiler::profiles() const {
   return out.dump();
 }
 
-std::string SystemProfiler::system_summary() const {
-  const auto cost = state_->sampler.cost();
-  OrderedJson out = {{"profiling", profiling()}};
-  out.update(to_json(summarise(state_->sampler.history())));
-  out["cost"] = {{"cpu_s", cost.cpu_s}, {"longest_ms", 1e3 * cost.longest_s}, {"failed", cost.failed}};
-  return out.dump();
+std::string SystemProfiler::system_summary() const { return summary_keys(&state_->sampler).dump(); }
+
+struct EnergyMeter::State {
+  std::mutex mutex;
+  qvl::EnergyMeter meter{SystemFiles()};
+};
+
+EnergyMeter::EnergyMeter() : state_(std::make_unique<State>()) {}
+EnergyMeter::~EnergyMeter() = default;
+EnergyMeter::EnergyMeter(EnergyMeter&&) noexcept = default;
+
+void EnergyMeter::advance() {
+  const std::lock_guard lock(state_->mutex);
+  state_->meter.advance();
+}
+
+std::optional<double> EnergyMeter::joules() {
+  const std::lock_guard lock(state_->mutex);
+  state_->meter.advance();
+  return state_->meter.joules();
 }
 
 }  // namespace qvl::system

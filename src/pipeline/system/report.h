@@ -2,6 +2,8 @@
 #pragma once
 
 #include "base/json.h"
+#include "memory/memory_manager.h"
+#include "profiler/system_profiler.h"
 #include "qvl/hardware.h"
 #include "qvl/system.h"
 
@@ -9,6 +11,10 @@ namespace qvl::system {
 
 /// The keys of hardware_info().
 OrderedJson hardware_keys(const HardwareInfo& info);
+/// The keys of SystemProfiler::system_summary(). `sampler`: null where nothing is sampled.
+OrderedJson summary_keys(const qvl::SystemProfiler* sampler);
+/// The keys of MemoryManager::memory_efficiency_report().
+OrderedJson memory_keys(const MemoryReport& report);
 
 /// What the whole report is made of; the first four as their components' reports are.
 struct ReportParts {

@@ -10,6 +10,7 @@
 #include "base/error_testing.h"
 #include "base/json.h"
 #include "pipeline/system/report.h"
+#include "profiler/energy.h"
 
 namespace qvl::system {
 namespace {
@@ -62,6 +63,14 @@ TEST(SystemProfilerOfPrograms, takes_and_keeps_a_sample_when_asked_while_it_is_s
   EXPECT_TRUE(profile["memory"].contains("rss_bytes"));
   EXPECT_FALSE(profile.contains("cpu"));
   EXPECT_THAT(OrderedJson::parse(profiler.profiles()), ElementsAre(profile));
+}
+
+TEST(EnergyMeterOfPrograms, tells_something_where_this_process_may_read_the_counters) {
+  EnergyMeter meter;
+  meter.advance();
+  const auto joules = meter.joules();
+  EXPECT_EQ(joules.has_value(), !read_energy_counters(SystemFiles()).empty());
+  EXPECT_GE(joules.value_or(0), 0.0);
 }
 
 TEST(ThreadManagerOfPrograms, hands_back_values_and_exceptions_of_all_pools) {
