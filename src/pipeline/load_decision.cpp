@@ -126,7 +126,7 @@ LoadDecision decide(PlanInputs inputs) {
   decision.limits = {.pinning = !unhindered.pinned_cpus.empty(),
                      .waiting_awake = unhindered.spin_us > 0,
                      .shared_cores = unhindered.threads > inputs.usable_cores(),
-                     .duty = plan.duty_cycle,
+                     .resting = plan.duty_cycle < 1,
                      .huge_pages = plan.huge_pages,
                      .interval_clean_up = plan.trim_interval.has_value(),
                      .prefill_chunk = plan.prefill_chunk,
