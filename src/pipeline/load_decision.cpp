@@ -48,7 +48,7 @@ double measure_smt_speedup(const HardwareFacts& hardware) {
 void add_rates(const LoadOptions& load, PlanOptions::Measure wanted, HardwareFacts& hardware,
                std::vector<std::string>& warnings) {
   const auto folder = cache_folder(load);
-  const auto path = folder / "machine.json";
+  const auto path = rates_file(folder);
   const std::string name = fingerprint(hardware);
   if (!folder.empty()) hardware.measured = read_rates(path, name).value_or(MeasuredRates{});
   if (wanted == PlanOptions::Measure::stored) return;
