@@ -49,7 +49,7 @@ def show_costs(rows):
         times = "".join(f"{spent[key] * 1000:>{digits}.1f} ms" for key, digits in
                         [("preprocess_s", 9), ("vision_s", 7), ("prefill_s", 7), ("decode_s", 7)])
         print(f"  {path.name:<{width}}{size:>9} {used['prompt_tokens']:>10}{used['completion_tokens']:>5}{times}"
-              f"{rate:>10.0f}{answer['memory']['peak_rss_bytes'] / MEGABYTE:>7.0f} MB")
+              f"{rate:>10.0f}{answer['memory']['peak_rss'] / MEGABYTE:>7.0f} MB")
 
 
 def show_samples(samples):

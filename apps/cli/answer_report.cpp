@@ -33,12 +33,6 @@ int64_t peak_rss_bytes() {
   return int64_t{usage.ru_maxrss} * 1024;  // Linux counts in KiB
 }
 
-Json memory_report(const Model& model) {
-  Json report = Json::parse(model.memory_json());
-  report["peak_rss_bytes"] = peak_rss_bytes();
-  return report;
-}
-
 }  // namespace
 
 std::string to_line(const Json& json) {
@@ -68,7 +62,7 @@ Json answer_fields(const Answer& answer) {
 
 Json answer_json(const Answer& answer, const Model& model) {
   Json json = answer_fields(answer);
-  json["memory"] = memory_report(model);
+  json["memory"] = Json::parse(model.memory_json());
   json["threads"] = model.threads();
   json["followed"] = Json::parse(model.followed_json());
   json["warnings"] = model.warnings();

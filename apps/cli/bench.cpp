@@ -98,6 +98,7 @@ void check_baseline(const BenchArgs& args, const BaselinePlace& place, const Mod
 }
 
 int bench(const BenchArgs& args) {
+  check_trace(args.model);
   Activity activity;
   LoadOptions load = args.model.load_options();
   if (args.level) load.system.optimization_level = *args.level;
@@ -135,6 +136,7 @@ int bench(const BenchArgs& args) {
           (comparison ? comparison_text(*comparison, place.name, report) : ""));
   }
   if (!args.save_baseline.empty()) save_baseline(place, model, options, report);
+  write_trace(args.model, model);
   return comparison && comparison->regression ? kSlowerExit : 0;
 }
 
@@ -163,6 +165,7 @@ void add_bench(CLI::App& app, Action& action) {
   CLI::App& command = *app.add_subcommand(
       "bench", "Measures encoding, prefill, decoding, starts and memory on random pictures and tokens.");
   add_model(command, args->model);
+  add_trace(command, args->model);
   args->image_sizes =
       add_integers(command, "--image-sizes", args->options.image_sizes, "sides of square pictures");
   add_integer(command, "--prompt-tokens", args->options.prompt_tokens, {1, 1 << 20, "prompt to prefill"});

@@ -49,13 +49,15 @@ class Chat {
  public:
   explicit Chat(const ChatArgs& args)
       : args_(args),
-        conversation_(open_conversation(load(args), args.session,
+        model_(load(args)),
+        conversation_(open_conversation(model_, args.session,
                                         {.system = args.system, .video_prompt = args.media.video_prompt})),
         next_(args.media.turn("")) {}
 
   /// The exit code.
   int run() {
     read_turns();
+    write_trace(args_.model, model_);
     return unsaved_ ? static_cast<int>(*unsaved_) : 0;
   }
 
@@ -130,6 +132,7 @@ class Chat {
   }
 
   const ChatArgs& args_;
+  const Model model_;
   Conversation conversation_;
   Turn next_;
   std::optional<ErrorCode> unsaved_;  // why the last turn is not in the session
@@ -141,6 +144,7 @@ void add_chat(CLI::App& app, Action& action) {
   auto args = std::make_shared<ChatArgs>();
   CLI::App& command = *app.add_subcommand("chat", "A conversation: " + std::string(kHelp) + ".");
   add_model(command, args->model);
+  add_trace(command, args->model);
   add_media(command, args->media);
   add_text(command, "--system", args->system, "the system turn; without it there is none");
   add_session(command, args->session);
@@ -148,7 +152,12 @@ void add_chat(CLI::App& app, Action& action) {
   command.add_flag("--timings", args->timings, "print a line of timings on standard error after each answer");
   add_example(command,
               "printf '/image photo.png\\nWhat is this?\\n/quit\\n' | qvl chat --model models/shapes");
-  command.callback([args, &action] { action = [args] { return Chat(*args).run(); }; });
+  command.callback([args, &action] {
+    action = [args] {
+      check_trace(args->model);
+      return Chat(*args).run();
+    };
+  });
 }
 
 }  // namespace qvl::cli

@@ -11,9 +11,13 @@ SystemOptimizationConfig ConfigArgs::config() const {
   return config;
 }
 
-void add_config(CLI::App& command, ConfigArgs& args) {
+void add_config_file(CLI::App& command, ConfigArgs& args) {
   add_name(command, "--config", args.file, "FILE", "a JSON file with fields of the system configuration")
       ->group("System");
+}
+
+void add_config(CLI::App& command, ConfigArgs& args) {
+  add_config_file(command, args);
   for (const ConfigField& field : config_fields()) {
     const std::string name = option_name(field);
     command

@@ -19,6 +19,8 @@ struct ConfigArgs {
   SystemOptimizationConfig config() const;
 };
 
+/// --config alone.
+void add_config_file(CLI::App& command, ConfigArgs& args);
 /// --config and the options made from the table of fields.
 void add_config(CLI::App& command, ConfigArgs& args);
 

@@ -95,6 +95,7 @@ std::string score_line(const std::string& name, const Score& score) {
 }
 
 int eval(const EvalArgs& args) {
+  check_trace(args.model);
   const std::vector<Question> questions = read_questions(args);
   const Model model = load_model(args.model.load_options());
   if (!args.json) print_warnings(model);
@@ -118,6 +119,7 @@ int eval(const EvalArgs& args) {
   Json json = to_json(scores, all, model);
   json["memory"] = Json::parse(model.memory_json());
   print(args.json ? to_line(json) : report + score_line("all", all));
+  write_trace(args.model, model);
   return 0;
 }
 
@@ -130,6 +132,7 @@ void add_eval(CLI::App& app, Action& action) {
       "Measures a checkpoint: asks every question of a set, greedily, each in a conversation of its own, and "
       "counts the answers that are exactly as expected.");
   add_model(command, args->model);
+  add_trace(command, args->model);
   add_text(command, "--questions", args->questions,
            "one JSON object a line: kind, images, videos, question, answer; paths relative to the file")
       ->required()

@@ -7,6 +7,7 @@
 
 #include "commands.h"
 #include "number_text.h"
+#include "options.h"
 #include "output.h"
 
 namespace qvl::cli {
@@ -37,6 +38,17 @@ std::string cores_text(const CpuInfo& cpu) {
   return text;
 }
 
+std::string measured_text(const MeasuredInfo& measured) {
+  std::vector<std::string> parts;
+  if (measured.memory_read_gb_s) {
+    parts.push_back("memory read at " + fixed(*measured.memory_read_gb_s, 1) + " GB/s");
+  }
+  for (const auto& [isa, gop_s] : measured.int8_gop_s) {
+    parts.push_back("int8 " + isa + " " + fixed(gop_s, 0) + " Gop/s");
+  }
+  return parts.empty() ? "nothing yet: qvl plan --measure does it once" : joined(parts);
+}
+
 std::string hardware_text(const HardwareInfo& info) {
   std::string text = line("processors", cores_text(info.cpu)) + line("caches", joined(info.cpu.caches)) +
                      line("instruction sets", joined(info.cpu.isas));
@@ -47,6 +59,7 @@ std::string hardware_text(const HardwareInfo& info) {
   }
   text += line("  for qvl", gibibytes(info.budget.memory_bytes) +
                                 (info.budget.memory_cause.empty() ? "" : ": " + info.budget.memory_cause));
+  text += line("measured", measured_text(info.measured));
   for (const DiskInfo& disk : info.disks) {
     text += line("disk", disk.name + (disk.model.empty() ? "" : " (" + disk.model + ")") + ", " +
                              gibibytes(disk.size_bytes) + ", " + disk.kind);
@@ -60,20 +73,30 @@ std::string hardware_text(const HardwareInfo& info) {
   return text + line("stalls told of", joined(info.pressure_files));
 }
 
+struct HardwareArgs {
+  ConfigArgs config = {};
+  std::string cache = {};  // empty: the user's
+  bool json = false;
+};
+
+int hardware(const HardwareArgs& args) {
+  HardwareOptions options{.cpu_affinity_mask = args.config.config().cpu_affinity_mask};
+  if (!args.cache.empty()) options.cache_folder = cache_folder_from(args.cache);
+  const HardwareInfo info = read_hardware_info(options);
+  print(args.json ? to_json(info) + "\n" : hardware_text(info));
+  return 0;
+}
+
 }  // namespace
 
 void add_hardware(CLI::App& app, Action& action) {
-  auto json = std::make_shared<bool>(false);
+  auto args = std::make_shared<HardwareArgs>();
   CLI::App& command = *app.add_subcommand(
       "hardware", "Shows the machine as qvl sees it, and what of it this process may use.");
-  command.add_flag("--json", *json, "print one JSON object");
-  command.callback([json, &action] {
-    action = [json] {
-      const HardwareInfo info = read_hardware_info();
-      print(*json ? to_json(info) + "\n" : hardware_text(info));
-      return 0;
-    };
-  });
+  add_config_file(command, args->config);
+  add_name(command, "--cache", args->cache, "FOLDER", "folder that keeps what was measured, or off");
+  command.add_flag("--json", args->json, "print one JSON object");
+  command.callback([args, &action] { action = [args] { return hardware(*args); }; });
 }
 
 }  // namespace qvl::cli

@@ -127,6 +127,8 @@ std::vector<int32_t> parse_tokens(const std::string& name, const std::string& te
   return parse_list(name, text, "token ids of 0 or more, like 1,2,3");
 }
 
+std::filesystem::path cache_folder_from(const std::string& cache) { return cache == "off" ? "" : cache; }
+
 LoadOptions ModelArgs::load_options() const {
   LoadOptions options;
   options.path = path;
@@ -141,7 +143,7 @@ LoadOptions ModelArgs::load_options() const {
   options.vision_weights = vision_weights;
   options.kv = kv;
   options.isa = isa;
-  if (!cache.empty()) options.cache_folder = cache == "off" ? "" : cache;
+  if (!cache.empty()) options.cache_folder = cache_folder_from(cache);
   options.stop = interrupt_token();
   return options;
 }

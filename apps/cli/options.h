@@ -41,6 +41,9 @@ std::vector<int32_t> parse_tokens(const std::string& name, const std::string& te
 /// The same of other numbers of 0 or more, `expected` in the message.
 std::vector<int32_t> parse_list(const std::string& name, const std::string& text, std::string_view expected);
 
+/// What --cache names: "off" is no folder, an empty path.
+std::filesystem::path cache_folder_from(const std::string& cache);
+
 struct ModelArgs {
   std::string path = {}, mmproj = {};
   int64_t threads = 0;

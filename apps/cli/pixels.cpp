@@ -37,6 +37,7 @@ void add_pixels(CLI::App& app, Action& action) {
   CLI::App& command = *app.add_subcommand(
       "pixels", "Writes the patches of a picture, float32 [patches, values], and prints their grid as JSON.");
   add_model_files(command, args->model);
+  add_config_file(command, args->model.config);
   add_text(command, "--image", args->image, "the picture")->required()->type_name("FILE");
   add_text(command, "--output", args->output, "the array is written here")->required()->type_name("F.npy");
   add_example(command, "qvl pixels --model models/shapes --image photo.png --output pixels.npy");

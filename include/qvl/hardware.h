@@ -2,9 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "qvl/system_config.h"
 
 namespace qvl {
 
@@ -44,21 +48,36 @@ struct GpuInfo {
   std::optional<uint64_t> memory_bytes = {};
 };
 
+/// Rates of this machine, one thread on each core, as they were measured for a plan and kept in the cache
+/// folder.
+struct MeasuredInfo {
+  std::optional<double> memory_read_gb_s = {};    ///< 10^9 bytes a second
+  std::map<std::string, double> int8_gop_s = {};  ///< by instruction set, 10^9 multiplications and additions
+                                                  ///< of 8 bits a second; those that were measured
+};
+
 struct HardwareInfo {
   CpuInfo cpu = {};
   BudgetInfo budget = {};
   std::optional<MemoryInfo> memory = {};
   std::vector<DiskInfo> disks = {};
   std::vector<GpuInfo> gpus = {};
+  MeasuredInfo measured = {};
   std::string gpu_problem = {};                  ///< why there are none, where the driver could not be asked
   std::vector<std::string> pressure_files = {};  ///< of "cpu", "memory", "io": stalls that this kernel tells
 };
 
-/// Reads the kernel's files and asks the GPU's driver, if there is one. What cannot be read is left out.
-HardwareInfo read_hardware_info();
+struct HardwareOptions {
+  std::optional<CpuMask> cpu_affinity_mask = {};           ///< holds the budget as it holds a pipeline's
+  std::optional<std::filesystem::path> cache_folder = {};  ///< as LoadOptions has it
+};
 
-/// One JSON object {cpu, budget, memory, disks, gpus, gpu_problem, pressure_files} with the names above; what
-/// is not known is null.
+/// Reads the kernel's files and the cache folder, and asks the GPU's driver, if there is one; measures
+/// nothing. What cannot be read is left out. Throws Error{usage} for a mask without a usable processor.
+HardwareInfo read_hardware_info(const HardwareOptions& options = {});
+
+/// One JSON object {cpu, budget, memory, measured, disks, gpus, gpu_problem, pressure_files} with the names
+/// above; what is not known is null.
 std::string to_json(const HardwareInfo& info);
 
 }  // namespace qvl

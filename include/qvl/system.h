@@ -26,9 +26,10 @@ namespace qvl::system {
 
 /// One JSON object: cpu_count (logical), cpu_count_physical, cpu_count_performance, cpu_packages, numa_nodes,
 /// cpu_caches [text], instruction_sets [text], cpu_budget_threads, cpu_budget_cause, cpu_quota,
-/// memory_total_gb, memory_available_gb, memory_budget_gb, memory_budget_cause (units of 2^30 bytes), disks
-/// [{name, model, size_gb, kind}], gpu_info [{name, compute_capability, memory_total_mb}], gpu_problem,
-/// pressure_files [text]. What the machine does not tell is null.
+/// memory_total_gb, memory_available_gb, memory_budget_gb, memory_budget_cause (units of 2^30 bytes),
+/// memory_read_gb_s and int8_gop_s {instruction set: rate} (as read_hardware_info() has them), disks [{name,
+/// model, size_gb, kind}], gpu_info [{name, compute_capability, memory_total_mb}], gpu_problem,
+/// pressure_files [text]. What the machine does not tell, or was not measured, is null.
 std::string hardware_info();
 
 /// Samples the machine beside whatever else runs. Thread-safe.
@@ -96,7 +97,9 @@ enum class Shutdown {
   cancel,  ///< what waits is destroyed
 };
 
-/// Three pools of threads within what this process may use of the machine. Thread-safe.
+/// Three pools of threads within what this process may use of the machine. The scheduler policy decides their
+/// numbers and priorities; work once begun is never made to rest (kPowerSaveDuty is of a pipeline's loops).
+/// Thread-safe.
 class ThreadManager {
  public:
   /// Most that waits in each pool.

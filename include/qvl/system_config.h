@@ -44,8 +44,12 @@ class CpuMask {
 enum class SchedulerPolicy {
   performance,  ///< all of the processor budget, threads wait awake
   balanced,     ///< all of the budget, threads sleep as soon as they wait
-  power_save,   ///< half of the budget and part of the time
+  power_save,   ///< half of the cores, kPowerSaveDuty of the time
 };
+
+/// The share of the time that threads compute under SchedulerPolicy::power_save. On battery, where the
+/// control loop runs, they rest half as long again.
+constexpr double kPowerSaveDuty = 0.5;
 
 /// Which request gets the next step.
 enum class SchedulingAlgorithm { round_robin, priority, load_balanced };

@@ -3,8 +3,8 @@
 
 #include <vector>
 
-#include "memory/arena.h"
 #include "memory/memory_testing.h"
+#include "memory/tensor_pool.h"
 
 namespace qvl {
 namespace {
@@ -17,16 +17,17 @@ bool handle_request(Ledger& ledger, TensorPool& pool) {
   const std::vector<MemoryNeed> needs = {{MemoryPart::vision, 64 * kKiB}, {MemoryPart::kv, 32 * kKiB}};
   auto admitted = ledger.reserve(needs);
   if (!admitted) return false;
-  Arena scratch(pool, std::move((*admitted)[0]), 16 * kKiB);
   for (int step = 0; step < 3; ++step) {
     auto pixels = pool.allocate(40 * kKiB + 1000 * static_cast<uint64_t>(step), MemoryPart::pixels);
     if (!pixels) return false;
+    std::vector<PooledBlock> scratch;
     for (const uint64_t bytes : {10 * kKiB, 20 * kKiB, 30 * kKiB}) {
-      if (!scratch.allocate(bytes)) return false;
+      auto block = pool.allocate(bytes, (*admitted)[0]);
+      if (!block) return false;
+      scratch.push_back(std::move(*block));
     }
     auto keys = pool.allocate(8 * kKiB, (*admitted)[1]);
     if (!keys || (*admitted)[1].grow(kKiB)) return false;
-    scratch.reset();
   }
   return true;
 }

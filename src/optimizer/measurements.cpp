@@ -40,6 +40,10 @@ MeasuredRates parse_rates(const std::string& text, const JsonSource& source, con
 
 }  // namespace
 
+std::filesystem::path rates_file(const std::filesystem::path& cache_folder) {
+  return cache_folder / "machine.json";
+}
+
 std::optional<MeasuredRates> read_rates(const std::filesystem::path& path, const std::string& fingerprint) {
   const JsonSource source{
       .name = path_name(path), .code = ErrorCode::environment, .max_depth = 4, .max_values = 100};

@@ -18,6 +18,9 @@ struct Measure {
   std::function<double()> smt_speedup;  ///< asked only where cores run several threads
 };
 
+/// Where they are kept in a cache folder.
+std::filesystem::path rates_file(const std::filesystem::path& cache_folder);
+
 /// The rates in the file at `path`, as far as they are of the machine with this fingerprint. Nothing where
 /// there is no such file, or it is damaged in any way: then they are to be measured anew.
 std::optional<MeasuredRates> read_rates(const std::filesystem::path& path, const std::string& fingerprint);

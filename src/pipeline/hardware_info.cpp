@@ -8,6 +8,10 @@
 #include "memory/memory_limit.h"
 #include "memory/memory_size.h"
 #include "memory/process_memory.h"
+#include "optimizer/hardware_facts.h"
+#include "optimizer/measurements.h"
+#include "pipeline/load_plan.h"
+#include "pipeline/system/options.h"
 #include "profiler/disks.h"
 #include "profiler/gpu_monitor.h"
 #include "profiler/pressure.h"
@@ -76,14 +80,26 @@ GpuInfo gpu_info(const GpuFacts& facts) {
   return info;
 }
 
+// What loading a checkpoint would plan with.
+MeasuredInfo measured_info(const SystemFiles& files, const std::filesystem::path& folder) {
+  if (folder.empty()) return {};
+  const auto rates = read_rates(rates_file(folder), fingerprint(read_hardware(files)));
+  if (!rates) return {};
+  MeasuredInfo info{.memory_read_gb_s = rates->read_gb_s};
+  for (const auto& [isa, gop_s] : rates->int8_gop_s) info.int8_gop_s[std::string(name_of(isa))] = gop_s;
+  return info;
+}
+
 }  // namespace
 
-HardwareInfo read_hardware_info() {
+HardwareInfo read_hardware_info(const HardwareOptions& options) {
   const SystemFiles files;
-  const CpuBudget budget = cpu_budget(files);
+  const auto& mask = options.cpu_affinity_mask;
+  const CpuBudget budget = cpu_budget(files, mask ? std::optional(cpu_set(*mask)) : std::nullopt);
   CpuSet permitted;
   for (int cpu : budget.cpus) permitted.add(cpu);
   HardwareInfo info{.cpu = cpu_info(read_topology(files, permitted)), .budget = budget_info(files, budget)};
+  info.measured = measured_info(files, cache_folder({.cache_folder = options.cache_folder}));
   if (const auto memory = machine_memory(files)) {
     info.memory = MemoryInfo{.total_bytes = memory->total, .available_bytes = memory->available};
   }

@@ -42,6 +42,30 @@ double foreign_cpus(const CpuBudget& budget, const CpuLoad& load) {
   return std::max(0.0, busy - load.own_cpus.value_or(0));
 }
 
+// Of the cap, without blocks that the pool keeps: nobody needs those.
+std::optional<int> reserved_permille(const Ledger& ledger) {
+  const LedgerReport report = ledger.report();
+  if (report.cap_bytes == 0) return std::nullopt;
+  const uint64_t kept = std::min(report.of(MemoryPart::pool).held_bytes, report.held_bytes);
+  return permille(static_cast<double>(report.held_bytes - kept) / static_cast<double>(report.cap_bytes));
+}
+
+void add_heat(const std::vector<Temperature>& temperatures, scheduling::Signals& signals) {
+  const auto hottest = hottest_processor(temperatures);
+  if (!hottest) return;
+  signals.temperature_c = static_cast<int>(std::lround(hottest->celsius));
+  signals.temperature_limit_c = static_cast<int>(std::lround(*hottest->limit_c));
+}
+
+void add_sensors(const SignalSources& sources, scheduling::Signals& signals) {
+  const Sample* sample = sources.sample;
+  const bool sampled = sample != nullptr && !sample->temperatures.empty();
+  add_heat(sampled ? sample->temperatures : read_temperatures(sources.files), signals);
+  if (on_battery(sample != nullptr ? sample->power : read_power_supply(sources.files))) {
+    signals.power = scheduling::PowerSource::battery;
+  }
+}
+
 scheduling::Load load_of(const scheduling::Signals& signals) {
   const int busy = signals.own_permille.value_or(0) + signals.foreign_permille.value_or(0);
   return {.compute_permille = signals.cpus > 0 ? std::min(busy / signals.cpus, 1000) : 0,
@@ -52,6 +76,7 @@ scheduling::ControlOptions control_options(const SystemOptimizationConfig& confi
   scheduling::ControlOptions options;
   options.asked_threads = static_cast<int>(config.num_compute_threads);
   options.policy = power_policy(config.scheduler_policy);
+  options.power_save_duty_permille = limits.resting ? permille(kPowerSaveDuty) : 1000;
   options.prefill_chunk = static_cast<uint32_t>(limits.prefill_chunk);
   options.cache_bytes = limits.feature_bytes;
   return options;
@@ -59,8 +84,8 @@ scheduling::ControlOptions control_options(const SystemOptimizationConfig& confi
 
 }  // namespace
 
-scheduling::Signals signals_of(const CpuBudget& budget, const std::optional<CpuLoad>& load,
-                               const SystemFiles& files, int64_t now_us) {
+scheduling::Signals signals_of(const SignalSources& sources, int64_t now_us) {
+  const auto& [budget, load, files, sample, ledger] = sources;
   scheduling::Signals signals;
   signals.now_us = now_us;
   signals.cpus = static_cast<int>(budget.cpus.size());
@@ -74,6 +99,8 @@ scheduling::Signals signals_of(const CpuBudget& budget, const std::optional<CpuL
   signals.memory_pressure_permille = stall_permille(pressure.memory);
   signals.io_pressure_permille = stall_permille(pressure.io);
   if (const auto memory = machine_memory(files)) signals.available_bytes = memory->available;
+  if (ledger != nullptr) signals.ledger_permille = reserved_permille(*ledger);
+  add_sensors(sources, signals);
   return signals;
 }
 
@@ -95,11 +122,12 @@ LiveAdaptation::LiveAdaptation(const Options& options, ThreadManager& threads)
       threads_(threads),
       files_(options.files),
       tracer_(options.tracer),
+      ledger_(options.ledger),
       loop_(control_options(options.config, options.limits)),
       prefill_chunk_(options.limits.prefill_chunk),
       feature_bytes_(options.limits.feature_bytes) {}
 
-bool LiveAdaptation::update(int64_t now_us) {
+bool LiveAdaptation::update(int64_t now_us, const Sample* sample) {
   if (next_us_ && now_us < *next_us_) return false;
   next_us_ = now_us + kInterval_us;
   if (const auto changed = threads_.refresh_budget()) tell(*changed);
@@ -108,13 +136,14 @@ bool LiveAdaptation::update(int64_t now_us) {
   std::optional<CpuLoad> load;
   if (last_ && counters) load = cpu_load(*last_, *counters);
   last_ = std::move(counters);
-  adjust(load, now_us);
+  adjust(signals_of(
+      {.budget = threads_.budget(), .load = load, .files = files_, .sample = sample, .ledger = ledger_},
+      now_us));
   memory_pressure_ = memory_pressure_of(files_);
   return true;
 }
 
-void LiveAdaptation::adjust(const std::optional<CpuLoad>& load, int64_t now_us) {
-  const scheduling::Signals signals = signals_of(threads_.budget(), load, files_, now_us);
+void LiveAdaptation::adjust(const scheduling::Signals& signals) {
   load_ = load_of(signals);
   const scheduling::Adjustment& adjustment = loop_.update(signals);
   threads_.adjust({.most_compute_threads = adjustment.threads,

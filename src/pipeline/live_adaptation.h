@@ -6,8 +6,10 @@
 
 #include "base/system_files.h"
 #include "memory/cleaner.h"
+#include "memory/ledger.h"
 #include "pipeline/run_limits.h"
 #include "profiler/cpu_load.h"
+#include "profiler/sample.h"
 #include "profiler/tracer.h"
 #include "qvl/system_config.h"
 #include "scheduler/control_loop.h"
@@ -16,10 +18,20 @@
 
 namespace qvl {
 
+/// Where signals come from. Borrowed for a call.
+struct SignalSources {
+  const CpuBudget& budget;
+  const std::optional<CpuLoad>& load;  ///< since the last update
+  const SystemFiles& files;
+  /// The sampler's latest where it is fresh, or null. Heat and power are taken from it where it has them:
+  /// reading them takes milliseconds on a laptop, whose controller is asked. Otherwise they are read.
+  const Sample* sample = nullptr;
+  const Ledger* ledger = nullptr;  ///< null: of no memory cap
+};
+
 /// What the control loop is told of the machine: how busy the processors of the budget are and with whom,
-/// stalls, memory. `load` covers the time since the last update.
-scheduling::Signals signals_of(const CpuBudget& budget, const std::optional<CpuLoad>& load,
-                               const SystemFiles& files, int64_t now_us);
+/// stalls, memory, heat, power.
+scheduling::Signals signals_of(const SignalSources& sources, int64_t now_us);
 
 /// How short memory is: of this process's group where the kernel tells, else of the machine.
 MemoryPressure memory_pressure_of(const SystemFiles& files);
@@ -35,14 +47,16 @@ class LiveAdaptation {
     const SystemOptimizationConfig& config;
     RunLimits limits = {};
     SystemFiles files = SystemFiles();
-    Tracer* tracer = nullptr;  ///< outlives it; null: nobody is told
+    Tracer* tracer = nullptr;        ///< outlives it; null: nobody is told
+    const Ledger* ledger = nullptr;  ///< outlives it; null: nothing is told of it
   };
   /// Borrows `threads`.
   LiveAdaptation(const Options& options, ThreadManager& threads);
 
   /// Does nothing before kInterval_us have passed since it last did something. Without dynamic adjustment a
-  /// changed budget alone is followed. Whether it looked at the machine's load and memory.
-  bool update(int64_t now_us);
+  /// changed budget alone is followed. `sample`: see SignalSources. Whether it looked at the machine's load
+  /// and memory.
+  bool update(int64_t now_us, const Sample* sample = nullptr);
 
   /// Prompt tokens to compute at once for now, at most.
   int64_t prefill_chunk() const { return prefill_chunk_; }
@@ -56,13 +70,14 @@ class LiveAdaptation {
   const std::deque<scheduling::Change>& changes() const { return loop_.changes(); }
 
  private:
-  void adjust(const std::optional<CpuLoad>& load, int64_t now_us);
+  void adjust(const scheduling::Signals& signals);
   void tell(std::string_view what);
 
   const bool dynamic_;
   ThreadManager& threads_;
   SystemFiles files_;
   Tracer* tracer_;
+  const Ledger* ledger_;
   scheduling::ControlLoop loop_;
   std::optional<CpuCounters> last_;
   std::optional<int64_t> next_us_;

@@ -48,7 +48,7 @@ double measure_smt_speedup(const HardwareFacts& hardware) {
 void add_rates(const LoadOptions& load, PlanOptions::Measure wanted, HardwareFacts& hardware,
                std::vector<std::string>& warnings) {
   const auto folder = cache_folder(load);
-  const auto path = folder / "machine.json";
+  const auto path = rates_file(folder);
   const std::string name = fingerprint(hardware);
   if (!folder.empty()) hardware.measured = read_rates(path, name).value_or(MeasuredRates{});
   if (wanted == PlanOptions::Measure::stored) return;
@@ -126,7 +126,7 @@ LoadDecision decide(PlanInputs inputs) {
   decision.limits = {.pinning = !unhindered.pinned_cpus.empty(),
                      .waiting_awake = unhindered.spin_us > 0,
                      .shared_cores = unhindered.threads > inputs.usable_cores(),
-                     .duty = plan.duty_cycle,
+                     .resting = plan.duty_cycle < 1,
                      .huge_pages = plan.huge_pages,
                      .interval_clean_up = plan.trim_interval.has_value(),
                      .prefill_chunk = plan.prefill_chunk,

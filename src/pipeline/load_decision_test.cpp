@@ -29,7 +29,7 @@ TEST(LoadDecision, follows_every_choice_of_the_plan) {
   EXPECT_EQ(decision.limits, (RunLimits{.pinning = true,
                                         .waiting_awake = true,
                                         .shared_cores = false,
-                                        .duty = 1,
+                                        .resting = false,
                                         .huge_pages = true,
                                         .interval_clean_up = true,
                                         .prefill_chunk = decision.plan.prefill_chunk,
@@ -54,8 +54,8 @@ TEST(LoadDecision, does_without_what_is_switched_off) {
   EXPECT_EQ(without("threads").config.num_compute_threads, 1);
   PlanInputs saving = laptop_inputs();
   saving.config.scheduler_policy = SchedulerPolicy::power_save;
-  EXPECT_EQ(decide(saving).limits.duty, 0.5);
-  EXPECT_EQ(without("duty_cycle", saving).limits.duty, 1);
+  EXPECT_TRUE(decide(saving).limits.resting);
+  EXPECT_FALSE(without("duty_cycle", saving).limits.resting);
 }
 
 TEST(LoadDecision, tells_where_the_disk_is_too_full_for_packed_weights) {
@@ -80,6 +80,7 @@ TEST(LoadDecision, level_0_allows_nothing) {
   EXPECT_EQ(decision.limits, (RunLimits{.pinning = false,
                                         .waiting_awake = false,
                                         .shared_cores = false,
+                                        .resting = false,
                                         .huge_pages = false,
                                         .interval_clean_up = false,
                                         .prefill_chunk = 512,

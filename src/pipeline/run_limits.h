@@ -12,7 +12,7 @@ struct RunLimits {
   bool pinning = true;        ///< compute threads may have processors of their own
   bool waiting_awake = true;  ///< they may wait awake between loops
   bool shared_cores = true;   ///< there may be more of them than cores
-  double duty = 1;            ///< share of the time that they compute at most, above 0
+  bool resting = true;        ///< power_save may compute a part of the time only
 
   bool huge_pages = true;         ///< advice for blocks of memory from now on
   bool interval_clean_up = true;  ///< clean up every memory_cleanup_interval operations

@@ -16,6 +16,9 @@ namespace {
 // The history is no part of the account of memory, so it is kept small.
 constexpr size_t kHistoryBytes = 1 << 20;
 
+// Threads do not follow what was measured longer ago.
+constexpr int64_t kFreshSample_us = 5'000'000;
+
 std::shared_ptr<SystemProfiler> make_profiler(const SystemOptimizationConfig& config,
                                               const SystemFiles& files) {
   if (!config.enable_profiling) return nullptr;
@@ -50,7 +53,7 @@ ThreadManagerOptions thread_options(const SystemOptimizationConfig& config, cons
   threads.may_pin = limits.pinning;
   threads.may_wait_awake = limits.waiting_awake;
   threads.may_share_cores = limits.shared_cores;
-  threads.most_duty = limits.duty;
+  threads.may_rest = limits.resting;
   return threads;
 }
 
@@ -140,10 +143,12 @@ void SystemLayer::stay_in_budget() const {
 }
 
 void SystemLayer::adapt_to(const SystemOptimizationConfig& config, const RunLimits& limits) {
-  adaptation_ = std::make_unique<LiveAdaptation>(
-      LiveAdaptation::Options{
-          .config = config, .limits = limits, .files = options_.files, .tracer = &tracer_},
-      threads_);
+  adaptation_ = std::make_unique<LiveAdaptation>(LiveAdaptation::Options{.config = config,
+                                                                         .limits = limits,
+                                                                         .files = options_.files,
+                                                                         .tracer = &tracer_,
+                                                                         .ledger = &memory_.ledger()},
+                                                 threads_);
   {
     const std::lock_guard lock(mutex_);
     state_.config = config;
@@ -202,8 +207,13 @@ MemoryPressure SystemLayer::memory_pressure() const {
   return state_.memory_pressure;
 }
 
-void SystemLayer::between_steps() {
-  const bool looked = adaptation_->update(steady_ns() / 1000);
+void SystemLayer::between_steps() { between_steps(steady_ns() / 1000); }
+
+void SystemLayer::between_steps(int64_t now_us) {
+  const auto sampler = profiler();
+  auto sample = sampler ? sampler->latest() : nullptr;
+  if (sample && now_us - sample->time_ns / 1000 > kFreshSample_us) sample = nullptr;
+  const bool looked = adaptation_->update(now_us, sample.get());
   if (looked || threads_.compute().size() != compute_threads()) publish();
   if (looked) tell(memory_.during_operation(memory_pressure()));
 }

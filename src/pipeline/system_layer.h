@@ -86,6 +86,10 @@ class SystemLayer {
   /// Called by the thread that computes between two steps: there threads may change, and caches shrink where
   /// memory has become short. Costs a look at the clock, and half a millisecond twice a second.
   void between_steps();
+  /// The same at `now_us` of a clock that does not jump, in microseconds.
+  void between_steps(int64_t now_us);
+  /// What is computed from now on. Called by the thread whose turn it is.
+  void work_is(ThreadManager::Work work) { threads_.work_is(work); }
   /// Called after each request, when its memory is given back. Thread-safe.
   void after_request() noexcept;
 

@@ -105,7 +105,115 @@ TEST(SystemLayer, does_nothing_that_the_plan_does_not_allow) {
   EXPECT_GT(threads_of({}).awake_turns, 0);
   EXPECT_EQ(threads_of({.pinning = false}).placing, ThreadStatus::Placing::confined);
   EXPECT_EQ(threads_of({.waiting_awake = false}).awake_turns, 0);
-  EXPECT_DOUBLE_EQ(threads_of({.duty = 0.5}).duty, 0.5);
+}
+
+constexpr int64_t kMinute_us = 60'000'000;
+
+// Runs the control loop as steps would, as fast as it goes.
+void look_for(SystemLayer& layer, int64_t& now_us, int64_t time_us) {
+  for (const int64_t end_us = now_us + time_us; now_us < end_us; now_us += LiveAdaptation::kInterval_us) {
+    layer.between_steps(now_us);
+  }
+}
+
+void write_heat(const FakeSystem& system, std::string_view millicelsius) {
+  system.write("/sys/class/hwmon/hwmon0/name", "coretemp\n");
+  system.write("/sys/class/hwmon/hwmon0/temp1_input", millicelsius);
+  system.write("/sys/class/hwmon/hwmon0/temp1_crit", "100000\n");
+}
+
+TEST(SystemLayer, computes_less_while_a_processor_is_at_its_limit_and_as_before_when_it_is_cool) {
+  FakeSystem system;
+  write_machine(system);
+  write_heat(system, "99000\n");
+  const auto cpus = static_cast<int>(this_thread_affinity().size());
+  SystemLayer layer({.num_compute_threads = cpus, .enable_profiling = false},
+                    {.tracing = Tracing::on, .files = system.files()});
+  const int threads = layer.compute_threads();
+  int64_t now_us = 0;
+  look_for(layer, now_us, kMinute_us);
+  EXPECT_EQ(layer.compute_threads(), std::min(threads, cpus - cpus / 2));
+  EXPECT_DOUBLE_EQ(layer.state().threads.duty, 0.3);
+  EXPECT_THAT(trace_of(layer, system), HasSubstr(": temperature 99 C"));
+  write_heat(system, "60000\n");
+  look_for(layer, now_us, cpus * kMinute_us);
+  EXPECT_EQ(layer.compute_threads(), threads);
+  EXPECT_DOUBLE_EQ(layer.state().threads.duty, 1);
+}
+
+SystemProfiler::SamplePtr first_sample(const SystemLayer& layer) {
+  while (layer.profiler()->latest() == nullptr) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  return layer.profiler()->latest();
+}
+
+TEST(SystemLayer, takes_heat_from_the_sampler_for_as_long_as_a_sample_is_fresh) {
+  FakeSystem system;
+  write_machine(system);
+  write_heat(system, "99000\n");
+  const auto cpus = static_cast<int>(this_thread_affinity().size());
+  SystemLayer layer({.num_compute_threads = cpus, .profile_interval = 3600}, {.files = system.files()});
+  int64_t now_us = first_sample(layer)->time_ns / 1000;
+  system.remove("/sys/class/hwmon");
+  const int threads = layer.compute_threads();
+  const auto computes_less = [&] {
+    return layer.compute_threads() < threads || layer.state().threads.duty < 1;
+  };
+  look_for(layer, now_us, 4'000'000);
+  EXPECT_TRUE(computes_less());
+  look_for(layer, now_us, kMinute_us);
+  EXPECT_FALSE(computes_less());
+}
+
+TEST(SystemLayer, saves_more_power_on_battery_and_none_where_the_plan_or_the_policy_does_not) {
+  FakeSystem system;
+  write_machine(system);
+  system.write("/sys/class/power_supply/BAT0/type", "Battery\n");
+  system.write("/sys/class/power_supply/BAT0/status", "Discharging\n");
+  system.write("/sys/class/power_supply/AC/type", "Mains\n");
+  const auto duty_on = [&](std::string_view mains, SchedulerPolicy policy, const RunLimits& limits) {
+    system.write("/sys/class/power_supply/AC/online", mains);
+    SystemLayer layer({.scheduler_policy = policy, .enable_profiling = false},
+                      {.limits = limits, .files = system.files()});
+    int64_t now_us = 0;
+    look_for(layer, now_us, kMinute_us);
+    return layer.state().threads.duty;
+  };
+  EXPECT_DOUBLE_EQ(duty_on("1\n", SchedulerPolicy::power_save, {}), kPowerSaveDuty);
+  EXPECT_DOUBLE_EQ(duty_on("0\n", SchedulerPolicy::power_save, {}), 0.25);
+  EXPECT_DOUBLE_EQ(duty_on("0\n", SchedulerPolicy::power_save, {.resting = false}), 1);
+  EXPECT_DOUBLE_EQ(duty_on("0\n", SchedulerPolicy::balanced, {}), 1);
+}
+
+TEST(SystemLayer, keeps_fewer_features_while_nearly_all_of_its_memory_is_reserved) {
+  FakeSystem system;
+  write_machine(system);
+  SystemLayer layer({.enable_profiling = false}, {.limits = {.feature_bytes = 800},
+                                                  .memory_limit = 1'000'000'000,
+                                                  .tracing = Tracing::on,
+                                                  .files = system.files()});
+  int64_t now_us = 0;
+  {
+    const uint64_t held = layer.memory().ledger().report().held_bytes;
+    const auto weights = *layer.memory().ledger().reserve(MemoryPart::weights, 960'000'000 - held);
+    look_for(layer, now_us, kMinute_us);
+    EXPECT_EQ(layer.feature_bytes(), 0u);
+    EXPECT_THAT(trace_of(layer, system), HasSubstr("96.0 % of the memory cap reserved"));
+  }
+  look_for(layer, now_us, 2 * kMinute_us);
+  EXPECT_EQ(layer.feature_bytes(), 800u);
+}
+
+TEST(SystemLayer, changes_nothing_on_a_machine_that_tells_of_neither_heat_nor_battery) {
+  FakeSystem system;
+  system.write("/proc/meminfo", "MemTotal: 1000000 kB\nMemAvailable: 900000 kB\n");
+  const auto cpus = static_cast<int>(this_thread_affinity().size());
+  SystemLayer layer({.num_compute_threads = cpus}, {.tracing = Tracing::on, .files = system.files()});
+  const int threads = layer.compute_threads();
+  int64_t now_us = 0;
+  look_for(layer, now_us, kMinute_us);
+  EXPECT_EQ(layer.compute_threads(), threads);
+  EXPECT_DOUBLE_EQ(layer.state().threads.duty, 1);
+  EXPECT_THAT(trace_of(layer, system), testing::Not(HasSubstr("adaptation")));
 }
 
 TEST(SystemLayer, keeps_to_the_chunk_and_the_features_of_the_plan) {
@@ -205,11 +313,6 @@ TEST(SystemLayer, publishes_what_it_is_at_only_while_it_samples) {
   while (!published()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   layer.configure({.enable_profiling = false}, {});
   EXPECT_FALSE(published());
-}
-
-SystemProfiler::SamplePtr first_sample(const SystemLayer& layer) {
-  while (layer.profiler()->latest() == nullptr) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  return layer.profiler()->latest();
 }
 
 TEST(SystemLayer, samples_from_its_start_what_the_configuration_asks_for) {

@@ -51,6 +51,14 @@ void add_chip(const SystemFiles& files, const std::string& folder, std::vector<T
   }
 }
 
+// By the kernel's drivers of processors and of the zones that a board keeps for them ("cpu_thermal"). Disks
+// and network adapters have limits too, and computing less would not cool them.
+bool of_processor(const Temperature& temperature) {
+  constexpr std::string_view kChips[] = {"coretemp", "k10temp", "zenpower", "acpitz"};
+  const std::string_view chip = std::string_view(temperature.name).substr(0, temperature.name.find('/'));
+  return chip.starts_with("cpu") || std::find(std::begin(kChips), std::end(kChips), chip) != std::end(kChips);
+}
+
 BatteryState parse_state(std::string_view text) {
   if (text == "Charging") return BatteryState::charging;
   if (text == "Discharging") return BatteryState::discharging;
@@ -101,6 +109,22 @@ std::vector<Temperature> read_temperatures(const SystemFiles& files) {
     add_chip(files, "/sys/class/hwmon/" + chip, out);
   }
   return out;
+}
+
+std::optional<Temperature> hottest_processor(const std::vector<Temperature>& temperatures) {
+  std::optional<Temperature> hottest;
+  for (const Temperature& each : temperatures) {
+    if (!each.limit_c || !of_processor(each)) continue;
+    if (!hottest || *each.limit_c - each.celsius < *hottest->limit_c - hottest->celsius) hottest = each;
+  }
+  return hottest;
+}
+
+bool on_battery(const PowerSupply& power) {
+  if (power.batteries.empty()) return false;
+  if (power.on_mains) return !*power.on_mains;
+  return std::any_of(power.batteries.begin(), power.batteries.end(),
+                     [](const Battery& battery) { return battery.state == BatteryState::discharging; });
 }
 
 PowerSupply read_power_supply(const SystemFiles& files) {

@@ -43,4 +43,11 @@ std::vector<Temperature> read_temperatures(const SystemFiles& files);
 
 PowerSupply read_power_supply(const SystemFiles& files);
 
+/// Of the sensors of processors that have a limit, the one nearest to it.
+std::optional<Temperature> hottest_processor(const std::vector<Temperature>& temperatures);
+
+/// Whether this machine has a battery and runs on it. A supply without a battery is no sign of one: a port
+/// that gives no power says so too.
+bool on_battery(const PowerSupply& power);
+
 }  // namespace qvl

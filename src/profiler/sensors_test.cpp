@@ -102,6 +102,35 @@ TEST(PowerSupply, tells_of_mains_and_of_the_batteries_of_this_machine) {
   EXPECT_EQ(read_power_supply(system.files()).on_mains, true);
 }
 
+TEST(Temperatures, the_hottest_processor_is_the_one_nearest_to_its_limit) {
+  const std::vector<Temperature> temperatures{
+      {.name = "nvme/Composite", .celsius = 84, .limit_c = 84.8},
+      {.name = "thermal/x86_pkg_temp", .celsius = 99},
+      {.name = "coretemp/Package id 0", .celsius = 80, .limit_c = 100},
+      {.name = "cpu_thermal/temp1", .celsius = 71, .limit_c = 90},
+      {.name = "acpitz/temp1", .celsius = 50, .limit_c = 119},
+  };
+  EXPECT_EQ(hottest_processor(temperatures)->name, "cpu_thermal/temp1");
+  EXPECT_EQ(hottest_processor({temperatures[0], temperatures[1]}), std::nullopt);
+}
+
+TEST(PowerSupply, a_machine_runs_on_battery_where_it_has_one_and_no_mains) {
+  struct Row {
+    const char* what;
+    PowerSupply power;
+    bool expected;
+  };
+  const Battery emptied{.name = "BAT0", .state = BatteryState::discharging};
+  const Battery filled{.name = "BAT0", .state = BatteryState::full};
+  const Row rows[] = {{"nothing is told", {}, false},
+                      {"a port without power", {.on_mains = false}, false},
+                      {"unplugged", {.on_mains = false, .batteries = {filled}}, true},
+                      {"plugged in", {.on_mains = true, .batteries = {emptied}}, false},
+                      {"the battery alone, used", {.batteries = {filled, emptied}}, true},
+                      {"the battery alone, full", {.batteries = {filled}}, false}};
+  for (const Row& row : rows) EXPECT_EQ(on_battery(row.power), row.expected) << row.what;
+}
+
 TEST(PowerSupply, tells_nothing_on_a_machine_without_one) {
   const PowerSupply power = read_power_supply(FakeSystem().files());
   EXPECT_EQ(power.on_mains, std::nullopt);

@@ -1,6 +1,7 @@
 #include "scheduler/control_loop.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/checked.h"
 #include "base/error.h"
@@ -51,6 +52,7 @@ Signals checked(Signals signals, int64_t last_us) {
 
 ControlLoop::ControlLoop(const ControlOptions& options) : options_(options) {
   QVL_CHECK(options.asked_threads >= 1 && options.most_changes >= 1 &&
+            options.power_save_duty_permille >= 1 && options.power_save_duty_permille <= 1000 &&
             options.least_prefill_chunk <= options.prefill_chunk);
   adjustment_ = {.threads = options.asked_threads,
                  .prefill_chunk = options.prefill_chunk,
@@ -217,11 +219,13 @@ void ControlLoop::decide_spinning() {
 
 void ControlLoop::decide_duty() {
   const bool saves = options_.policy == PowerPolicy::power_save, battery = now_.power == PowerSource::battery;
-  const int of_policy = !saves ? 1000 : battery ? 500 : 800;
+  const int rest = saves ? 1000 - options_.power_save_duty_permille : 0;
+  const int of_policy = std::max(1000 - (battery ? rest + rest / 2 : rest), 1);
   const int of_heat = 1000 - 100 * std::max(heat_.value() - now_.cpus / 2, 0);
+  const int before_of_policy = std::exchange(policy_duty_permille_, of_policy);
   const int duty = std::min(of_policy, of_heat), before = adjustment_.duty_permille;
   if (duty == before) return;
-  const bool by_heat = of_heat < of_policy || (duty > before && before < of_policy);
+  const bool by_heat = of_heat < of_policy || (duty > before && before < before_of_policy);
   note(fmt::format("duty {} -> {}: {}", percent_text(before), percent_text(duty),
                    by_heat   ? reason_of(Bound::heat)
                    : battery ? "policy power_save on battery"

@@ -34,9 +34,10 @@ struct Signals {
 struct ControlOptions {
   int asked_threads = 4;  ///< >= 1
   PowerPolicy policy = PowerPolicy::performance;
-  uint32_t prefill_chunk = 256;                        ///< with all threads at full speed
-  uint32_t least_prefill_chunk = 16;                   ///< <= prefill_chunk
-  uint64_t cache_bytes = 0;                            ///< of all caches together, without pressure
+  int power_save_duty_permille = 1000;  ///< share of the time to compute in on mains, 1 to 1000
+  uint32_t prefill_chunk = 256;         ///< with all threads at full speed
+  uint32_t least_prefill_chunk = 16;    ///< <= prefill_chunk
+  uint64_t cache_bytes = 0;             ///< of all caches together, without pressure
   uint64_t low_available_bytes = uint64_t{256} << 20;  ///< less than this free in the machine is pressure
   size_t most_changes = 256;                           ///< kept in the log, >= 1
 };
@@ -84,8 +85,8 @@ struct Change {
 /// Memory: under pressure (stall information, else how fast the available memory falls; what is available;
 /// the ledger near its cap) caches lose an eighth of their budget each second, and get it back one eighth
 /// every 10 s. Heat: near the limit a thread less every 2 s down to half of the processors, then a tenth of
-/// the time less, down to 30 %; the way back takes 5 s a step. power_save: half the processors, 80 % of the
-/// time, 50 % on battery.
+/// the time less, down to 30 %; the way back takes 5 s a step. power_save: half the processors, a part
+/// of the time; on battery the rest is half as long again.
 class ControlLoop {
  public:
   explicit ControlLoop(const ControlOptions& options);
@@ -123,6 +124,7 @@ class ControlLoop {
   std::optional<uint64_t> last_available_bytes_;
   int64_t last_us_ = 0;
   Bound bound_ = Bound::asked;
+  int policy_duty_permille_ = 1000;  // without heat
   Adjustment adjustment_;
   std::deque<Change> changes_;
   uint64_t forgotten_changes_ = 0;

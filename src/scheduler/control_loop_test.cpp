@@ -287,14 +287,19 @@ TEST(ControlLoop, a_sensor_that_lies_is_ignored) {
 }
 
 TEST(ControlLoop, power_save_halves_processors_and_computes_part_of_the_time) {
-  ControlLoop loop({.asked_threads = 8, .policy = PowerPolicy::power_save});
+  ControlLoop loop({.asked_threads = 8, .policy = PowerPolicy::power_save, .power_save_duty_permille = 500});
   EXPECT_EQ(
       loop.update({.cpus = 4}).cause,
       "threads 8 -> 2: policy power_save; spinning allowed -> off: policy power_save; "
-      "duty 100.0 % -> 80.0 %: policy power_save on mains; prefill chunk 256 -> 96: 40.0 % of full speed");
+      "duty 100.0 % -> 50.0 %: policy power_save on mains; prefill chunk 256 -> 64: 25.0 % of full speed");
   EXPECT_EQ(
       loop.update({.now_us = kSecond, .cpus = 4, .power = PowerSource::battery}).cause,
-      "duty 80.0 % -> 50.0 %: policy power_save on battery; prefill chunk 96 -> 64: 25.0 % of full speed");
+      "duty 50.0 % -> 25.0 %: policy power_save on battery; prefill chunk 64 -> 32: 12.5 % of full speed");
+  EXPECT_EQ(
+      loop.update({.now_us = 2 * kSecond, .cpus = 4}).cause,
+      "duty 25.0 % -> 50.0 %: policy power_save on mains; prefill chunk 32 -> 64: 25.0 % of full speed");
+  ControlLoop restless({.asked_threads = 4, .policy = PowerPolicy::power_save});
+  EXPECT_EQ(restless.update({.cpus = 4, .power = PowerSource::battery}).duty_permille, 1000);
   ControlLoop other({.asked_threads = 4, .policy = PowerPolicy::balanced});
   EXPECT_EQ(other.update({.cpus = 4, .power = PowerSource::battery}).duty_permille, 1000);
 }

@@ -115,9 +115,10 @@ CpuBudget make_cpu_budget(const Topology& topology, const CpuSet& permitted, std
   return out;
 }
 
-CpuBudget cpu_budget(const SystemFiles& files) {
+CpuBudget cpu_budget(const SystemFiles& files, const std::optional<CpuSet>& mask) {
   const CpuSet affinity = this_thread_affinity();
-  return make_cpu_budget(read_topology(files, affinity), affinity, read_cpu_quota(files));
+  return make_cpu_budget(read_topology(files, affinity), masked_affinity(affinity, mask),
+                         read_cpu_quota(files));
 }
 
 }  // namespace qvl

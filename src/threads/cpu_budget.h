@@ -46,7 +46,7 @@ CpuSet masked_affinity(const CpuSet& affinity, const std::optional<CpuSet>& mask
 /// count as performance cores.
 CpuBudget make_cpu_budget(const Topology& topology, const CpuSet& permitted, std::optional<CpuQuota> quota);
 
-/// All of the above for the calling thread, without a mask.
-CpuBudget cpu_budget(const SystemFiles& files = SystemFiles());
+/// All of the above for the calling thread. Throws as masked_affinity().
+CpuBudget cpu_budget(const SystemFiles& files = SystemFiles(), const std::optional<CpuSet>& mask = {});
 
 }  // namespace qvl

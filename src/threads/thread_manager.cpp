@@ -159,7 +159,7 @@ void ThreadManager::place() {
 }
 
 OsPriority ThreadManager::compute_priority() const {
-  const bool background = target_.work == ThreadTarget::Work::background;
+  const bool background = work_ == Work::background;
   return {.nice = priority_.compute_nice,
           .os_class = background ? OsPriority::Class::batch : own_priority_.os_class};
 }
@@ -169,6 +169,15 @@ void ThreadManager::prioritise() {
   const OsPriority task{.nice = priority_.task_nice, .os_class = own_priority_.os_class};
   const int refused = compute_.prioritise(compute) + io_.prioritise(task) + preprocess_.prioritise(task);
   note_refused(problems_, refused, "prioritise");
+  if (caller_) prioritise_caller();
+}
+
+void ThreadManager::work_is(Work work) {
+  if (work == work_) return;
+  work_ = work;
+  if (compute_.prioritise(compute_priority()) > 0) {
+    note_once(problems_, "the kernel did not prioritise the compute threads");
+  }
   if (caller_) prioritise_caller();
 }
 

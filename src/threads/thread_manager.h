@@ -81,6 +81,10 @@ class ThreadManager {
   /// Applies what the control loop asks, within options, budget and policy.
   void adjust(const ThreadTarget& target);
 
+  /// Background work lets others go first (OsPriority::Class::batch). Stays so until it is told otherwise.
+  enum class Work { foreground, background };
+  void work_is(Work work);
+
   /// Reads affinity, cpuset, quota and online processors again and adapts to them; cheap enough for twice a
   /// second. Compute threads that were refused are asked for again. Returns "CPU budget: BEFORE -> NOW" where
   /// it has changed. Where nothing of the mask is left the mask is ignored, as the kernel does, and
@@ -112,6 +116,7 @@ class ThreadManager {
   Topology topology_;
   CpuBudget budget_;
   ThreadTarget target_;
+  Work work_ = Work::foreground;
   ThreadPlan plan_;
   bool placed_ = true;   // every thread is where it was put
   bool applied_ = true;  // plan_ was carried out to its end

@@ -297,7 +297,7 @@ TEST_F(ThreadManagerOnTwo, keeps_its_options_where_others_are_refused) {
 TEST_F(ThreadManagerOnTwo, saves_power) {
   ThreadManager manager({.num_compute_threads = 2, .policy = SchedulerPolicy::power_save});
   EXPECT_EQ(manager.status().compute_threads, 1);
-  EXPECT_EQ(manager.status().duty, 0.75);
+  EXPECT_EQ(manager.status().duty, kPowerSaveDuty);
   EXPECT_EQ(manager.status().awake_turns, 0);
 }
 
@@ -348,9 +348,10 @@ TEST_F(ThreadManagerOnTwo, lets_others_go_first_for_background_work_and_comes_ba
     const auto own = thread_priority(this_thread_id()).os_class;
     ThreadManager manager({.num_compute_threads = 2});
     const ThreadManager::CallerGuard guard(manager);
-    for (auto work : {ThreadTarget::Work::background, ThreadTarget::Work::foreground}) {
-      manager.adjust({.work = work});
-      const auto expected = work == ThreadTarget::Work::background ? OsPriority::Class::batch : own;
+    for (auto work : {ThreadManager::Work::background, ThreadManager::Work::foreground}) {
+      manager.work_is(work);
+      manager.adjust({.duty = work == ThreadManager::Work::background ? 0.5 : 1});  // another matter
+      const auto expected = work == ThreadManager::Work::background ? OsPriority::Class::batch : own;
       std::latch all_here(2);
       manager.compute().parallel_for(2, 1, [&](size_t, size_t, int) {
         EXPECT_EQ(thread_priority(this_thread_id()).os_class, expected);

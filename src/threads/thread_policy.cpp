@@ -31,7 +31,8 @@ constexpr PolicyRules kRules[] = {
     {SchedulerPolicy::performance, "performance", Threads::budget, When::unless_over_budget,
      When::unless_over_budget, 1, 0},
     {SchedulerPolicy::balanced, "balanced", Threads::budget, When::alone, When::never, 1, 5},
-    {SchedulerPolicy::power_save, "power_save", Threads::half_the_cores, When::never, When::never, 0.75, 10}};
+    {SchedulerPolicy::power_save, "power_save", Threads::half_the_cores, When::never, When::never,
+     kPowerSaveDuty, 10}};
 
 const PolicyRules& rules(SchedulerPolicy policy) {
   const auto* found = std::find_if(std::begin(kRules), std::end(kRules),
@@ -88,7 +89,6 @@ void check_options(const ThreadManagerOptions& options) {
   check_range("num_io_threads", options.num_io_threads, 1, most);
   check_range("num_preprocess_threads", options.num_preprocess_threads, 1, most);
   check_range("thread_priority", options.thread_priority, 0, 2);
-  QVL_CHECK(options.most_duty > 0 && options.most_duty <= 1);
 }
 
 ThreadPlan plan_threads(const ThreadManagerOptions& options, const CpuBudget& budget,
@@ -107,7 +107,8 @@ ThreadPlan plan_threads(const ThreadManagerOptions& options, const CpuBudget& bu
   if (options.may_wait_awake && holds(policy.awake, out.compute_threads, budget, target.foreign_cpus)) {
     out.awake_turns = ThreadPool::kAwakeTurns;
   }
-  out.duty = std::max(std::min(policy.duty * target.duty, options.most_duty), DutyCycle::kLeastShare);
+  const double of_policy = options.may_rest ? policy.duty : 1;
+  out.duty = std::max(std::min(of_policy, target.duty), DutyCycle::kLeastShare);
   return out;
 }
 

@@ -17,8 +17,8 @@ namespace qvl {
 //   budget. Nice +0.
 // - balanced: as many as the budget, anywhere in it; awake while they wait only without a quota, with nobody
 //   beside them, and within the budget. Nice +5.
-// - power_save: half the cores, anywhere in the budget, asleep while they wait, at work 3/4 of the time.
-//   Nice +10.
+// - power_save: half the cores, anywhere in the budget, asleep while they wait, at work kPowerSaveDuty
+//   of the time. Nice +10.
 //
 // Over budget: more threads than the quota, or than the processors that others leave. Preprocessing has as
 // many threads as the policy allows compute threads, reading and writing has what was asked: it hardly
@@ -40,7 +40,7 @@ struct ThreadManagerOptions {
   bool may_pin = true;
   bool may_wait_awake = true;
   bool may_share_cores = true;  ///< more threads than there are cores
-  double most_duty = 1;         ///< share of the time, above 0
+  bool may_rest = true;         ///< compute a part of the time only, to save power
 };
 
 /// Throws Error{usage} naming the field, what was found and the range.
@@ -48,11 +48,9 @@ void check_options(const ThreadManagerOptions& options);
 
 /// What the control loop asks for between two steps.
 struct ThreadTarget {
-  enum class Work { foreground, background };
   std::optional<int> most_compute_threads = {};  ///< >= 1; nothing: as the options say
   double foreign_cpus = 0;                       ///< processors that other programs keep busy now, measured
-  double duty = 1;                               ///< in (0, 1], on top of the policy's
-  Work work = Work::foreground;  ///< background work lets others go first (OsPriority::Class::batch)
+  double duty = 1;                               ///< in (0, 1]; the policy's where that is less
 
   bool operator==(const ThreadTarget&) const = default;
 };

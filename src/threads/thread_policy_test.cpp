@@ -38,9 +38,9 @@ TEST(ThreadPolicy, says_how_hard_to_work) {
   const Row rows[] = {
       {"alone", with(performance), laptop(), 0, 4, true, kAwake, 1},
       {"alone", with(balanced), laptop(), 0, 4, false, kAwake, 1},
-      {"alone", with(power_save), laptop(), 0, 2, false, 0, 0.75},
+      {"alone", with(power_save), laptop(), 0, 2, false, 0, 0.5},
       {"no more than the budget", with(performance, 100), laptop(), 0, 8, true, kAwake, 1},
-      {"half the cores of eight threads", with(power_save, 100), laptop(), 0, 2, false, 0, 0.75},
+      {"half the cores of eight threads", with(power_save, 100), laptop(), 0, 2, false, 0, 0.5},
       {"others leave enough", with(performance), laptop(), 4, 4, true, kAwake, 1},
       {"others leave too little", with(performance), laptop(), 4.5, 4, false, 0, 1},
       {"what always runs is no load", with(performance, 8), laptop(), 0.2, 8, true, kAwake, 1},
@@ -48,7 +48,7 @@ TEST(ThreadPolicy, says_how_hard_to_work) {
       {"quota holds the threads", with(performance), laptop(3.5, 3), 0, 3, true, kAwake, 1},
       {"quota below one thread", with(performance), laptop(0.5, 1), 0, 1, false, 0, 1},
       {"quota", with(balanced), laptop(3.5, 3), 0, 3, false, 0, 1},
-      {"half of three threads", with(power_save), laptop(3.5, 3), 0, 2, false, 0, 0.75},
+      {"half of three threads", with(power_save), laptop(3.5, 3), 0, 2, false, 0, 0.5},
   };
   for (const Row& row : rows) {
     SCOPED_TRACE(fmt::format("{}, {}", scheduler_policy_name(row.options.policy), row.what));
@@ -74,9 +74,10 @@ TEST(ThreadPolicy, does_nothing_that_the_options_do_not_allow) {
   options.may_share_cores = false;
   EXPECT_EQ(plan_threads(options, laptop(), {}).compute_threads, 4);
   EXPECT_EQ(plan_threads(options, laptop(3.5, 3), {}).compute_threads, 3);
-  options.most_duty = 0.5;
-  EXPECT_DOUBLE_EQ(plan_threads(options, laptop(), {}).duty, 0.5);
-  EXPECT_DOUBLE_EQ(plan_threads(options, laptop(), {.duty = 0.3}).duty, 0.3);
+  options = with(power_save);
+  options.may_rest = false;
+  EXPECT_DOUBLE_EQ(plan_threads(options, laptop(), {}).duty, 1);
+  EXPECT_DOUBLE_EQ(plan_threads(options, laptop(), {.duty = 0.3}).duty, 0.3);  // of heat
 }
 
 TEST(ThreadPolicy, places_threads_in_the_order_of_the_budget) {
@@ -100,7 +101,8 @@ TEST(ThreadPolicy, bounds_preprocessing_by_the_budget_and_not_reading) {
 TEST(ThreadPolicy, follows_the_target_within_options_and_budget) {
   EXPECT_EQ(plan_threads(with(performance), laptop(), {.most_compute_threads = 3}).compute_threads, 3);
   EXPECT_EQ(plan_threads(with(performance), laptop(), {.most_compute_threads = 100}).compute_threads, 4);
-  EXPECT_DOUBLE_EQ(plan_threads(with(power_save), laptop(), {.duty = 0.5}).duty, 0.375);
+  EXPECT_DOUBLE_EQ(plan_threads(with(power_save), laptop(), {.duty = 0.75}).duty, 0.5);
+  EXPECT_DOUBLE_EQ(plan_threads(with(power_save), laptop(), {.duty = 0.25}).duty, 0.25);
   EXPECT_DOUBLE_EQ(plan_threads(with(power_save), laptop(), {.duty = 0.01}).duty, DutyCycle::kLeastShare);
 }
 

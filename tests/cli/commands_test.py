@@ -40,6 +40,31 @@ class Hardware(ProgramTest):
         text = self.good("hardware").decode()
         self.assertIn(found["budget"]["threads_cause"], text)
 
+    def test_shows_what_a_plan_has_measured_and_measures_nothing_itself(self):
+        args = ["hardware", "--cache", self.folder]
+        nothing = {"memory_read_gb_s": None, "int8_gop_s": {}}
+        self.assertEqual(json.loads(self.good(*args, "--json"))["measured"], nothing)
+        self.assertIn("\nmeasured          nothing yet: qvl plan --measure does it once\n", self.good(*args).decode())
+        self.assertEqual(list(self.folder.iterdir()), [])
+        self.good("plan", "--model", MODEL, "--measure", "--cache", self.folder)
+        kept = json.loads((self.folder / "machine.json").read_text())
+        found = json.loads(self.good(*args, "--json"))["measured"]
+        self.assertEqual(found, {"memory_read_gb_s": kept["read_gb_s"], "int8_gop_s": kept["int8_gop_s"]})
+        self.assertIn(f"memory read at {kept['read_gb_s']:.1f} GB/s, ", self.good(*args).decode())
+        self.assertEqual(json.loads(self.good("hardware", "--cache", "off", "--json"))["measured"], nothing)
+        (self.folder / "machine.json").write_text('{"version": 1, "fingerprint": "another", "int8_gop_s": {}}')
+        self.assertEqual(json.loads(self.good(*args, "--json"))["measured"], nothing)
+
+    def test_the_mask_of_a_configuration_holds_its_processors(self):
+        first = min(os.sched_getaffinity(0))
+        config = self.folder / "qvl.json"
+        config.write_text(json.dumps({"cpu_affinity_mask": hex(1 << first)}))
+        budget = json.loads(self.good("hardware", "--config", config, "--json"))["budget"]
+        self.assertEqual(budget["threads"], 1)
+        self.assertIn(f"CPU {first} on 1 core", budget["threads_cause"])
+        config.write_text(json.dumps({"cpu_affinity_mask": hex(1 << 8000)}))
+        self.refused(2, "cpu_affinity_mask: found ", "hardware", "--config", config)
+
 
 class Cache(ProgramTest):
     PAGE = os.sysconf("SC_PAGE_SIZE")

@@ -46,6 +46,8 @@ class MemoryLimit(ProgramTest):
 
     def test_it_is_the_cap_that_the_report_shows(self):
         memory = self.run_json("--memory-limit", "512MiB", "--max-tokens", "1", "Q")["memory"]
+        self.assertEqual([key for key in memory if key.startswith("peak_rss")], ["peak_rss"])
+        self.assertLessEqual(memory["rss"], memory["peak_rss"])
         self.assertEqual(memory["cap_bytes"], 512 << 20)
         self.assertEqual(memory["limit_cause"], "as asked for")
         self.assertEqual(memory["held_bytes"], sum(part["held_bytes"] for part in memory["by_part"].values()))

@@ -3,7 +3,7 @@
 import json
 import unittest
 
-from program import MODEL, ProgramTest
+from program import IMAGE, MODEL, ProgramTest
 
 FIELDS = ["num_compute_threads", "num_io_threads", "num_preprocess_threads", "thread_priority", "cpu_affinity_mask",
           "scheduler_policy", "memory_limit_ratio", "memory_pool_size", "memory_cleanup_interval", "enable_profiling",
@@ -55,6 +55,12 @@ class ConfigFile(ProgramTest):
             plan = self.plan(*args)
             self.assertEqual(plan["level"], 2)
             self.assertEqual(plan["choices"]["clean-up"]["value"], "every 7 operations")
+
+    def test_its_share_of_the_memory_holds_where_a_picture_is_cut(self):
+        args = ["pixels", "--model", MODEL, "--image", IMAGE, "--output", self.folder / "pixels.npy", "--config"]
+        self.good(*args, self.write({"memory_limit_ratio": 0.5}))
+        self.refused(2, "memory_limit_ratio: found 2, expected a number from 0.05 to 1", *args,
+                     self.write({"memory_limit_ratio": 2}))
 
     def test_threads_of_the_file_compute(self):
         path = self.write({"num_compute_threads": 1})

@@ -1,4 +1,4 @@
-"""qvl run --trace: what it writes is the Trace Event Format, by the checker of bench/experiments."""
+"""--trace of run, chat, eval and bench: what it writes is the Trace Event Format, by the checker of bench/experiments."""
 
 import json
 import sys
@@ -33,6 +33,31 @@ class Traces(ProgramTest):
                                       *command)
                 self.assertEqual(result.stderr.decode(), f"qvl: {self.folder / name}: cannot write: {cause}\n")
         self.assertEqual(sorted(path.name for path in self.folder.iterdir()), ["batch.jsonl", "file", "taken"])
+
+    def asking(self):
+        """What asks the tiny checkpoint something, by the command that does."""
+        questions = self.folder / "questions.jsonl"
+        questions.write_text(json.dumps({"kind": "k", "question": "Hello", "images": [str(IMAGE)], "answer": "?"}))
+        return {"chat": (["--max-tokens", 3], f"/image {IMAGE}\nHello\n".encode()),
+                "eval": (["--max-tokens", 3, "--questions", questions], b""),
+                "bench": (["--image-sizes", 64, "--prompt-tokens", 8, "--decode-tokens", 3, "--streams", 1, "--repeat", 1],
+                          b"")}
+
+    def test_of_other_commands_are_in_the_same_format_and_have_a_zone_for_each_stage(self):
+        for command, (args, text) in self.asking().items():
+            path = self.folder / f"{command}.json"
+            self.good(command, "--model", MODEL, *args, "--trace", path, input=text)
+            trace = json.loads(path.read_text())
+            self.assertEqual(list(faults(trace)), [])
+            names = {event["name"] for event in trace["traceEvents"] if event["ph"] == "X"}
+            self.assertLessEqual({"vision", "prefill", "decode"}, names, command)
+
+    def test_of_other_commands_are_refused_before_anything_is_loaded_as_well(self):
+        for command, (args, text) in self.asking().items():
+            result = self.refused(6, "none", command, "--model", self.folder / "no-model", *args, "--trace",
+                                  self.folder / "none/trace.json", input=text)
+            self.assertEqual(result.stderr.decode(),
+                             f"qvl: {self.folder / 'none/trace.json'}: cannot write: No such file or directory\n")
 
     def test_a_run_that_fails_leaves_the_earlier_trace_and_no_other(self):
         for before, after in (([], []), (["trace.json"], ["trace.json"])):

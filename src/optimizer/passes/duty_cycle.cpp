@@ -4,15 +4,13 @@
 namespace qvl {
 namespace {
 
-constexpr double kPowerSave = 0.5;
-
 std::optional<std::string> obstacle(const PassContext& context) {
   if (context.inputs.config.scheduler_policy == SchedulerPolicy::power_save) return std::nullopt;
   return "the scheduler policy does not save power";
 }
 
 std::string apply(const PassContext&, Plan& plan) {
-  plan.duty_cycle = kPowerSave;
+  plan.duty_cycle = kPowerSaveDuty;
   return "the scheduler policy saves power";
 }
 

@@ -345,6 +345,14 @@ void Engine::take_kept() {
   }
 }
 
+// Background work where nobody hurries: one that waits is held up by those that compute.
+ThreadManager::Work Engine::work() const {
+  const bool hurried = std::any_of(requests_.begin(), requests_.end(), [](const auto& entry) {
+    return entry.second->request().request_class != RequestClass::background;
+  });
+  return hurried ? ThreadManager::Work::foreground : ThreadManager::Work::background;
+}
+
 // False where the time of a request was up before the turn came.
 bool Engine::take_turn() {
   if (turn_) return true;
@@ -366,6 +374,7 @@ bool Engine::compute() {
     return false;
   }
   if (!take_turn()) return true;
+  model_.layer().work_is(work());
   const int64_t begin_ns = steady_ns();
   const scheduling::StepOutcome outcome = step_->run(plan, scheduler_.costs());
   const int64_t waited_ns = step_->preparation_wait_ns();
@@ -381,6 +390,8 @@ bool Engine::compute() {
 }
 
 void Engine::leave_turn() {
+  // Whoever computes next on this model may be somebody who waits.
+  if (turn_) model_.layer().work_is(ThreadManager::Work::foreground);
   turn_.reset();
   place_.reset();
 }

@@ -66,6 +66,7 @@ class Engine {
   void take_prepared(ScheduledRequest& request);
   void end_early();
   std::optional<detail::InferenceChannel::Clock::time_point> next_due() const;
+  ThreadManager::Work work() const;
   bool take_turn();
   void leave_turn();
   void start_preparing();

@@ -12,6 +12,7 @@
 #include "base/error_testing.h"
 #include "base/json.h"
 #include "qvl/pipeline.h"
+#include "threads/os_thread.h"
 
 namespace qvl {
 namespace {
@@ -264,6 +265,59 @@ TEST(OpaqueModel, computes_on_the_threads_of_the_pipeline) {
   EXPECT_THAT(touched, ::testing::Each(1));
   EXPECT_THROW(pipeline.run_inference({.prompt = "fail"}), std::domain_error);
   EXPECT_THAT(touched, ::testing::Each(2));
+}
+
+// The calling thread's. Other classes than batch are normal.
+OsPriority::Class os_class() { return thread_priority(this_thread_id()).os_class; }
+
+bool can_tell_background_work() {
+  const OsPriority own = thread_priority(this_thread_id());
+  const OsPriority batch{.nice = own.nice, .os_class = OsPriority::Class::batch};
+  const bool told = own.os_class == OsPriority::Class::normal &&
+                    set_thread_priority(this_thread_id(), batch) && os_class() == OsPriority::Class::batch;
+  return set_thread_priority(this_thread_id(), own) && told;
+}
+
+TEST(OpaqueModel, lets_others_go_first_while_nobody_waits_for_an_answer) {
+  if (!can_tell_background_work()) GTEST_SKIP() << "this system has no class for background work";
+  using Class = OsPriority::Class;
+  std::latch begun(1), joined(1);
+  std::atomic<bool> answered = false;
+  std::vector<Class> background, interactive;  // of the engine's thread
+  int steps_behind = 0;
+  const auto model = std::make_shared<FakeModel>([&](const std::string& prompt) -> FakeModel::Plan {
+    if (prompt == "interactive") {
+      return {.step = [&](StepContext&, int64_t) {
+        interactive.push_back(os_class());
+        return done("now");
+      }};
+    }
+    return {.needs = {.steps = InferenceNeeds::kMostSteps}, .step = [&](StepContext&, int64_t i) {
+              if (i == 0) {
+                background.push_back(os_class());
+                begun.count_down();
+                joined.wait();
+              } else if (i == 1) {
+                background.push_back(os_class());
+              }
+              // The engine knows of the answer by the step after the one in which it is seen.
+              if (!answered || steps_behind++ == 0) return pause();
+              background.push_back(os_class());
+              return done("later");
+            }};
+  });
+  auto pipeline = apply_system_level_optimizations(model, {.num_compute_threads = 2});
+  InferenceStream later =
+      pipeline.submit({.prompt = "background", .request_class = RequestClass::background});
+  begun.wait();
+  InferenceStream now =
+      pipeline.submit({.prompt = "interactive", .request_class = RequestClass::interactive});
+  joined.count_down();
+  EXPECT_EQ(now.result().text, "now");
+  answered = true;
+  EXPECT_EQ(later.result().text, "later");
+  EXPECT_THAT(interactive, ::testing::ElementsAre(Class::normal));
+  EXPECT_THAT(background, ::testing::ElementsAre(Class::batch, Class::normal, Class::batch));
 }
 
 /// Prepares a request when the test says so.

@@ -34,6 +34,8 @@ OrderedJson hardware_keys(const HardwareInfo& info) {
   OrderedJson out = OrderedJson::object();
   put_cpu(out, info.cpu, info.budget);
   put_memory(out, info.memory, info.budget);
+  out["memory_read_gb_s"] = or_null(info.measured.memory_read_gb_s);
+  out["int8_gop_s"] = info.measured.int8_gop_s;
   OrderedJson& disks = out["disks"] = OrderedJson::array();
   for (const DiskInfo& disk : info.disks) {
     disks.push_back({{"name", disk.name},

@@ -6,7 +6,6 @@
 #include "base/error.h"
 
 namespace qvl {
-namespace {
 
 CpuSet cpu_set(const CpuMask& mask) {
   CpuSet cpus;
@@ -15,8 +14,6 @@ CpuSet cpu_set(const CpuMask& mask) {
   }
   return cpus;
 }
-
-}  // namespace
 
 scheduling::Algorithm algorithm_of(SchedulingAlgorithm algorithm) {
   switch (algorithm) {

@@ -9,6 +9,7 @@
 
 namespace qvl {
 
+CpuSet cpu_set(const CpuMask& mask);
 scheduling::Algorithm algorithm_of(SchedulingAlgorithm algorithm);
 /// The following throw Error{usage} for a configuration out of its range.
 ThreadManagerOptions thread_options(const SystemOptimizationConfig& config);
