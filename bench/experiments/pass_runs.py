@@ -63,7 +63,7 @@ def ask(bench, question, *options):
     if done.returncode != 0:
         sys.exit(f"{' '.join(asked)}: {done.stderr.strip()}")
     answer = json.loads(done.stdout)
-    return run_of(bench, answer, answer["memory"]["peak_rss_bytes"])
+    return run_of(bench, answer, answer["memory"]["peak_rss"])
 
 
 def first_question(bench, *options):

@@ -30,7 +30,7 @@ kept.parent.mkdir(exist_ok=True)
 kept.touch()
 print(json.dumps({{"usage": {{"completion_tokens": 3, "cached_tokens": 0}}, "media": [{{"features": "disk" if found else "computed"}}],
                   "timings": {{"time_to_first_token_s": 0.5 if found else 2, "decode_s": 0.5, "load_s": 0.25}},
-                  "memory": {{"peak_rss_bytes": 3 << 20}}}}))
+                  "memory": {{"peak_rss": 3 << 20}}}}))
 """
 
 
