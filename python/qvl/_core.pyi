@@ -232,7 +232,8 @@ class InferenceEvent:
 def hardware_info() -> dict[str, Any]:
     """cpu_count (logical), cpu_count_physical, cpu_count_performance, cpu_packages, numa_nodes, cpu_caches,
     instruction_sets, cpu_budget_threads, cpu_budget_cause, cpu_quota, memory_total_gb, memory_available_gb,
-    memory_budget_gb, memory_budget_cause (units of 2^30 bytes), disks, gpu_info (a list), gpu_problem, pressure_files.
+    memory_budget_gb, memory_budget_cause (units of 2^30 bytes), memory_read_gb_s and int8_gop_s (by instruction set) as a
+    plan has measured them, disks, gpu_info (a list), gpu_problem, pressure_files.
     What the machine does not tell is None."""
 
 

@@ -7,7 +7,7 @@ import qvl
 HARDWARE_KEYS = [
     "cpu_count", "cpu_count_physical", "cpu_count_performance", "cpu_packages", "numa_nodes", "cpu_caches",
     "instruction_sets", "cpu_budget_threads", "cpu_budget_cause", "cpu_quota", "memory_total_gb", "memory_available_gb",
-    "memory_budget_gb", "memory_budget_cause", "disks", "gpu_info", "gpu_problem", "pressure_files",
+    "memory_budget_gb", "memory_budget_cause", "memory_read_gb_s", "int8_gop_s", "disks", "gpu_info", "gpu_problem", "pressure_files",
 ]
 
 
