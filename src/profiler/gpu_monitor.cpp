@@ -38,8 +38,17 @@ std::optional<GpuFacts::ComputeCapability> read_capability(const nvml::Functions
   return out;
 }
 
+// As nvidia-smi counts it where the driver can.
+std::optional<nvml::Memory> ask_memory(const nvml::Functions& nvml, nvml::Device device) {
+  nvml::MemoryV2 memory{.version = nvml::MemoryV2::kVersion, .total = 0, .reserved = 0, .free = 0, .used = 0};
+  if (nvml.memory_v2 != nullptr && nvml.memory_v2(device, &memory) == nvml::kSuccess) {
+    return nvml::Memory{.total = memory.total, .free = memory.free, .used = memory.used};
+  }
+  return ask<nvml::Memory>(nvml.memory, device);
+}
+
 std::optional<nvml::Memory> read_memory(const nvml::Functions& nvml, nvml::Device device) {
-  const auto memory = ask<nvml::Memory>(nvml.memory, device);
+  const auto memory = ask_memory(nvml, device);
   if (!memory || memory->total == 0 || memory->total > kMostMemoryBytes) return std::nullopt;
   return memory->used <= memory->total && memory->free <= memory->total ? memory : std::nullopt;
 }

@@ -41,6 +41,8 @@ TEST(GpuMonitor, tells_what_a_good_driver_tells) {
 
   EXPECT_EQ(loads[1].gpu, 1);
   EXPECT_EQ(loads[1].busy, std::nullopt);
+  EXPECT_EQ(loads[1].memory_used_bytes, 250ULL << 20);  // without the 50 MiB that its driver keeps
+  EXPECT_EQ(loads[1].memory_free_bytes, (80ULL << 30) - (300ULL << 20));
   EXPECT_EQ(loads[1].celsius, 35);
   EXPECT_EQ(loads[1].power_watts, std::nullopt);
   EXPECT_THAT(loads[1].processes, IsEmpty());

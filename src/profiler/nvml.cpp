@@ -15,6 +15,7 @@ Functions::Functions(const SharedLibrary& library) {
   find(name, "nvmlDeviceGetName");
   find(compute_capability, "nvmlDeviceGetCudaComputeCapability");
   find(memory, "nvmlDeviceGetMemoryInfo");
+  find(memory_v2, "nvmlDeviceGetMemoryInfo_v2");
   find(utilization, "nvmlDeviceGetUtilizationRates");
   find(temperature, "nvmlDeviceGetTemperature");
   find(power, "nvmlDeviceGetPowerUsage");

@@ -19,6 +19,16 @@ struct Memory {
   unsigned long long total, free, used;
 };
 
+/// Tells what the driver keeps for itself apart from what is used, as nvidia-smi does; Memory counts it as
+/// used.
+struct MemoryV2 {
+  static constexpr unsigned kVersion = 2U << 24 | 40U;  // and the size of the structure
+
+  unsigned version;
+  unsigned long long total, reserved, free, used;
+};
+static_assert(sizeof(MemoryV2) == 40);
+
 struct Utilization {
   unsigned gpu, memory;  // per cent
 };
@@ -34,6 +44,7 @@ struct Functions {
   Result (*name)(Device device, char* name, unsigned bytes);
   Result (*compute_capability)(Device device, int* major, int* minor);
   Result (*memory)(Device device, Memory* memory);
+  Result (*memory_v2)(Device device, MemoryV2* memory);  // null before driver 510
   Result (*utilization)(Device device, Utilization* utilization);
   Result (*temperature)(Device device, unsigned sensor, unsigned* celsius);
   Result (*power)(Device device, unsigned* milliwatts);

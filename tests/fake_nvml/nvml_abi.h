@@ -12,6 +12,14 @@ struct nvmlMemory {
   unsigned long long used;
 };
 
+struct nvmlMemory_v2 {
+  unsigned int version;
+  unsigned long long total;
+  unsigned long long reserved;
+  unsigned long long free;
+  unsigned long long used;
+};
+
 struct nvmlUtilization {
   unsigned int gpu;
   unsigned int memory;
@@ -36,6 +44,7 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned int index, void** device);
 int nvmlDeviceGetName(void* device, char* name, unsigned int length);
 int nvmlDeviceGetCudaComputeCapability(void* device, int* major, int* minor);
 int nvmlDeviceGetMemoryInfo(void* device, nvmlMemory* memory);
+int nvmlDeviceGetMemoryInfo_v2(void* device, nvmlMemory_v2* memory);
 int nvmlDeviceGetUtilizationRates(void* device, nvmlUtilization* utilization);
 int nvmlDeviceGetTemperature(void* device, unsigned int sensor, unsigned int* celsius);
 int nvmlDeviceGetPowerUsage(void* device, unsigned int* milliwatts);
