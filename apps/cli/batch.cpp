@@ -109,17 +109,18 @@ int Batch::run() {
   const ProgressTarget target =
       ::isatty(STDERR_FILENO) == 1 ? ProgressTarget::terminal : ProgressTarget::file;
   std::optional<TextLine> first = lines_.next();
+  std::optional<Model> model;
   if (first) {
-    const Model model = load();
-    auto pipeline = apply_system_level_optimizations(model, args_.model.load_options().system);
+    model.emplace(load());
+    auto pipeline = apply_system_level_optimizations(*model, args_.model.load_options().system);
     progress_.emplace(target, total, earlier.answered, Clock::now());
     serve(pipeline, *std::move(first));
-    write_trace(args_.model, model);
   } else {
     progress_.emplace(target, total, earlier.answered, Clock::now());
   }
   tell(progress_->finish(count_, Clock::now()));
   if (!args_.quiet && !first_message_.empty()) print_error(first_message_);
+  if (model) write_trace(args_.model, *model);
   return first_failure_.value_or(0);
 }
 

@@ -98,7 +98,7 @@ void check_baseline(const BenchArgs& args, const BaselinePlace& place, const Mod
 }
 
 int bench(const BenchArgs& args) {
-  check_trace(args.model);
+  check_trace(args.model, {});
   Activity activity;
   LoadOptions load = args.model.load_options();
   if (args.level) load.system.optimization_level = *args.level;

@@ -154,7 +154,7 @@ void add_chat(CLI::App& app, Action& action) {
               "printf '/image photo.png\\nWhat is this?\\n/quit\\n' | qvl chat --model models/shapes");
   command.callback([args, &action] {
     action = [args] {
-      check_trace(args->model);
+      check_trace(args->model, {args->session});
       return Chat(*args).run();
     };
   });

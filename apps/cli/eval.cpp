@@ -95,7 +95,7 @@ std::string score_line(const std::string& name, const Score& score) {
 }
 
 int eval(const EvalArgs& args) {
-  check_trace(args.model);
+  check_trace(args.model, {args.questions});
   const std::vector<Question> questions = read_questions(args);
   const Model model = load_model(args.model.load_options());
   if (!args.json) print_warnings(model);

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <charconv>
+#include <filesystem>
 #include <limits>
+#include <system_error>
 #include <utility>
 
 #include "interrupts.h"
@@ -235,8 +237,19 @@ void add_trace(CLI::App& command, ModelArgs& args) {
   add_name(command, "--trace", args.trace, "FILE", "write where the time went, for ui.perfetto.dev");
 }
 
-void check_trace(const ModelArgs& args) {
-  if (!args.trace.empty()) Model::check_can_write_trace(args.trace);
+void check_trace(const ModelArgs& args, const std::vector<std::string>& others) {
+  if (args.trace.empty()) return;
+  for (const std::string& other : others) {
+    std::error_code unknown;  // a file that is not there yet is compared by its name
+    const bool same = std::filesystem::equivalent(args.trace, other, unknown) ||
+                      std::filesystem::weakly_canonical(args.trace, unknown) ==
+                          std::filesystem::weakly_canonical(other, unknown);
+    if (!other.empty() && same) {
+      throw Error(ErrorCode::usage,
+                  "--trace: found " + args.trace + ", which another option names too; expected another file");
+    }
+  }
+  Model::check_can_write_trace(args.trace);
 }
 
 void write_trace(const ModelArgs& args, const Model& model) {

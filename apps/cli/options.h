@@ -67,8 +67,8 @@ void add_model(CLI::App& command, ModelArgs& args);
 /// --trace, for commands that end with write_trace().
 void add_trace(CLI::App& command, ModelArgs& args);
 /// Where --trace was given, before anything is loaded: throws where the trace could not be written at the
-/// end.
-void check_trace(const ModelArgs& args);
+/// end, or would take the place of one of `others`, the other files of the command (empty: none).
+void check_trace(const ModelArgs& args, const std::vector<std::string>& others);
 /// Where --trace was given.
 void write_trace(const ModelArgs& args, const Model& model);
 

@@ -155,7 +155,11 @@ void add_run(CLI::App& app, Action& action) {
   command.callback([args, prompt = command.get_option("PROMPT"), &action] {
     if (args->batch.empty() && prompt->empty()) throw CLI::RequiredError("PROMPT");
     action = [args] {
-      check_trace(args->model);
+      std::vector<std::string> others = {args->batch, args->output, args->session};
+      for (const auto* media : {&args->media.images, &args->media.videos}) {
+        others.insert(others.end(), media->begin(), media->end());
+      }
+      check_trace(args->model, others);
       if (!args->batch.empty()) return batch(*args);
       return args->plan ? plan(*args) : run(*args);
     };

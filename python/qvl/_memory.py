@@ -39,7 +39,7 @@ class MemoryManager:
 
     def __init__(self, config: SystemOptimizationConfig | None = None):
         """Raises LimitError where the program alone is above the cap."""
-        self._memory = _core.Memory(SystemOptimizationConfig() if config is None else config)
+        self._memory = _core.Memory(config)
         self._tensors: dict[int, weakref.ref] = {}
 
     def get_memory_usage(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from typing import Any, Callable, TypeVar
 
 from . import _core
+from ._config import config_for
 from ._core import ResourceScheduler, SystemOptimizationConfig, SystemProfiler
 from ._errors import UsageError
 from ._memory import MemoryManager
@@ -24,7 +25,7 @@ class SystemOptimizer:
     manager; thread-safe."""
 
     def __init__(self, config: SystemOptimizationConfig | None = None):
-        self.config = SystemOptimizationConfig.for_this_machine() if config is None else config
+        self.config = config_for(config)
         self.profiler = SystemProfiler(self.config)
         self.thread_manager = ThreadManager(self.config)
         self.memory_manager = MemoryManager(self.config)

@@ -2,10 +2,12 @@
 from __future__ import annotations
 
 import os
+import reprlib
 from collections import deque
 from typing import Any, Iterable, Iterator, Mapping
 
 from ._callables import CallableEngine
+from ._config import config_for
 from ._core import InferenceEvent, SystemOptimizationConfig
 from ._errors import UsageError
 from ._model import Model, load_model
@@ -82,7 +84,7 @@ class OptimizedInferencePipeline:
         config: how the machine may be used; None: what fits this machine. All of it but the scheduling is from now on
         that of a Model which is loaded already, for whoever uses it, until the next configuration is applied; what loading
         has settled (forms of numbers, instruction set) stays, and the metrics' report says so under "followed"."""
-        self.config = SystemOptimizationConfig.for_this_machine() if config is None else config
+        self.config = config_for(config)
         self._engine = _engine_for(model, self.config, options)
 
     def submit(self, inputs: Any = None, /, **fields: Any) -> InferenceStream:
@@ -103,6 +105,8 @@ class OptimizedInferencePipeline:
     def run_batch_inference(self, batch: Iterable[Any]) -> list[Any]:
         """All of them as one continuous batch, in the background of others; answers in the order of the requests. Where
         one fails, raises its error after all have ended. Interrupting cancels all."""
+        if isinstance(batch, (str, bytes, Mapping)) or not isinstance(batch, Iterable):
+            raise UsageError(f"batch: found {reprlib.repr(batch)}, expected a list of requests")
         return _results(self._engine.start(inputs, {}, "background") for inputs in batch)
 
     def plan(self, inputs: Any = None, /, **fields: Any) -> dict[str, Any]:

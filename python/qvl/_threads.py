@@ -46,7 +46,7 @@ class ThreadManager:
 
     def __init__(self, config: SystemOptimizationConfig | None = None):
         """Raises UsageError for a mask without a usable processor, MachineError where no thread can be started."""
-        self._pools = _core.ThreadPools(SystemOptimizationConfig() if config is None else config)
+        self._pools = _core.ThreadPools(config)
 
     def submit_compute_task(self, function: Callable[..., Result], /, *args: Any, **kwargs: Any) -> Future[Result]:
         """Calls function(*args, **kwargs) on a compute thread; the future has what it returns or raises."""

@@ -22,6 +22,9 @@ void bind_model(nb::module_& module);
 void bind_conversation(nb::module_& module);
 void bind_pipeline(nb::module_& module, const std::shared_ptr<LiveParts>& parts);
 
+/// The configuration that `value` is, for None the defaults. Throws Error{usage} where it is something else.
+SystemOptimizationConfig config_of(nb::handle value);
+
 using SharedModel = AtHome<LoadedModel>;
 
 /// What json.loads() makes of a text.

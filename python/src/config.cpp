@@ -120,6 +120,13 @@ void bind_fields(nb::class_<Config>& type) {
 
 }  // namespace
 
+SystemOptimizationConfig config_of(nb::handle value) {
+  if (value.is_none()) return {};
+  if (nb::isinstance<Config>(value)) return nb::cast<Config>(value);
+  throw Error(ErrorCode::usage,
+              "config: found " + shown(value) + ", expected a SystemOptimizationConfig or None");
+}
+
 void bind_config(nb::module_& module) {
   nb::class_<Config> type(module, "SystemOptimizationConfig",
                           "How qvl may use the machine: every field is a keyword argument and an attribute; "

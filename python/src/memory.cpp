@@ -45,7 +45,9 @@ nb::dict cleanup(system::MemoryManager& memory) {
 void bind_memory(nb::module_& module) {
   using Memory = system::MemoryManager;
   nb::class_<Memory>(module, "Memory")
-      .def(nb::init<const SystemOptimizationConfig&>(), nb::arg("config"))
+      .def(
+          "__init__", [](Memory* self, nb::handle config) { new (self) Memory(config_of(config)); },
+          nb::arg("config").none())
       .def("allocate", &allocate, nb::arg("bytes"))
       .def("is_available", &Memory::is_memory_available, nb::arg("bytes"))
       .def("cleanup", &cleanup)

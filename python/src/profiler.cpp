@@ -29,12 +29,12 @@ void bind_profiler(nb::module_& module, const std::shared_ptr<LiveParts>& parts)
       "Samples the machine beside whatever else runs, into a history of at most 600 samples. Thread-safe.")
       .def(
           "__init__",
-          [parts](Profiler* self, const SystemOptimizationConfig& config) {
-            auto profiler = std::make_shared<system::SystemProfiler>(config);
+          [parts](Profiler* self, nb::handle config) {
+            auto profiler = std::make_shared<system::SystemProfiler>(config_of(config));
             parts->add(profiler);
             new (self) Profiler("SystemProfiler", std::move(profiler));
           },
-          nb::arg("config"))
+          nb::arg("config").none() = nb::none())
       .def(
           "start_profiling", [](const Profiler& self) { return self->start_profiling(); },
           nb::call_guard<nb::gil_scoped_release>())

@@ -65,10 +65,11 @@ void bind_resources(nb::module_& module) {
                         "given back. No call waits. Thread-safe.")
       .def(
           "__init__",
-          [](Scheduler* self, const SystemOptimizationConfig& config, const nb::dict& capacities) {
+          [](Scheduler* self, nb::handle given, const nb::dict& capacities) {
+            const SystemOptimizationConfig config = config_of(given);
             new (self) Scheduler(config, capacities_of(config, capacities));
           },
-          nb::arg("config"), nb::arg("capacities") = nb::dict())
+          nb::arg("config").none() = nb::none(), nb::arg("capacities") = nb::dict())
       .def(
           "request_resources",
           [](Scheduler& self, const std::string& kind, const nb::int_& amount, int priority) {

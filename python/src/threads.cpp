@@ -93,10 +93,8 @@ void bind_threads(nb::module_& module, const std::shared_ptr<LiveParts>& parts) 
   nb::class_<ThreadPools>(module, "ThreadPools")
       .def(
           "__init__",
-          [parts](ThreadPools* self, const SystemOptimizationConfig& config) {
-            new (self) ThreadPools(config, parts);
-          },
-          nb::arg("config"))
+          [parts](ThreadPools* self, nb::handle config) { new (self) ThreadPools(config_of(config), parts); },
+          nb::arg("config").none())
       .def("submit", &ThreadPools::submit, nb::arg("pool"), nb::arg("item"))
       .def("drain", [](ThreadPools& self) { self.close(system::Shutdown::drain); })
       .def("cancel", [](ThreadPools& self) { self.close(system::Shutdown::cancel); })

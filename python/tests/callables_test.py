@@ -39,6 +39,13 @@ class CallablesTest(unittest.TestCase):
         self.addCleanup(pipeline.cleanup)
         return pipeline
 
+    def test_a_batch_is_a_list_of_requests(self):
+        with qvl.OptimizedInferencePipeline(len) as pipeline:
+            for wrong in ("Hi", {"prompt": "Hi"}, 5):
+                with self.assertRaises(ValueError) as caught:
+                    pipeline.run_batch_inference(wrong)
+                self.assertEqual(str(caught.exception), f"batch: found {wrong!r}, expected a list of requests")
+
     def test_is_called_with_the_input_or_by_keyword(self):
         model = Model()
         pipeline = self.pipeline(model)

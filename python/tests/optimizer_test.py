@@ -20,6 +20,18 @@ class SystemOptimizerTest(unittest.TestCase):
             status = optimizer.thread_manager.get_thread_status()
             self.assertEqual((status["preprocess"]["submitted"], status["compute"]["submitted"]), (1, 1))
 
+    def test_and_its_components_take_a_configuration_or_none_and_nothing_else(self):
+        expected = "expected a SystemOptimizationConfig or None"
+        kinds = [qvl.SystemProfiler, qvl.ThreadManager, qvl.MemoryManager, qvl.ResourceScheduler, qvl.SystemOptimizer,
+                 lambda config=None: qvl.OptimizedInferencePipeline(len, config)]
+        for kind in kinds:
+            for wrong in (5, "fast", {}):
+                with self.assertRaises(ValueError) as caught:
+                    kind(wrong)
+                self.assertEqual(str(caught.exception), f"config: found {wrong!r}, {expected}")
+            kind(None)
+            kind()
+
     def test_copies_arrays_into_memory_of_the_pool(self):
         with qvl.SystemOptimizer(CONFIG) as optimizer:
             source = numpy.arange(12, dtype="i8").reshape(3, 4)

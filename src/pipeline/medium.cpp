@@ -19,14 +19,24 @@ void check_vision(const std::filesystem::path& path, const detail::Runtime& runt
   }
 }
 
+StageZone zone_of(Stage stage, detail::Runtime& runtime) {
+  return {runtime.layer.stages(), runtime.layer.tracer(), stage};
+}
+
+MediaFile read_file(const std::filesystem::path& path, uint64_t most_bytes, detail::Runtime& runtime) {
+  const StageZone zone = zone_of(Stage::read, runtime);
+  return MediaFile(path, most_bytes, runtime.layer.home(MemoryPart::pixels));
+}
+
 // Its pixels; the bytes of the file are gone then.
 Image read_same_image(const Medium& medium, detail::Runtime& runtime) {
   const ImageLimits limits;
   const MemoryHome home = runtime.layer.home(MemoryPart::pixels);
-  const MediaFile file(medium.path, limits.max_file_bytes, home);
+  const MediaFile file = read_file(medium.path, limits.max_file_bytes, runtime);
   if (runtime.caches->image_key(file.bytes(), medium.max_tokens) != medium.key) {
     fail(ErrorCode::media, "{}: became another picture while it was read", medium.name);
   }
+  const StageZone zone = zone_of(Stage::decode_picture, runtime);
   return decode_image(file.bytes(), medium.path.string(), limits, home);
 }
 
@@ -44,7 +54,7 @@ Medium read_image_medium(const MediumSource& source, detail::Runtime& runtime) {
                       .max_tokens = source.max_tokens};
         const PatchOptions options = patch_options(runtime.files.image_preprocessor, source.max_tokens);
         const ImageLimits limits;
-        const MediaFile file(path, limits.max_file_bytes, runtime.layer.home(MemoryPart::pixels));
+        const MediaFile file = read_file(path, limits.max_file_bytes, runtime);
         // A picture that lies on its side takes as many tokens: cut_patches turns the grid with it.
         const ImageHeader header = image_header(file.bytes(), path.string(), limits);
         const Size size = smart_resize(header.size, options, medium.name);
@@ -68,8 +78,11 @@ Medium read_video_medium(const MediumSource& source, detail::Runtime& runtime) {
                            const VideoOptions options{.patches = patch_options(config, source.max_tokens),
                                                       .sampling = video_sampling(config),
                                                       .memory = runtime.layer.home(MemoryPart::pixels)};
-                           const MediaFile file(path, options.limits.max_file_bytes, options.memory);
-                           PatchedVideo video = decode_video(file.bytes(), path.string(), options);
+                           const MediaFile file = read_file(path, options.limits.max_file_bytes, runtime);
+                           PatchedVideo video = [&] {  // its frames are resized as they are decoded
+                             const StageZone zone = zone_of(Stage::decode_picture, runtime);
+                             return decode_video(file.bytes(), path.string(), options);
+                           }();
                            Medium medium{.kind = Medium::Kind::video,
                                          .path = path,
                                          .name = path_name(path),
@@ -117,7 +130,10 @@ void cut_patches(Medium& medium, detail::Runtime& runtime) {
                     const PatchOptions options =
                         patch_options(runtime.files.image_preprocessor, medium.max_tokens);
                     const Image image = read_same_image(medium, runtime);
-                    medium.patches = image_to_patches(image, options, medium.name);
+                    {
+                      const StageZone zone = zone_of(Stage::resize, runtime);
+                      medium.patches = image_to_patches(image, options, medium.name);
+                    }
                     medium.grid = medium.patches.grid;
                     runtime.media_costs.learn_cutting(image.width * image.height, watch.seconds());
                   });

@@ -29,7 +29,7 @@ std::vector<PromptPiece> pieces_of(const LogitsRequest& request) {
   return split_raw_prompt(request.turn.text);
 }
 
-Sequence prompt_of(const LogitsRequest& request, const Media& media, const Runtime& runtime) {
+Sequence prompt_of(const LogitsRequest& request, const Media& media, Runtime& runtime) {
   const ModelConfig& config = runtime.files.config;
   if (request.tensors) return place_media(request.tensors->ids, media, config);
   if (request.form == LogitsRequest::Form::tokens) {

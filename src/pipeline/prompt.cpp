@@ -121,11 +121,17 @@ std::vector<PromptPiece> expand_media(const std::vector<PromptPiece>& pieces,
 }
 
 Sequence sequence_of(const std::vector<PromptPiece>& pieces, const Media& media, VideoPrompt video_prompt,
-                     const detail::Runtime& runtime) {
+                     detail::Runtime& runtime) {
   const ModelConfig& config = runtime.files.config;
   const auto expanded = expand_media(
       pieces, {.media = media, .merge = config.vision.spatial_merge_size, .video_prompt = video_prompt});
-  return place_media(encode_pieces(expanded, runtime.words()), media, config);
+  const Tokenizer& words = runtime.words();
+  std::vector<int32_t> ids;
+  {
+    const StageZone zone(runtime.layer.stages(), runtime.layer.tracer(), Stage::tokenise);
+    ids = encode_pieces(expanded, words);
+  }
+  return place_media(std::move(ids), media, config);
 }
 
 std::vector<int32_t> encode_pieces(const std::vector<PromptPiece>& pieces, const Tokenizer& tokenizer) {

@@ -35,7 +35,7 @@ std::vector<PromptPiece> expand_media(const std::vector<PromptPiece>& pieces,
 /// Rendered pieces with the media written out, tokenised and placed. Throws as the two functions around it,
 /// and Error{usage} where there is no tokenizer.
 Sequence sequence_of(const std::vector<PromptPiece>& pieces, const Media& media, VideoPrompt video_prompt,
-                     const detail::Runtime& runtime);
+                     detail::Runtime& runtime);
 
 /// The ids of expanded pieces. Throws Error{usage} "prompt: byte N: not valid UTF-8".
 std::vector<int32_t> encode_pieces(const std::vector<PromptPiece>& pieces, const Tokenizer& tokenizer);

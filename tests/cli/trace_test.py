@@ -1,6 +1,7 @@
 """--trace of run, chat, eval and bench: what it writes is the Trace Event Format, by the checker of bench/experiments."""
 
 import json
+import pathlib
 import sys
 import unittest
 
@@ -33,6 +34,24 @@ class Traces(ProgramTest):
                                       *command)
                 self.assertEqual(result.stderr.decode(), f"qvl: {self.folder / name}: cannot write: {cause}\n")
         self.assertEqual(sorted(path.name for path in self.folder.iterdir()), ["batch.jsonl", "file", "taken"])
+
+    def test_never_take_the_place_of_another_file_of_the_command(self):
+        (self.folder / "picture.png").write_bytes(pathlib.Path(IMAGE).read_bytes())
+        questions, batch = self.folder / "questions.jsonl", self.folder / "batch.jsonl"
+        questions.write_text("{}")
+        batch.write_text('{"prompt": "Hello"}\n')
+        (self.folder / "link").symlink_to(questions)
+        rows = [("picture.png", ["run", "--image", self.folder / "picture.png", "Hello"]),
+                ("session", ["run", "--session", self.folder / "session", "Hello"]),
+                ("answers", ["run", "--batch", batch, "--output", self.folder / "answers"]),
+                ("batch.jsonl", ["run", "--batch", self.folder / "." / "batch.jsonl"]),
+                ("link", ["eval", "--questions", questions]), ("session", ["chat", "--session", self.folder / "session"])]
+        for name, command in rows:
+            trace = self.folder / name
+            result = self.refused(2, name, *command, "--model", self.folder / "no-model", "--trace", trace)
+            self.assertEqual(result.stderr.decode(), f"qvl: --trace: found {trace}, which another option names too; "
+                                                     "expected another file\n")
+        self.assertEqual(questions.read_text(), "{}")
 
     def asking(self):
         """What asks the tiny checkpoint something, by the command that does."""

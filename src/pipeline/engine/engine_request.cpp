@@ -142,6 +142,7 @@ void EngineRequest::begin() {
   reserve_answer();
   writer_->answer.usage.prompt_tokens = prompt_.size();
   writer_->answer.usage.image_tokens = prompt_.visual_tokens();
+  runtime_.layer.stages().add(Stage::queue, static_cast<int64_t>(age_s() * 1e9));
   channel_->admitted(writer_->answer.text.capacity());
 }
 

@@ -104,6 +104,7 @@ void OpaqueRequest::read() {
 void OpaqueRequest::begin() {
   counted_->begin();
   held_ = admit(layer_.memory().ledger(), "request: needs", needs());
+  layer_.stages().add(Stage::queue, static_cast<int64_t>(age_s() * 1e9));
   channel_->admitted(answer_.text.capacity());
 }
 

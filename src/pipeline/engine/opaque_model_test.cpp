@@ -115,9 +115,10 @@ TEST(OpaqueModel, answers_batches_in_order_and_counts_them) {
   }
   const PerformanceMetrics metrics = pipeline.get_performance_metrics();
   EXPECT_EQ(metrics.total_inferences, 100U);
-  ASSERT_EQ(metrics.stages.size(), 1U);
-  EXPECT_EQ(metrics.stages[0].stage, "step");
-  EXPECT_EQ(metrics.stages[0].count, static_cast<uint64_t>(steps));
+  ASSERT_EQ(metrics.stages.size(), 2U);
+  EXPECT_EQ(metrics.stages[0].stage, "queue");
+  EXPECT_EQ(metrics.stages[1].stage, "step");
+  EXPECT_EQ(metrics.stages[1].count, static_cast<uint64_t>(steps));
 }
 
 class OpaqueModelUnder : public ::testing::TestWithParam<SchedulingAlgorithm> {};
