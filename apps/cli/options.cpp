@@ -237,17 +237,23 @@ void add_trace(CLI::App& command, ModelArgs& args) {
   add_name(command, "--trace", args.trace, "FILE", "write where the time went, for ui.perfetto.dev");
 }
 
+bool name_one_file(const std::filesystem::path& a, const std::filesystem::path& b) {
+  if (a.empty() || b.empty()) return false;
+  std::error_code error;
+  if (std::filesystem::equivalent(a, b, error)) return true;
+  // One that is not there yet is compared by its name.
+  const auto first = std::filesystem::weakly_canonical(a, error);
+  if (error) return false;
+  const auto second = std::filesystem::weakly_canonical(b, error);
+  return !error && first == second;
+}
+
 void check_trace(const ModelArgs& args, const std::vector<std::string>& others) {
   if (args.trace.empty()) return;
   for (const std::string& other : others) {
-    std::error_code unknown;  // a file that is not there yet is compared by its name
-    const bool same = std::filesystem::equivalent(args.trace, other, unknown) ||
-                      std::filesystem::weakly_canonical(args.trace, unknown) ==
-                          std::filesystem::weakly_canonical(other, unknown);
-    if (!other.empty() && same) {
-      throw Error(ErrorCode::usage,
-                  "--trace: found " + args.trace + ", which another option names too; expected another file");
-    }
+    if (!name_one_file(args.trace, other)) continue;
+    throw Error(ErrorCode::usage,
+                "--trace: found " + args.trace + ", which another option names too; expected another file");
   }
   Model::check_can_write_trace(args.trace);
 }

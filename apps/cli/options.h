@@ -64,6 +64,9 @@ void add_model_files(CLI::App& command, ModelArgs& args);  ///< --model, --mmpro
 /// And how it is computed: --threads, --weights, ..., --config with an option for each of its fields.
 void add_model(CLI::App& command, ModelArgs& args);
 
+/// Whether both are names of one file, there or not; an empty one names none.
+bool name_one_file(const std::filesystem::path& a, const std::filesystem::path& b);
+
 /// --trace, for commands that end with write_trace().
 void add_trace(CLI::App& command, ModelArgs& args);
 /// Where --trace was given, before anything is loaded: throws where the trace could not be written at the

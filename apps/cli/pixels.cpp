@@ -18,6 +18,10 @@ struct PixelsArgs {
 };
 
 int pixels(const PixelsArgs& args) {
+  if (name_one_file(args.output, args.image)) {
+    throw Error(ErrorCode::usage,
+                "--output: found " + args.output + ", which is the picture; expected another file");
+  }
   const Model model = load_model(args.model.load_options());
   const PatchValues patches = model.pixels(args.image);
   NpyWriter writer(args.output, patches.values_per_patch);

@@ -256,8 +256,10 @@ void check_disabled(const PlanInputs& inputs, const std::vector<Pass>& passes) {
   }
 }
 
-void sort_by_name(std::vector<Pass>& passes) {
+// By name, so that their order changes nothing; all that are switched off are among them.
+void prepare(const PlanInputs& inputs, std::vector<Pass>& passes) {
   std::sort(passes.begin(), passes.end(), [](const Pass& a, const Pass& b) { return a.name < b.name; });
+  check_disabled(inputs, passes);
 }
 
 // The first attempt that fits, else the one that has nothing left to give up. It refers to all three.
@@ -271,8 +273,7 @@ Attempt last_attempt(const PlanInputs& inputs, const std::vector<Pass>& passes, 
 }  // namespace
 
 Resolution resolve(const PlanInputs& inputs, std::vector<Pass> passes) {
-  sort_by_name(passes);
-  check_disabled(inputs, passes);
+  prepare(inputs, passes);
   Lessons lessons;
   const Attempt attempt = last_attempt(inputs, passes, lessons);
   if (!attempt.fits()) fail_for_memory(inputs, attempt.plan());
@@ -287,8 +288,7 @@ Resolution resolve(const PlanInputs& inputs, std::vector<Pass> passes) {
 }
 
 Plan plan_or_least(const PlanInputs& inputs, std::vector<Pass> passes) {
-  sort_by_name(passes);
-  check_disabled(inputs, passes);
+  prepare(inputs, passes);
   Lessons lessons;
   return last_attempt(inputs, passes, lessons).plan();
 }

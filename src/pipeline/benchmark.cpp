@@ -208,9 +208,6 @@ class Benchmark {
     if (listeners_.stop.stop_requested()) fail(ErrorCode::cancelled, "measuring was stopped: {}", measured_);
   }
 
-  // For the trace, as a request has it.
-  StageZone zone_of(Stage stage) const { return {runtime_.layer.stages(), runtime_.layer.tracer(), stage}; }
-
   void prefill(int64_t tokens) {
     Stream stream(runtime_);
     stream.cache.reserve(tokens);
@@ -224,7 +221,7 @@ class Benchmark {
                                         .positions = step.chunk.positions.subspan(begin, count),
                                         .visual = {}},
                               .cache = step.cache};
-      const StageZone zone = zone_of(Stage::prefill);
+      const StageZone zone = runtime_.layer.zone(Stage::prefill);
       runtime_.network.forward({&part, 1}, runtime_.pass, runtime_.ops);
     }
     last_logits(1);
@@ -241,7 +238,7 @@ class Benchmark {
       between_steps(static_cast<double>(token) / static_cast<double>(options_.decode_tokens));
       steps.clear();
       for (Stream& stream : streams) steps.push_back(stream.step(1, text_.vocab_size, random_));
-      const StageZone zone = zone_of(Stage::decode);
+      const StageZone zone = runtime_.layer.zone(Stage::decode);
       runtime_.network.forward(steps, runtime_.pass, runtime_.ops);
       runtime_.after_step();
       last_logits(count);
@@ -265,7 +262,7 @@ class Benchmark {
   }
 
   void encode(const PatchedMedia& picture) {
-    const StageZone zone = zone_of(Stage::vision);
+    const StageZone zone = runtime_.layer.zone(Stage::vision);
     runtime_.network.encode(picture, runtime_.ops, [&](double share) {
       between_steps(share);
       return true;

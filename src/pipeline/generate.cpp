@@ -54,7 +54,7 @@ struct DecodeLoop {
 
   // The sampler knows numbers, not where they come from.
   int32_t sample() {
-    const StageZone zone(runtime.layer.stages(), runtime.layer.tracer(), Stage::sampling);
+    const StageZone zone = runtime.layer.zone(Stage::sampling);
     try {
       return sampler.sample(logits);
     } catch (const Error& error) {
@@ -63,7 +63,7 @@ struct DecodeLoop {
   }
 
   void compute(std::span<const int32_t> ids, std::span<const Position> position) {
-    const StageZone zone(runtime.layer.stages(), runtime.layer.tracer(), Stage::decode);
+    const StageZone zone = runtime.layer.zone(Stage::decode);
     reserve_cache(cached.cache, 1, runtime.files.config.text);
     const SequenceStep step{.chunk = {.ids = ids, .positions = position, .visual = {}},
                             .cache = &cached.cache};

@@ -19,12 +19,8 @@ void check_vision(const std::filesystem::path& path, const detail::Runtime& runt
   }
 }
 
-StageZone zone_of(Stage stage, detail::Runtime& runtime) {
-  return {runtime.layer.stages(), runtime.layer.tracer(), stage};
-}
-
 MediaFile read_file(const std::filesystem::path& path, uint64_t most_bytes, detail::Runtime& runtime) {
-  const StageZone zone = zone_of(Stage::read, runtime);
+  const StageZone zone = runtime.layer.zone(Stage::read);
   return MediaFile(path, most_bytes, runtime.layer.home(MemoryPart::pixels));
 }
 
@@ -36,7 +32,7 @@ Image read_same_image(const Medium& medium, detail::Runtime& runtime) {
   if (runtime.caches->image_key(file.bytes(), medium.max_tokens) != medium.key) {
     fail(ErrorCode::media, "{}: became another picture while it was read", medium.name);
   }
-  const StageZone zone = zone_of(Stage::decode_picture, runtime);
+  const StageZone zone = runtime.layer.zone(Stage::decode_picture);
   return decode_image(file.bytes(), medium.path.string(), limits, home);
 }
 
@@ -80,7 +76,7 @@ Medium read_video_medium(const MediumSource& source, detail::Runtime& runtime) {
                                                       .memory = runtime.layer.home(MemoryPart::pixels)};
                            const MediaFile file = read_file(path, options.limits.max_file_bytes, runtime);
                            PatchedVideo video = [&] {  // its frames are resized as they are decoded
-                             const StageZone zone = zone_of(Stage::decode_picture, runtime);
+                             const StageZone zone = runtime.layer.zone(Stage::decode_picture);
                              return decode_video(file.bytes(), path.string(), options);
                            }();
                            Medium medium{.kind = Medium::Kind::video,
@@ -131,7 +127,7 @@ void cut_patches(Medium& medium, detail::Runtime& runtime) {
                         patch_options(runtime.files.image_preprocessor, medium.max_tokens);
                     const Image image = read_same_image(medium, runtime);
                     {
-                      const StageZone zone = zone_of(Stage::resize, runtime);
+                      const StageZone zone = runtime.layer.zone(Stage::resize);
                       medium.patches = image_to_patches(image, options, medium.name);
                     }
                     medium.grid = medium.patches.grid;
@@ -143,7 +139,7 @@ bool encode_medium(Medium& medium, detail::Runtime& runtime, const std::function
   return with_memory_for(
       [&] { return fmt::format("to look at {} ({} patches)", medium.name, medium.grid.patches()); },
       [&] {
-        const StageZone zone(runtime.layer.stages(), runtime.layer.tracer(), Stage::vision);
+        const StageZone zone = runtime.layer.zone(Stage::vision);
         const auto between_blocks = [&](double share) {
           runtime.after_step();
           return !progress || progress(share);

@@ -65,7 +65,7 @@ bool prefill(const PrefillRun& run, CachedSequence& cached, detail::Runtime& run
         .cache = &cached.cache};
     with_memory_for([&] { return fmt::format("to compute {} tokens at once", count); },
                     [&] {
-                      const StageZone zone(runtime.layer.stages(), runtime.layer.tracer(), Stage::prefill);
+                      const StageZone zone = runtime.layer.zone(Stage::prefill);
                       runtime.network.forward({&step, 1}, runtime.pass, runtime.ops);
                     });
     cached.held.extend(run.wanted, first + count);

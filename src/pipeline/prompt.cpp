@@ -128,7 +128,7 @@ Sequence sequence_of(const std::vector<PromptPiece>& pieces, const Media& media,
   const Tokenizer& words = runtime.words();
   std::vector<int32_t> ids;
   {
-    const StageZone zone(runtime.layer.stages(), runtime.layer.tracer(), Stage::tokenise);
+    const StageZone zone = runtime.layer.zone(Stage::tokenise);
     ids = encode_pieces(expanded, words);
   }
   return place_media(std::move(ids), media, config);

@@ -78,6 +78,10 @@ class SystemLayer {
   ThreadPool& compute() { return threads_.compute(); }
   StageStatistics& stages() { return stages_; }
   Tracer* tracer() { return &tracer_; }
+  /// Counts and traces `stage` from now until the zone ends.
+  [[nodiscard]] StageZone zone(Stage stage, std::optional<uint64_t> request = std::nullopt) {
+    return {stages_, &tracer_, stage, request};
+  }
   /// Counts requests for whoever looks on.
   RequestGauge& requests() { return requests_; }
   /// Samples the machine beside the run path, from the start on; null where profiling is off. Thread-safe.

@@ -1,6 +1,7 @@
 """The contract of each command: what it takes, what it prints, what it writes."""
 
 import json
+import pathlib
 import os
 import tempfile
 import unittest
@@ -219,6 +220,14 @@ class Logits(ProgramTest):
 
 
 class Pixels(ProgramTest):
+    def test_pixels_never_take_the_place_of_the_picture(self):
+        path = self.folder / "picture.png"
+        path.write_bytes(pathlib.Path(IMAGE).read_bytes())
+        result = self.refused(2, "picture.png", "pixels", "--model", MODEL, "--image", path, "--output",
+                              self.folder / "." / "picture.png")
+        self.assertEqual(result.stderr.decode(), f"qvl: --output: found {path}, which is the picture; expected another file\n")
+        self.assertEqual(path.read_bytes(), pathlib.Path(IMAGE).read_bytes())
+
     def test_patches_and_their_grid(self):
         path = self.folder / "pixels.npy"
         printed = json.loads(self.good("pixels", "--model", MODEL, "--image", IMAGE, "--output", path))

@@ -275,7 +275,7 @@ void EngineRequest::begin_to_see(size_t index, BetweenPieces between) {
 
 void EngineRequest::see_block(Medium& medium, BetweenPieces between) {
   const VisionTower& tower = *runtime_.network.vision();
-  const StageZone zone(runtime_.layer.stages(), runtime_.layer.tracer(), Stage::vision, id());
+  const StageZone zone = runtime_.layer.zone(Stage::vision, id());
   auto computed = std::make_shared<MediumFeatures>();
   task_->lost = true;  // until the block is done: others may hold the task
   tower.step(task_->run, runtime_.ops, between);
@@ -396,7 +396,7 @@ bool EngineRequest::take(std::span<float> logits) {
 
 // The next token, put down as the one chosen last. False where it ended the answer.
 bool EngineRequest::choose(std::span<float> logits) {
-  const StageZone zone(runtime_.layer.stages(), runtime_.layer.tracer(), Stage::sampling, id());
+  const StageZone zone = runtime_.layer.zone(Stage::sampling, id());
   ahead_.resize(1);
   try {
     ahead_.front() = sampler_->sample(logits);

@@ -170,7 +170,7 @@ void EngineStep::pass(Stage stage, const Place& place) {
 void EngineStep::compute(Stage stage, const Place& place) {
   size_t rows = 0;
   for (const SequenceStep& step : steps_) rows += step.chunk.ids.size();
-  const StageZone zone(runtime_.layer.stages(), runtime_.layer.tracer(), stage, members_.front()->id());
+  const StageZone zone = runtime_.layer.zone(stage, members_.front()->id());
   with_memory_for([&] { return fmt::format("to compute {} tokens at once", rows); },
                   [&] { runtime_.network.forward(steps_, place.pass, place.ops); });
 }

@@ -112,7 +112,7 @@ bool OpaqueRequest::step() {
   const Stopwatch watch;
   Context context(layer_.compute(), *channel_, closed_);
   InferenceStep made = with_memory_for("to compute a step", [&] {
-    const StageZone zone(layer_.stages(), layer_.tracer(), Stage::step, id());
+    const StageZone zone = layer_.zone(Stage::step, id());
     return job_->step(context);
   });
   ++steps_;
