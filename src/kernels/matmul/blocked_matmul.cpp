@@ -12,13 +12,25 @@ namespace {
 
 constexpr int64_t kRowBlock = kMostTileRows;
 // So few rows are over before their weights have come from memory: one panel after another then, which reads
-// memory in one stream.
-constexpr int64_t kFewRows = 8;
+// memory in one stream. Some rows more are bound by arithmetic, which has work enough in parallel with the
+// panels of BlockedTile.
+constexpr int64_t kFewRows = 4, kSomeRows = 8;
+// Blocks between the one in use and the one asked for: what a processor computes while memory answers.
+constexpr int64_t kBlocksAhead = 3;
 
 struct Window {
   int64_t first_row, rows;
   int64_t first_panel, panels;
 };
+
+// The block of the first panel that is used kBlocksAhead blocks later, perhaps in the next window.
+const std::byte* block_ahead(const PackedWeight& weight, const Window& window, int64_t group) {
+  const int64_t groups = groups_of(weight.columns());
+  int64_t at = group + (kBlocksAhead + window.panels - 1) / window.panels;
+  int64_t panel = window.first_panel;
+  for (; at >= groups; at -= groups) panel += window.panels;  // once or twice: cheaper than a division
+  return weight.data + panel * static_cast<int64_t>(weight.row_bytes) + at * block_bytes(weight.form);
+}
 
 TileArgs tile_args(const MatmulArgs& args, const Window& window, int64_t group) {
   const PackedWeight& weight = *args.weight;
@@ -28,6 +40,7 @@ TileArgs tile_args(const MatmulArgs& args, const Window& window, int64_t group) 
   const auto panel_bytes = static_cast<int64_t>(weight.row_bytes);
   return {.blocks = weight.data + window.first_panel * panel_bytes + group * block_bytes(weight.form),
           .block_stride = panel_bytes,
+          .ahead = block_ahead(weight, window, group),
           .panels = window.panels,
           .steps = (columns + kSubgroup - 1) / kSubgroup * kSubgroupSteps,
           .x = x.main.values + at * kGroup,
@@ -135,9 +148,9 @@ int64_t blocked_scratch_floats(const PackedWeight&, int64_t rows) {
   return std::min(rows, kRowBlock) * kTileOutputs;
 }
 
-void run_blocked(const MatmulArgs& args, TileKernel tile) {
+void run_blocked(const MatmulArgs& args, const BlockedTile& tile) {
   const int64_t last_panel = panels_of(args.last);
-  const int64_t panels = args.rows <= kFewRows ? 1 : kTilePanels;
+  const int64_t panels = args.rows <= kFewRows ? 1 : args.rows <= kSomeRows ? tile.panels : kTilePanels;
   const int64_t last_row = args.first_row + args.rows;
   for (int64_t row = args.first_row; row < last_row; row += kRowBlock) {
     for (int64_t panel = args.first / kPanel; panel < last_panel; panel += panels) {
@@ -146,7 +159,7 @@ void run_blocked(const MatmulArgs& args, TileKernel tile) {
                   .rows = std::min(kRowBlock, last_row - row),
                   .first_panel = panel,
                   .panels = std::min(panels, last_panel - panel)},
-                 tile);
+                 tile.run);
     }
   }
 }

@@ -6,12 +6,16 @@
 
 namespace qvl {
 
-void run_blocked(const MatmulArgs& args, TileKernel tile);
+struct BlockedTile {
+  TileKernel run;
+  int64_t panels;  ///< that it takes beside each other where rows are some, 5 to 8
+};
+void run_blocked(const MatmulArgs& args, const BlockedTile& tile);
 int64_t blocked_scratch_floats(const PackedWeight& weight, int64_t rows);
 /// Bytes of one block of `form`, which is not `stored`.
 int64_t block_bytes(WeightForm form);
 
-template <TileKernel tile>
+template <TileKernel tile, int64_t kPanelsOfSomeRows = 1>
 constexpr MatmulKernel blocked_kernel(std::string_view name, WeightForm form, Isa isa) {
   return {.name = name,
           .form = form,
@@ -19,7 +23,9 @@ constexpr MatmulKernel blocked_kernel(std::string_view name, WeightForm form, Is
           .output_block = kPanel,
           .row_block = kMostTileRows,
           .scratch_floats = blocked_scratch_floats,
-          .run = [](const MatmulArgs& args) { run_blocked(args, tile); }};
+          .run = [](const MatmulArgs& args) {
+            run_blocked(args, {tile, kPanelsOfSomeRows});
+          }};
 }
 
 }  // namespace qvl

@@ -22,7 +22,7 @@ constexpr MatmulKernel kKernels[] = {
     blocked_kernel<tile_q4_scalar>("q4/scalar", WeightForm::q4, Isa::scalar),
     blocked_kernel<tile_q4_avx2>("q4/avx2", WeightForm::q4, Isa::avx2),
     blocked_kernel<tile_q4_avxvnni>("q4/avxvnni", WeightForm::q4, Isa::avxvnni),
-    blocked_kernel<tile_q4_avx512>("q4/avx512", WeightForm::q4, Isa::avx512),
+    blocked_kernel<tile_q4_avx512, 2>("q4/avx512", WeightForm::q4, Isa::avx512),
 };
 
 }  // namespace

@@ -12,10 +12,6 @@ namespace qvl {
 constexpr int64_t kTilePanels = 4;                      ///< panels computed beside each other, at most
 constexpr int64_t kTileOutputs = kTilePanels * kPanel;  ///< columns of the sums of a tile
 constexpr int64_t kMostTileRows = 256;                  ///< rows of a tile, at most
-/// Bytes between the weights in use and those asked for: few rows are done with a block before the next one
-/// would have come from memory.
-constexpr int64_t kFetchAhead = 3 * sizeof(Q4Block);
-
 /// acc[r][16 p + o] += w_scale[p][o] * x_scale[r] * sum over the inputs of (w_integer * x_integer)
 ///
 /// All arithmetic up to the conversion of a group's sum to float32 is exact; the last step is one fused
@@ -23,9 +19,10 @@ constexpr int64_t kFetchAhead = 3 * sizeof(Q4Block);
 struct TileArgs {
   const void* blocks;    // of panel p at blocks + p * block_stride
   int64_t block_stride;  // bytes
-  int64_t panels;        // 1 to kTilePanels
-  int64_t steps;         // of the group that hold inputs, a multiple of kSubgroupSteps
-  const int8_t* x;       // [rows][kGroup], QuantisedPlane::values of the group
+  const void* ahead;  // of panel 0 the block in use some blocks later; a hint, perhaps past the weight's end
+  int64_t panels;     // 1 to kTilePanels
+  int64_t steps;      // of the group that hold inputs, a multiple of kSubgroupSteps
+  const int8_t* x;    // [rows][kGroup], QuantisedPlane::values of the group
   const float* scales;   // [rows]
   const int32_t* sums;   // [rows]
   const int32_t* pairs;  // [rows][kGroup / kSubgroup]

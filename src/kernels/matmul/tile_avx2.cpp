@@ -8,7 +8,7 @@
 // of zero.
 #include <immintrin.h>
 
-#include "kernels/matmul/tile.h"
+#include "kernels/matmul/tile_blocks.h"
 #include "kernels/unrolled.h"
 
 namespace qvl {
@@ -56,22 +56,23 @@ void accumulate(float* acc, __m256i sum, __m256 w, __m256 x) {
   _mm256_storeu_ps(acc, _mm256_fmadd_ps(value, _mm256_mul_ps(w, x), _mm256_loadu_ps(acc)));
 }
 
-// Whether weights are asked for some blocks before their use: where few rows are done with them sooner than
-// memory brings the next.
-enum class Fetch { no, ahead };
-
 // One panel of eight-bit weights against R rows from `r` on.
-template <int R, Fetch F>
-void panel_q8(const TileArgs& args, const Q8Block& block, int64_t r, float* acc) {
+template <int R>
+void panel_q8(const TileArgs& args, int64_t p, int64_t r) {
+  const Q8Block& block = block_at<Q8Block>(args, p);
+  const char* ahead = ahead_of(args, p);
+  float* acc = args.acc + r * kTileOutputs + p * kPanel;
   __m256i low[R], high[R];
   for (int i = 0; i < R; ++i) low[i] = high[i] = _mm256_set1_epi32(args.sums[r + i]);
   const int8_t* x = args.x + r * kGroup;
+  for (int64_t g = 0; g < args.steps / kSubgroupSteps; ++g) {
+    if (r == 0) fetch_part<Q8Block>(ahead, g);
 #pragma GCC unroll 4
-  for (int64_t s = 0; s < args.steps; ++s) {
-    const __m256i w0 = load(block.q[s][0]), w1 = load(block.q[s][kPanel / 2]);
-    if constexpr (F == Fetch::ahead) _mm_prefetch(&block.q[s][0][0] + kFetchAhead, _MM_HINT_T0);
-    for (int i = 0; i < R; ++i) {
-      add_wide_products(low[i], high[i], w0, w1, x + i * kGroup + s * kStep);
+    for (int64_t s = g * kSubgroupSteps; s < (g + 1) * kSubgroupSteps; ++s) {
+      const __m256i w0 = load(block.q[s][0]), w1 = load(block.q[s][kPanel / 2]);
+      for (int i = 0; i < R; ++i) {
+        add_wide_products(low[i], high[i], w0, w1, x + i * kGroup + s * kStep);
+      }
     }
   }
   for (int i = 0; i < R; ++i) {
@@ -179,13 +180,7 @@ __m256 units(const uint16_t* bits) {
 // Where the weights of a panel come from: nibbles as stored, or the same numbers spread to bytes before.
 struct Nibbles {
   const uint8_t* q;
-  // The same subgroup some blocks later in memory.
-  void fetch_ahead(int64_t subgroup) const {
-    constexpr int64_t bytes = kSubgroupSteps * 32;
-    for (int64_t i = 0; i < bytes; i += 64) {
-      _mm_prefetch(q + kFetchAhead + subgroup * bytes + i, _MM_HINT_T0);
-    }
-  }
+  static void fetch(const char* ahead, int64_t part) { fetch_part<Q4Block>(ahead, part); }
   void step(int64_t s, __m256i& w0, __m256i& w1) const {
     const __m256i mask = _mm256_set1_epi8(15), both = load(q + s * 32);
     w0 = _mm256_and_si256(both, mask);
@@ -194,7 +189,7 @@ struct Nibbles {
 };
 struct Bytes {
   const uint8_t* q;
-  void fetch_ahead(int64_t) const {}
+  static void fetch(const char*, int64_t) {}  // asked for while they were spread
   void step(int64_t s, __m256i& w0, __m256i& w1) const {
     w0 = load(q + s * 64);
     w1 = load(q + s * 64 + 32);
@@ -202,12 +197,15 @@ struct Bytes {
 };
 
 template <int R, typename Weights>
-void panel_q4(const TileArgs& args, const Q4Block& block, Weights weights, int64_t r, float* acc) {
+void panel_q4(const TileArgs& args, int64_t p, Weights weights, int64_t r) {
+  const Q4Block& block = block_at<Q4Block>(args, p);
+  const char* ahead = ahead_of(args, p);
+  float* acc = args.acc + r * kTileOutputs + p * kPanel;
   __m256i low[R], high[R];
   for (int i = 0; i < R; ++i) low[i] = high[i] = _mm256_setzero_si256();
   const int8_t* x = args.x + r * kGroup;
   for (int64_t g = 0; g < args.steps / kSubgroupSteps; ++g) {
-    if (r == 0) weights.fetch_ahead(g);
+    if (r == 0) Weights::fetch(ahead, g);
     __m256i sum0[R], sum1[R];  // sixteen bits
     for (int i = 0; i < R; ++i) sum0[i] = sum1[i] = _mm256_set1_epi32(args.pairs[(r + i) * kSubgroups + g]);
 #pragma GCC unroll 4
@@ -235,10 +233,6 @@ void panel_q4(const TileArgs& args, const Q4Block& block, Weights weights, int64
   }
 }
 
-const char* block_at(const TileArgs& args, int64_t panel) {
-  return static_cast<const char*>(args.blocks) + panel * args.block_stride;
-}
-
 // Calls body<R>(first row) for all rows, kRows at a time.
 template <typename Body>
 void each_rows(int64_t rows, Body body) {
@@ -249,9 +243,10 @@ void each_rows(int64_t rows, Body body) {
   if (rows - r == 1) body.template operator()<1>(r);
 }
 
-void spread(const Q4Block& block, int64_t steps, uint8_t* bytes) {
-  const Nibbles nibbles{&block.q[0][0][0]};
-  for (int64_t s = 0; s < steps; ++s) {
+void spread(const TileArgs& args, int64_t p, uint8_t* bytes) {
+  const Nibbles nibbles{&block_at<Q4Block>(args, p).q[0][0][0]};
+  for (int64_t s = 0; s < args.steps; ++s) {
+    if (s % kSubgroupSteps == 0) fetch_part<Q4Block>(ahead_of(args, p), s / kSubgroupSteps);
     __m256i w0, w1;
     nibbles.step(s, w0, w1);
     _mm256_storeu_si256(static_cast<__m256i*>(static_cast<void*>(bytes + s * 64)), w0);
@@ -262,22 +257,16 @@ void spread(const Q4Block& block, int64_t steps, uint8_t* bytes) {
 void few_rows_q4(const TileArgs& args) {
   each_rows(args.rows, [&]<int R>(int64_t r) {
     for (int64_t p = 0; p < args.panels; ++p) {
-      const Q4Block& block = *static_cast<const Q4Block*>(static_cast<const void*>(block_at(args, p)));
-      panel_q4<R>(args, block, Nibbles{&block.q[0][0][0]}, r, args.acc + r * kTileOutputs + p * kPanel);
+      panel_q4<R>(args, p, Nibbles{&block_at<Q4Block>(args, p).q[0][0][0]}, r);
     }
   });
 }
 
 void many_rows_q4(const TileArgs& args) {
   alignas(64) uint8_t bytes[kTilePanels][kGroup * kPanel];
-  for (int64_t p = 0; p < args.panels; ++p) {
-    spread(*static_cast<const Q4Block*>(static_cast<const void*>(block_at(args, p))), args.steps, bytes[p]);
-  }
+  for (int64_t p = 0; p < args.panels; ++p) spread(args, p, bytes[p]);
   each_rows(args.rows, [&]<int R>(int64_t r) {
-    for (int64_t p = 0; p < args.panels; ++p) {
-      const Q4Block& block = *static_cast<const Q4Block*>(static_cast<const void*>(block_at(args, p)));
-      panel_q4<R>(args, block, Bytes{bytes[p]}, r, args.acc + r * kTileOutputs + p * kPanel);
-    }
+    for (int64_t p = 0; p < args.panels; ++p) panel_q4<R>(args, p, Bytes{bytes[p]}, r);
   });
 }
 
@@ -285,27 +274,16 @@ void many_rows_q4(const TileArgs& args) {
 
 void tile_q8_avx2(const TileArgs& args) {
   each_rows(args.rows, [&]<int R>(int64_t r) {
-    for (int64_t p = 0; p < args.panels; ++p) {
-      const Q8Block& block = *static_cast<const Q8Block*>(static_cast<const void*>(block_at(args, p)));
-      float* acc = args.acc + r * kTileOutputs + p * kPanel;
-      if (r == 0 && args.rows <= 2 * kRows) {
-        panel_q8<R, Fetch::ahead>(args, block, r, acc);
-      } else {
-        panel_q8<R, Fetch::no>(args, block, r, acc);
-      }
-    }
+    for (int64_t p = 0; p < args.panels; ++p) panel_q8<R>(args, p, r);
   });
 }
 
 void tile_q7_avx2(const TileArgs& args) {
   PanelFactors factors[kTilePanels];
-  for (int64_t p = 0; p < args.panels; ++p) {
-    read_factors(*static_cast<const Q7Block*>(static_cast<const void*>(block_at(args, p))), factors[p]);
-  }
+  for (int64_t p = 0; p < args.panels; ++p) read_factors(block_at<Q7Block>(args, p), factors[p]);
   each_rows(args.rows, [&]<int R>(int64_t r) {
     for (int64_t p = 0; p < args.panels; ++p) {
-      const Q7Block& block = *static_cast<const Q7Block*>(static_cast<const void*>(block_at(args, p)));
-      panel_q7<R>(args, block, factors[p], r, args.acc + r * kTileOutputs + p * kPanel);
+      panel_q7<R>(args, block_at<Q7Block>(args, p), factors[p], r, args.acc + r * kTileOutputs + p * kPanel);
     }
   });
 }

@@ -8,7 +8,7 @@ namespace {
 
 struct Lanes {
   using Ints = __m512i;
-  static constexpr int kQ8Rows = 6, kQ8Panels = 4, kQ4Rows = 4, kQ4Panels = 4, kFewRows = 8;
+  static constexpr int kQ8Rows = 6, kQ8Panels = 4, kQ4Rows = 4, kQ4Panels = 4, kFewRows = 8, kFewPanels = 2;
 
   static Ints zero() { return _mm512_setzero_si512(); }
   static Ints load(const void* at) { return _mm512_loadu_si512(at); }

@@ -15,7 +15,7 @@ struct Lanes {
   struct Floats {
     __m256 low, high;
   };
-  static constexpr int kQ8Rows = 4, kQ8Panels = 1, kQ4Rows = 3, kQ4Panels = 1, kFewRows = 3;
+  static constexpr int kQ8Rows = 4, kQ8Panels = 1, kQ4Rows = 3, kQ4Panels = 1, kFewRows = 3, kFewPanels = 1;
 
   static Ints zero() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
   static Ints load(const uint8_t* at) {

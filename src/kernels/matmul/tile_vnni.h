@@ -8,7 +8,7 @@
 
 #include <cstdint>
 
-#include "kernels/matmul/tile.h"
+#include "kernels/matmul/tile_blocks.h"
 #include "kernels/unrolled.h"
 
 namespace qvl {
@@ -16,12 +16,6 @@ namespace {
 
 constexpr int64_t kSubgroups = kGroup / kSubgroup;
 constexpr int64_t kFewRows = 8;  // rows for which spreading nibbles to bytes first does not pay
-
-template <typename Block>
-const Block& block_at(const TileArgs& args, int64_t panel) {
-  const char* at = static_cast<const char*>(args.blocks) + panel * args.block_stride;
-  return *static_cast<const Block*>(static_cast<const void*>(at));
-}
 
 // Products of one step, four inputs, of R rows by P panels.
 template <typename Lanes, int R, int P>
@@ -34,29 +28,31 @@ template <typename Lanes, int R, int P>
   });
 }
 
-// Whether weights are asked for some blocks before their use: where few rows are done with them sooner than
-// memory brings the next.
-enum class Fetch { no, ahead };
-
 // R rows by P panels of eight-bit weights.
-template <typename Lanes, Fetch F, int R, int P>
+template <typename Lanes, int R, int P>
 [[gnu::always_inline]] inline void multiply_q8(const TileArgs& args, int64_t r, int64_t p) {
   using Ints = typename Lanes::Ints;
   const uint8_t* w[P];
-  for (int j = 0; j < P; ++j) w[j] = &block_at<Q8Block>(args, p + j).q[0][0][0];
+  const char* ahead[P];
+  for (int j = 0; j < P; ++j) {
+    w[j] = &block_at<Q8Block>(args, p + j).q[0][0][0];
+    ahead[j] = ahead_of(args, p + j);
+  }
   const int8_t* x = args.x + r * kGroup;
   Ints sums[R][P];
   unrolled<R>([&]<int i>() __attribute__((always_inline)) {
     const Ints sum = Lanes::broadcast(args.sums + r + i);
     unrolled<P>([&]<int j>() __attribute__((always_inline)) { sums[i][j] = sum; });
   });
-  for (int64_t s = 0; s < args.steps; ++s) {
-    Ints weights[P];
-    unrolled<P>([&]<int j>() __attribute__((always_inline)) {
-      weights[j] = Lanes::load(w[j] + s * (kPanel * kStep));
-    });
-    if constexpr (F == Fetch::ahead) __builtin_prefetch(w[0] + s * (kPanel * kStep) + kFetchAhead);
-    add_step<Lanes, R, P>(sums, weights, x + s * kStep);
+  for (int64_t g = 0; g < args.steps / kSubgroupSteps; ++g) {
+    for (int j = 0; r == 0 && j < P; ++j) fetch_part<Q8Block>(ahead[j], g);
+    for (int64_t s = g * kSubgroupSteps; s < (g + 1) * kSubgroupSteps; ++s) {
+      Ints weights[P];
+      unrolled<P>([&]<int j>() __attribute__((always_inline)) {
+        weights[j] = Lanes::load(w[j] + s * (kPanel * kStep));
+      });
+      add_step<Lanes, R, P>(sums, weights, x + s * kStep);
+    }
   }
   unrolled<P>([&]<int j>() __attribute__((always_inline)) {
     const auto scale = Lanes::scales(block_at<Q8Block>(args, p + j).scale);
@@ -71,16 +67,12 @@ template <typename Lanes, Fetch F, int R, int P>
 template <typename Lanes>
 struct Nibbles {
   static constexpr int64_t kBytes = kPanel * kStep / 2;
-  // The same subgroup some blocks later in memory.
-  static void fetch_ahead(const uint8_t* q, int64_t subgroup) {
-    const uint8_t* at = q + kFetchAhead + subgroup * kSubgroupSteps * kBytes;
-    for (int64_t i = 0; i < kSubgroupSteps * kBytes; i += 64) __builtin_prefetch(at + i);
-  }
+  static void fetch(const char* ahead, int64_t part) { fetch_part<Q4Block>(ahead, part); }
   static typename Lanes::Ints step(const uint8_t* q, int64_t s) { return Lanes::nibbles(q + s * kBytes); }
 };
 template <typename Lanes>
 struct Bytes {
-  static void fetch_ahead(const uint8_t*, int64_t) {}
+  static void fetch(const char*, int64_t) {}  // asked for while they were spread
   static typename Lanes::Ints step(const uint8_t* q, int64_t s) {
     return Lanes::load(q + s * kPanel * kStep);
   }
@@ -98,6 +90,8 @@ template <typename Lanes, template <typename> typename Source, int R, int P>
   const TileArgs& args = all.tile;
   using Ints = typename Lanes::Ints;
   const int8_t* x = args.x + r * kGroup;
+  const char* ahead[P];
+  for (int j = 0; j < P; ++j) ahead[j] = ahead_of(args, p + j);
   Ints totals[R][P];
   unrolled<R>([&]<int i>() __attribute__((always_inline)) {
     unrolled<P>([&]<int j>() __attribute__((always_inline)) { totals[i][j] = Lanes::zero(); });
@@ -108,7 +102,7 @@ template <typename Lanes, template <typename> typename Source, int R, int P>
       const Ints offset = Lanes::broadcast(all.offsets + (r + i) * kSubgroups + g);
       unrolled<P>([&]<int j>() __attribute__((always_inline)) { sums[i][j] = offset; });
     });
-    for (int j = 0; j < P; ++j) Source<Lanes>::fetch_ahead(all.weights[p + j], g);
+    for (int j = 0; j < P; ++j) Source<Lanes>::fetch(ahead[j], g);
     unrolled<kSubgroupSteps>([&]<int k>() __attribute__((always_inline)) {
       const int64_t s = g * kSubgroupSteps + k;
       Ints w[P];
@@ -154,12 +148,11 @@ template <int kRows, int kPanels, typename Body>
 template <typename Lanes>
 void tile_q8_vnni(const TileArgs& args) {
   if (args.rows <= Lanes::kFewRows) {
-    each_part<Lanes::kFewRows, 1>(args, [&]<int R, int P>(int64_t r, int64_t p) {
-      multiply_q8<Lanes, Fetch::ahead, R, P>(args, r, p);
-    });
+    each_part<Lanes::kFewRows, 1>(
+        args, [&]<int R, int P>(int64_t r, int64_t p) { multiply_q8<Lanes, R, P>(args, r, p); });
   } else {
     each_part<Lanes::kQ8Rows, Lanes::kQ8Panels>(
-        args, [&]<int R, int P>(int64_t r, int64_t p) { multiply_q8<Lanes, Fetch::no, R, P>(args, r, p); });
+        args, [&]<int R, int P>(int64_t r, int64_t p) { multiply_q8<Lanes, R, P>(args, r, p); });
   }
 }
 
@@ -175,7 +168,9 @@ template <typename Lanes>
 void spread(const TileArgs& args, uint8_t* bytes) {
   for (int64_t p = 0; p < args.panels; ++p) {
     const uint8_t* q = &block_at<Q4Block>(args, p).q[0][0][0];
+    const char* ahead = ahead_of(args, p);
     for (int64_t s = 0; s < args.steps; ++s) {
+      if (s % kSubgroupSteps == 0) fetch_part<Q4Block>(ahead, s / kSubgroupSteps);
       Lanes::store(bytes + (p * kSteps + s) * (kPanel * kStep), Nibbles<Lanes>::step(q, s));
     }
   }
@@ -193,7 +188,7 @@ void tile_q4_vnni(const TileArgs& args) {
     all.weights[p] = few ? &block_at<Q4Block>(args, p).q[0][0][0] : bytes + p * kGroup * kPanel;
   }
   if (few) {
-    each_part<Lanes::kFewRows, 1>(
+    each_part<Lanes::kFewRows, Lanes::kFewPanels>(
         args, [&]<int R, int P>(int64_t r, int64_t p) { multiply_q4<Lanes, Nibbles, R, P>(all, r, p); });
   } else {
     each_part<Lanes::kQ4Rows, Lanes::kQ4Panels>(
