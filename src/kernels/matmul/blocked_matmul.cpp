@@ -18,29 +18,35 @@ constexpr int64_t kFewRows = 4, kSomeRows = 8;
 // Blocks between the one in use and the one asked for: what a processor computes while memory answers.
 constexpr int64_t kBlocksAhead = 3;
 
+// What all windows of a product have in common.
+struct Product {
+  const MatmulArgs& args;
+  TileKernel tile;
+  int64_t columns, groups;
+  int64_t block_bytes, panel_bytes;
+};
+
 struct Window {
   int64_t first_row, rows;
   int64_t first_panel, panels;
 };
 
 // The block of the first panel that is used kBlocksAhead blocks later, perhaps in the next window.
-const std::byte* block_ahead(const PackedWeight& weight, const Window& window, int64_t group) {
-  const int64_t groups = groups_of(weight.columns());
+const std::byte* block_ahead(const Product& product, const Window& window, int64_t group) {
   int64_t at = group + (kBlocksAhead + window.panels - 1) / window.panels;
   int64_t panel = window.first_panel;
-  for (; at >= groups; at -= groups) panel += window.panels;  // once or twice: cheaper than a division
-  return weight.data + panel * static_cast<int64_t>(weight.row_bytes) + at * block_bytes(weight.form);
+  for (; at >= product.groups; at -= product.groups) panel += window.panels;
+  return product.args.weight->data + panel * product.panel_bytes + at * product.block_bytes;
 }
 
-TileArgs tile_args(const MatmulArgs& args, const Window& window, int64_t group) {
-  const PackedWeight& weight = *args.weight;
-  const QuantisedRows& x = *args.quantised_x;
+TileArgs tile_args(const Product& product, const Window& window, int64_t group) {
+  const QuantisedRows& x = *product.args.quantised_x;
   const int64_t at = group_row(x, group, window.first_row);
-  const int64_t columns = std::min(kGroup, weight.columns() - group * kGroup);
-  const auto panel_bytes = static_cast<int64_t>(weight.row_bytes);
-  return {.blocks = weight.data + window.first_panel * panel_bytes + group * block_bytes(weight.form),
-          .block_stride = panel_bytes,
-          .ahead = block_ahead(weight, window, group),
+  const int64_t columns = std::min(kGroup, product.columns - group * kGroup);
+  return {.blocks = product.args.weight->data + window.first_panel * product.panel_bytes +
+                    group * product.block_bytes,
+          .block_stride = product.panel_bytes,
+          .ahead = block_ahead(product, window, group),
           .panels = window.panels,
           .steps = (columns + kSubgroup - 1) / kSubgroup * kSubgroupSteps,
           .x = x.main.values + at * kGroup,
@@ -48,7 +54,7 @@ TileArgs tile_args(const MatmulArgs& args, const Window& window, int64_t group) 
           .sums = x.main.sums + at,
           .pairs = x.main.pairs + at * (kGroup / kSubgroup),
           .rows = window.rows,
-          .acc = args.scratch};
+          .acc = product.args.scratch};
 }
 
 // Rows with a rest, gathered: outlying groups are scattered, and a tile is fast on many rows at once.
@@ -99,36 +105,45 @@ void add_gathered(const TileArgs& main, TileKernel tile, Gathered& rows) {
   rows.count = 0;
 }
 
-// Adds what rounding left, where it is kept: long runs of rows, or all there are, where they lie, others
-// gathered.
+// Rows from `row` on until the next one with a rest, or all.
+int64_t rows_without(const uint8_t* has_rest, int64_t row, int64_t rows) {
+  const void* found = std::memchr(has_rest + row, 1, static_cast<size_t>(rows - row));
+  return (found == nullptr ? rows : static_cast<const uint8_t*>(found) - has_rest) - row;
+}
+
+// Adds what rounding left, where it is kept: where they lie if all rows are few or those beside each other
+// many, others gathered.
 void add_rest(const QuantisedRows& x, int64_t at, const TileArgs& main, TileKernel tile) {
+  const uint8_t* has_rest = x.has_rest + at;
+  int64_t r = rows_without(has_rest, 0, main.rows);
+  if (r == main.rows) return;
   Gathered few;
-  int64_t run = 0;
-  for (int64_t r = 0; r < main.rows; r += run + 1) {
-    run = 0;
-    while (r + run < main.rows && x.has_rest[at + r + run] != 0) ++run;
-    if (run >= Gathered::kRows || run == main.rows) {
+  while (r < main.rows) {
+    int64_t run = 1;
+    while (r + run < main.rows && has_rest[r + run] != 0) ++run;
+    if (run >= Gathered::kRows || main.rows <= kSomeRows) {
       TileArgs rest = rest_args(x.rest, at + r, main);
       rest.rows = run;
       rest.acc = main.acc + r * kTileOutputs;
       tile(rest);
-      continue;
+    } else {
+      for (int64_t i = 0; i < run; ++i) {
+        gather(x.rest, at, r + i, main, few);
+        if (few.count == Gathered::kRows) add_gathered(main, tile, few);
+      }
     }
-    for (int64_t i = 0; i < run; ++i) {
-      gather(x.rest, at, r + i, main, few);
-      if (few.count == Gathered::kRows) add_gathered(main, tile, few);
-    }
+    r += run + rows_without(has_rest, r + run, main.rows);
   }
   add_gathered(main, tile, few);
 }
 
-void run_window(const MatmulArgs& args, const Window& window, TileKernel tile) {
+void run_window(const Product& product, const Window& window) {
+  const MatmulArgs& args = product.args;
   std::fill_n(args.scratch, window.rows * kTileOutputs, 0.0f);
-  const int64_t groups = groups_of(args.weight->columns());
-  for (int64_t group = 0; group < groups; ++group) {
-    const TileArgs main = tile_args(args, window, group);
-    tile(main);
-    add_rest(*args.quantised_x, group_row(*args.quantised_x, group, window.first_row), main, tile);
+  for (int64_t group = 0; group < product.groups; ++group) {
+    const TileArgs main = tile_args(product, window, group);
+    product.tile(main);
+    add_rest(*args.quantised_x, group_row(*args.quantised_x, group, window.first_row), main, product.tile);
   }
   const int64_t first = window.first_panel * kPanel;
   const int64_t count = std::min(window.panels * kPanel, args.last - first);
@@ -149,17 +164,21 @@ int64_t blocked_scratch_floats(const PackedWeight&, int64_t rows) {
 }
 
 void run_blocked(const MatmulArgs& args, const BlockedTile& tile) {
+  const Product product = {.args = args,
+                           .tile = tile.run,
+                           .columns = args.weight->columns(),
+                           .groups = groups_of(args.weight->columns()),
+                           .block_bytes = block_bytes(args.weight->form),
+                           .panel_bytes = static_cast<int64_t>(args.weight->row_bytes)};
   const int64_t last_panel = panels_of(args.last);
   const int64_t panels = args.rows <= kFewRows ? 1 : args.rows <= kSomeRows ? tile.panels : kTilePanels;
   const int64_t last_row = args.first_row + args.rows;
   for (int64_t row = args.first_row; row < last_row; row += kRowBlock) {
     for (int64_t panel = args.first / kPanel; panel < last_panel; panel += panels) {
-      run_window(args,
-                 {.first_row = row,
-                  .rows = std::min(kRowBlock, last_row - row),
-                  .first_panel = panel,
-                  .panels = std::min(panels, last_panel - panel)},
-                 tile.run);
+      run_window(product, {.first_row = row,
+                           .rows = std::min(kRowBlock, last_row - row),
+                           .first_panel = panel,
+                           .panels = std::min(panels, last_panel - panel)});
     }
   }
 }
