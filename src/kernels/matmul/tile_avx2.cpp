@@ -208,14 +208,14 @@ void panel_q4(const TileArgs& args, int64_t p, Weights weights, int64_t r) {
     if (r == 0) Weights::fetch(ahead, g);
     __m256i sum0[R], sum1[R];  // sixteen bits
     for (int i = 0; i < R; ++i) sum0[i] = sum1[i] = _mm256_set1_epi32(args.pairs[(r + i) * kSubgroups + g]);
-#pragma GCC unroll 4
-    for (int64_t s = g * kSubgroupSteps; s < (g + 1) * kSubgroupSteps; ++s) {
+    unrolled<kSubgroupSteps>([&]<int k>() __attribute__((always_inline)) {
+      const int64_t s = g * kSubgroupSteps + k;
       __m256i w0, w1;
       weights.step(s, w0, w1);
-      for (int i = 0; i < R; ++i) {
+      unrolled<R>([&]<int i>() __attribute__((always_inline)) {
         add_products(sum0[i], sum1[i], w0, w1, x + i * kGroup + s * kStep);
-      }
-    }
+      });
+    });
     const __m128i slots =
         _mm_loadu_si128(static_cast<const __m128i*>(static_cast<const void*>(block.factor[g])));
     const __m256i factors = _mm256_cvtepi8_epi16(slots);
