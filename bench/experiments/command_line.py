@@ -46,6 +46,11 @@ def folder(text):
     return path_of(text, "a folder", pathlib.Path.is_dir)
 
 
+def group(text):
+    """Where a control group is made; "" for the topmost folder there is."""
+    return text and folder(text)
+
+
 def cache(text):
     """A folder that is made where it is missing."""
     path_of(pathlib.Path(text).parent, "a folder to put the cache into", pathlib.Path.is_dir)
@@ -126,7 +131,7 @@ class Parser(argparse.ArgumentParser):
 
     def add_group(self):
         """--group, with the folder in which a control group is made: "" for the topmost one, None where none is wanted."""
-        self.add_argument("--group", nargs="?", const="", type=folder, metavar="FOLDER")
+        self.add_argument("--group", nargs="?", const="", type=group, metavar="FOLDER")
 
     def parse_args(self, arguments=None):
         args = super().parse_args(arguments)

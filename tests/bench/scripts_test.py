@@ -15,6 +15,7 @@ SOURCE = pathlib.Path(__file__).resolve().parents[2]
 EXPERIMENTS = SOURCE / "bench" / "experiments"
 sys.path.insert(0, str(EXPERIMENTS))
 import cgroups  # noqa: E402
+import command_line  # noqa: E402
 import processes  # noqa: E402
 
 GONE = "/nowhere/at/all"
@@ -115,6 +116,12 @@ class Arguments(unittest.TestCase):
                 ("plots.py", ["--folder", PICTURE], f"--folder: found '{PICTURE}', which is something else, expected a folder")):
             with self.subTest(line):
                 self.assertEqual(self.refused(script, *arguments), line)
+
+    def test_a_group_has_the_topmost_folder_unless_one_is_given(self):
+        parser = command_line.Parser("")
+        parser.add_group()
+        self.assertEqual([parser.parse_args(arguments).group for arguments in ([], ["--group"], ["--group", MODEL])],
+                         [None, "", pathlib.Path(MODEL)])
 
     def test_programs_and_checkpoints_are_looked_at(self):
         with tempfile.TemporaryDirectory() as folder:
