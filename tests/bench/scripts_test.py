@@ -142,6 +142,7 @@ class Arguments(unittest.TestCase):
                 self.assertEqual(line, f"found no usable package {name} (No module named '{name}'), expected it in this Python: {how}")
 
 
+LONG = ("--quiet", "0.01", "--busy", "100000")
 # Says what qvl says as far as the scripts look, and then never ends.
 ENDLESS = "#!/bin/sh\ncase $1 in --version) echo qvl 0;; inspect) ;; *) exec sleep 100000;; esac\n"
 
@@ -152,6 +153,12 @@ def running(pid):
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
+
+
+def words_of(pid):
+    with contextlib.suppress(OSError):
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
 
 
 def children(pid):
@@ -169,36 +176,34 @@ class Ends(unittest.TestCase):
         self.qvl.write_text(ENDLESS)
         self.qvl.chmod(0o755)
 
-    def start(self, script, *options, programs):
-        """A script that has started so many programs; and their numbers."""
+    def start(self, script, *options, busy):
+        """A script that runs qvl beside so many busy loops; and the numbers of the loops and of qvl."""
         process = subprocess.Popen([sys.executable, "-B", str(EXPERIMENTS / script), "--qvl", str(self.qvl), "--model", MODEL, *options],
                                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         self.addCleanup(process.stderr.close)
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
-        while len(found := children(process.pid)) < programs:
+        while True:
+            loops, others = ([pid for pid in children(process.pid) if sign in words_of(pid)] for sign in (b"getppid", b"sleep"))
+            if len(loops) == busy and len(others) == 1:
+                return process, loops, others
             self.assertIsNone(process.poll(), "it ended before it had started all")
             time.sleep(0.02)
-        return process, found
 
     def test_a_signal_ends_all_that_a_script_has_started(self):
-        programs = 1 + len(os.sched_getaffinity(0))
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             with self.subTest(number.name):
-                process, started = self.start("neighbour.py", "--quiet", "0.01", "--busy", "100000", programs=programs)
+                process, loops, others = self.start("neighbour.py", *LONG, busy=len(os.sched_getaffinity(0)))
                 process.send_signal(number)
                 self.assertEqual((process.stderr.read(), process.wait()), (f"neighbour.py: ended by {number.name}\n", 128 + number))
-                self.assertEqual([pid for pid in started if running(pid)], [])
+                self.assertEqual([pid for pid in loops + others if running(pid)], [])
 
     def test_busy_loops_end_where_their_script_is_killed(self):
-        process, started = self.start("neighbour.py", "--quiet", "0.01", "--busy", "100000", programs=1 + len(os.sched_getaffinity(0)))
-        busy = [pid for pid in started if b"getppid" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()]
-        self.assertEqual(len(busy), len(os.sched_getaffinity(0)))
+        process, loops, (other,) = self.start("neighbour.py", *LONG, busy=len(os.sched_getaffinity(0)))
         process.kill()
         process.wait()
-        for pid in set(started) - set(busy):  # it computes nothing, but would stay
-            os.kill(pid, signal.SIGKILL)
-        while any(running(pid) for pid in busy):
+        os.kill(other, signal.SIGKILL)  # it computes nothing, but would stay
+        while any(running(pid) for pid in loops):
             time.sleep(0.02)
 
     def test_a_signal_removes_the_control_group(self):
@@ -206,12 +211,26 @@ class Ends(unittest.TestCase):
             cgroups.ControlGroup("cpu").close()
         except SystemExit as problem:
             self.skipTest(str(problem))
-        process, started = self.start("cpu_quota.py", programs=1)
+        process, _, (other,) = self.start("cpu_quota.py", busy=0)
         (group,) = [path for path in (cgroups.ROOT / "cpu", cgroups.ROOT) if (path / f"qvl-cpu-{process.pid}").is_dir()][:1]
         process.terminate()
         self.assertEqual((process.stderr.read(), process.wait()), ("cpu_quota.py: ended by SIGTERM\n", 128 + signal.SIGTERM))
         self.assertFalse((group / f"qvl-cpu-{process.pid}").exists())
-        self.assertFalse(running(started[0]))
+        self.assertFalse(running(other))
+
+    def test_a_signal_while_a_program_is_started_counts_once_it_can_be_ended(self):
+        script = ("import os, signal, subprocess, sys, processes\n"
+                  "popen = subprocess.Popen\n"
+                  "def signalled(*args, **options):\n"
+                  "    process = popen(*args, **options)\n"
+                  "    os.kill(os.getpid(), signal.SIGTERM)\n"
+                  "    print(process.pid, flush=True)\n"
+                  "    return process\n"
+                  "processes.subprocess.Popen = signalled\n"
+                  "processes.run_script(lambda: processes.output_of(['sleep', '100000']))\n")
+        done = subprocess.run([sys.executable, "-B", "-c", script], cwd=EXPERIMENTS, capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stderr), (128 + signal.SIGTERM, "-c: ended by SIGTERM\n"))
+        self.assertFalse(running(int(done.stdout)))
 
     def test_a_group_that_closes_ends_what_is_in_it(self):
         (self.folder / "cpu").mkdir()
