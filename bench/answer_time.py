@@ -7,13 +7,17 @@ Loading is left out on all sides. The programs run in turn, ROUNDS times; median
 --baseline adds one run of level 0: one thread, scalar kernels, float32. ENV is the command before one that needs
 transformers (float32, the same number of threads), which finds the checkpoint under --model-there.
 """
-import argparse
 import json
 import os
+import pathlib
 import shlex
 import statistics
 import subprocess
 import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "experiments"))
+import command_line  # noqa: E402
+from processes import failure, run_script  # noqa: E402
 
 TOKENS = 64
 NOTHING_KEPT = ["--disable-pass", "disk_feature_cache"]  # the picture is to be looked at in each round
@@ -50,7 +54,7 @@ def last_object(command):
     result = subprocess.run(command, text=True, capture_output=True)
     lines = [line for line in result.stdout.splitlines() if line.startswith("{")]
     if result.returncode or not lines:
-        sys.exit(f"failed: {shlex.join(map(str, command))[:300]}\n{result.stderr[-2000:]}")
+        sys.exit(failure(command, result.returncode, result.stderr))
     return json.loads(lines[-1])
 
 
@@ -65,15 +69,14 @@ def qvl_run(arguments, options):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--qvl", required=True)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--image", required=True)
-    parser.add_argument("--environment", default="")
+    parser = command_line.Parser(__doc__)
+    parser.add_qvl()
+    parser.add_argument("--image", required=True, type=command_line.file)
+    parser.add_argument("--environment", type=command_line.command)
     parser.add_argument("--model-there")
     parser.add_argument("--isa")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--threads", type=command_line.integer(1), default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--rounds", type=command_line.integer(1), default=2)
     parser.add_argument("--baseline", action="store_true")
     arguments = parser.parse_args()
     options = ["--threads", str(arguments.threads)] + (["--isa", arguments.isa] if arguments.isa else [])
@@ -85,7 +88,7 @@ def main():
         if arguments.model_there:
             side = int((usage["image_tokens"] * 4) ** 0.5) * 16
             text = usage["prompt_tokens"] - usage["image_tokens"] - 2
-            command = shlex.split(arguments.environment) + ["python3", "-c", REFERENCE, arguments.model_there,
+            command = shlex.split(arguments.environment or "") + ["python3", "-c", REFERENCE, arguments.model_there,
                                                             str(arguments.threads), str(side), str(text), str(TOKENS)]
             reference.append(last_object(command)["seconds"])
     mine = statistics.median(ours)
@@ -99,4 +102,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -9,7 +9,6 @@ tokens a second for a prompt of 512 tokens and for 32 decoded ones; and the most
 ratio of each round and its median, turned so that above 1 qvl is better. Both run on THREADS threads, by default as many as this process may use;
 --isa holds qvl alone to an instruction set. The machine should be idle: read the ratios, not the times.
 """
-import argparse
 import json
 import os
 import pathlib
@@ -19,6 +18,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "experiments"))
+import command_line  # noqa: E402
+from processes import failure, run_script, started  # noqa: E402
 
 PROMPT_TOKENS, DECODED_TOKENS = 512, 32
 QUESTION = "Describe this picture."
@@ -31,17 +34,17 @@ def run(command):
     """(standard output, standard error, bytes resident at most). Children that the command waits for count."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         try:
-            process = subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+            with started(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err) as process:
+                _, status, usage = os.wait4(process.pid, 0)
+                process.returncode = os.waitstatus_to_exitcode(status)
         except OSError as error:
             sys.exit(f"{command[0]}: cannot be started: {error.strerror}")
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
         texts = []
         for file in (out, err):
             file.seek(0)
             texts.append(file.read().decode(errors="replace"))
     if process.returncode != 0:
-        sys.exit(f"{shlex.join(map(str, command))}: ended with {process.returncode}\n{texts[1][-1500:]}")
+        sys.exit(failure(command, process.returncode, texts[1]))
     return texts[0], texts[1], usage.ru_maxrss * 1024  # Linux counts in KiB
 
 
@@ -119,22 +122,19 @@ def report(rounds):
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    for name in ("qvl", "model", "llama-bench", "llama-mtmd", "text", "mmproj"):
-        parser.add_argument(f"--{name}", required=True)
-    parser.add_argument("--pictures", required=True, nargs="+")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser = command_line.Parser(__doc__)
+    parser.add_qvl()
+    for name, kind in (("llama-bench", command_line.command), ("llama-mtmd", command_line.command), ("text", command_line.file),
+                       ("mmproj", command_line.file)):
+        parser.add_argument(f"--{name}", required=True, type=kind)
+    parser.add_argument("--pictures", required=True, nargs="+", type=command_line.file)
+    parser.add_argument("--threads", type=command_line.integer(1), default=len(os.sched_getaffinity(0)))
     parser.add_argument("--isa")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--save", type=pathlib.Path)
+    parser.add_argument("--rounds", type=command_line.integer(1), default=3)
+    parser.add_argument("--save", type=command_line.output)
     args = parser.parse_args()
-    for path in (args.text, args.mmproj, *args.pictures):
-        if not pathlib.Path(path).is_file():
-            parser.error(f"{path}: no such file")
     if len({pathlib.Path(picture).name for picture in args.pictures}) < len(args.pictures):
-        parser.error("--pictures: two have the same name")
-    if args.rounds < 1:
-        parser.error("--rounds: at least 1")
+        parser.error("--pictures: found two of the same name, expected different ones")
     return args
 
 
@@ -152,4 +152,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

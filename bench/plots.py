@@ -9,13 +9,15 @@ are drawn. What has no result is skipped, with a line. The result of an experime
 Passes come from passes.json or, where there is none, from levels.json, as levels.py saves both. Needs matplotlib:
 pip install -r bench/requirements.txt. Ends with 1 where a result is not what its experiment writes.
 """
-import argparse
 import json
 import pathlib
 import re
 import sys
 
 import plot_data
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "experiments"))
+import command_line  # noqa: E402
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / "docs" / "experiments"
 LARGEST_SVG_BYTES = 40_000  # a page with nine of them is still quick
@@ -71,15 +73,15 @@ def compact(svg):
 
 
 def parse(arguments):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = command_line.Parser(__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(plot_data.SHAPES))
-    parser.add_argument("--folder", type=pathlib.Path, default=FOLDER)
-    parser.add_argument("--to", type=pathlib.Path, help="where the figures go, by default beside the results")
+    parser.add_argument("--folder", type=command_line.folder, default=FOLDER)
+    parser.add_argument("--to", type=command_line.folder, help="where the figures go, by default beside the results")
     parser.add_argument("--format", choices=("svg", "png"), default="svg")
     args = parser.parse_args(arguments)
     for name in args.names:
         if name not in plot_data.SHAPES:
-            parser.error(f"{name}: expected one of {', '.join(plot_data.SHAPES)}")
+            parser.error(f"found {name!r}, expected one of {', '.join(plot_data.SHAPES)}")
     return args
 
 

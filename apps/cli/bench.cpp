@@ -124,6 +124,7 @@ int bench(const BenchArgs& args) {
   const BaselinePlace place = place_of(args, load);
   check_baseline(args, place, model, options);
   const BenchmarkReport report = measure(model, options, listeners);
+  if (!args.json && !report.why_no_reads.empty()) print_error("warning: " + report.why_no_reads);
   std::optional<BenchmarkComparison> comparison;
   if (!args.compare_with.empty()) comparison = compare_with_baseline(place, model, options, report);
   if (args.json) {

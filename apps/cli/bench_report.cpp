@@ -47,8 +47,14 @@ std::string start_line(const std::string& name, const std::optional<double>& sec
   return why_not.empty() ? "" : line(name, "not measured", why_not);
 }
 
-std::string share(double part, double whole) {
-  return whole > 0 ? fixed(100 * part / whole, 0) + " % of the machine's peak" : "";
+// Of a peak; nothing where that is not known.
+std::string share(double part, std::optional<double> whole) {
+  return whole && *whole > 0 ? ", " + fixed(100 * part / *whole, 0) + " % of the machine's peak" : "";
+}
+
+std::string peaks_text(const MachinePeaks& peaks) {
+  const std::string reads = peaks.read_gb_s ? fixed(*peaks.read_gb_s, 1) + " GB/s, " : "";
+  return "peaks: " + reads + fixed(peaks.int8_gop_s, 0) + " GOP/s in 8 bits";
 }
 
 const char* name_of(SpeedVerdict verdict) {
@@ -65,6 +71,7 @@ const char* name_of(SpeedVerdict verdict) {
 
 // Seconds are small numbers, rates large ones.
 std::string value(double number) { return fixed(number, number < 10 ? 4 : 1); }
+std::string value_or_none(std::optional<double> number) { return number ? value(*number) : "not measured"; }
 
 std::string compared(const ComparedMeasurement& measured) {
   return line("  " + measured.name, std::string(name_of(measured.verdict)) + ", " + fixed(measured.ratio, 3),
@@ -117,34 +124,34 @@ Json report_json(const BenchmarkReport& report, const Model& model, const Starts
   if (starts.packing) json["start_cold_s"] = rounded(*starts.packing, 3);
   if (starts.mapping) json["start_warm_s"] = rounded(*starts.mapping, 3);
   if (starts.as_stored) json["start_stored_s"] = rounded(*starts.as_stored, 3);
-  json["machine_read_gb_s"] = rounded(report.peaks.read_gb_s, 2);
+  json["machine_read_gb_s"] = report.peaks.read_gb_s ? Json(rounded(*report.peaks.read_gb_s, 2)) : Json();
   json["machine_int8_gop_s"] = rounded(report.peaks.int8_gop_s, 1);
   json["spreads"] = spreads;
   json["followed"] = Json::parse(model.followed_json());
   json["warnings"] = model.warnings();
+  if (!report.why_no_reads.empty()) json["warnings"].push_back(report.why_no_reads);
   return json;
 }
 
 std::string report_text(const BenchmarkReport& report, const Model& model, const Starts& starts) {
   const double gops = report.peaks.int8_gop_s;
-  std::string out =
-      line("kernels", std::string(model.isa()) + ", " + counted(model.threads(), "thread"),
-           "peaks: " + fixed(report.peaks.read_gb_s, 1) + " GB/s, " + fixed(gops, 0) + " GOP/s in 8 bits");
+  std::string out = line("kernels", std::string(model.isa()) + ", " + counted(model.threads(), "thread"),
+                         peaks_text(report.peaks));
   for (const EncodeResult& encode : report.encode) {
     const double rate = encode.gop / encode.seconds.median;
     out += line("encode " + std::to_string(encode.size) + " x " + std::to_string(encode.size),
-                fixed(encode.seconds.median, 2) + " s", fixed(rate, 0) + " GOP/s, " + share(rate, gops));
+                fixed(encode.seconds.median, 2) + " s", fixed(rate, 0) + " GOP/s" + share(rate, gops));
   }
   const double rate = report.prefill_tokens_per_s.median * report.prefill_gop_per_token;
   out += line("prefill " + std::to_string(report.prompt_tokens) + " tokens",
               fixed(report.prefill_tokens_per_s.median, 1) + " tok/s",
-              fixed(rate, 0) + " GOP/s, " + share(rate, gops));
+              fixed(rate, 0) + " GOP/s" + share(rate, gops));
   for (const DecodeResult& decode : report.decode) {
     const double bytes =
         decode.tokens_per_s.median / static_cast<double>(decode.streams) * report.weight_bytes_per_step / 1e9;
     out +=
         line("decode, " + counted(decode.streams, "stream"), fixed(decode.tokens_per_s.median, 1) + " tok/s",
-             fixed(bytes, 1) + " GB/s, " + share(bytes, report.peaks.read_gb_s));
+             fixed(bytes, 1) + " GB/s" + share(bytes, report.peaks.read_gb_s));
   }
   if (report.first_token_size > 0) {
     out += line("first token, " + std::to_string(report.first_token_size) + " picture",
@@ -168,13 +175,14 @@ Json comparison_json(const BenchmarkComparison& comparison, const std::string& b
                             {"ratio_most", measured.ratio_most},
                             {"verdict", name_of(measured.verdict)}});
   }
-  return {{"baseline", baseline},
-          {"program_before", comparison.program_before},
-          {"regression", comparison.regression},
-          {"machine_before",
-           {{"read_gb_s", comparison.peaks_before.read_gb_s},
-            {"int8_gop_s", comparison.peaks_before.int8_gop_s}}},
-          {"measurements", measurements}};
+  return {
+      {"baseline", baseline},
+      {"program_before", comparison.program_before},
+      {"regression", comparison.regression},
+      {"machine_before",
+       {{"read_gb_s", comparison.peaks_before.read_gb_s ? Json(*comparison.peaks_before.read_gb_s) : Json()},
+        {"int8_gop_s", comparison.peaks_before.int8_gop_s}}},
+      {"measurements", measurements}};
 }
 
 std::string comparison_text(const BenchmarkComparison& comparison, const std::string& baseline,
@@ -183,7 +191,9 @@ std::string comparison_text(const BenchmarkComparison& comparison, const std::st
                     "): above 1 is faster; the band of 99 %; medians\n";
   for (const ComparedMeasurement& measured : comparison.measurements) out += compared(measured);
   out += line("  the machine's reads",
-              value(comparison.peaks_before.read_gb_s) + " -> " + value(now.peaks.read_gb_s) + " GB/s", "");
+              value_or_none(comparison.peaks_before.read_gb_s) + " -> " + value_or_none(now.peaks.read_gb_s) +
+                  " GB/s",
+              "");
   out +=
       line("  the machine in 8 bits",
            value(comparison.peaks_before.int8_gop_s) + " -> " + value(now.peaks.int8_gop_s) + " GOP/s", "");

@@ -10,6 +10,8 @@ import collections
 import json
 import sys
 
+import command_line
+
 REQUIRED = {"name": str, "ph": str, "pid": int, "tid": int}
 METADATA = {"process_name": "name", "process_labels": "labels", "process_sort_index": "sort_index", "thread_name": "name",
             "thread_sort_index": "sort_index"}
@@ -74,19 +76,27 @@ def faults(document):
         yield from (f"thread {thread}: {fault}" for fault in nesting_faults(zones))
 
 
-def main():
-    found = 0
-    if not sys.argv[1:] or sys.argv[1] in ("-h", "--help"):
-        sys.exit(__doc__)
-    for path in sys.argv[1:]:
-        with open(path) as file:
+def check(path):
+    """Prints what is wrong with a file, and what there is in it; how much is wrong."""
+    try:
+        with open(path, encoding="utf-8") as file:
             document = json.load(file)
-        wrong = list(faults(document))
-        found += len(wrong)
-        for fault in wrong:
-            print(f"{path}: {fault}")
-        phases = collections.Counter(event.get("ph") for event in document.get("traceEvents", []))
-        print(f"{path}: {sum(phases.values())} events {dict(phases)}, {len(wrong)} faults")
+    except (OSError, ValueError, RecursionError) as error:
+        print(f"{path}: no JSON: {error}")
+        return 1
+    wrong = list(faults(document))
+    for fault in wrong:
+        print(f"{path}: {fault}")
+    events = document.get("traceEvents") if isinstance(document, dict) else None
+    phases = collections.Counter(str(event.get("ph")) for event in (events if isinstance(events, list) else []) if isinstance(event, dict))
+    print(f"{path}: {sum(phases.values())} events {dict(phases)}, {len(wrong)} faults")
+    return len(wrong)
+
+
+def main():
+    parser = command_line.Parser(__doc__)
+    parser.add_argument("files", nargs="+", type=command_line.file, metavar="FILE")
+    found = sum(check(path) for path in parser.parse_args().files)
     sys.exit(1 if found else 0)
 
 

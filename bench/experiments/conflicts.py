@@ -7,7 +7,6 @@ Puts the machine into one situation after the other and prints the lines of `qvl
 see described_machine.py) and, with --group (as root; FOLDER: where the group is made), a quota of one processor.
 Ends with 1 where a plan does not say what the situation must lead to.
 """
-import argparse
 import json
 import os
 import pathlib
@@ -17,8 +16,10 @@ import sys
 import tempfile
 import time
 
+import command_line
 from cgroups import ControlGroup
 from described_machine import CORES, DescribedMachine
+from processes import busy_processes, output_of, run_script
 from quiet import wait_for_quiet
 
 # How fast the threads of a core together are, as often as one of them; products of integers are between these.
@@ -67,12 +68,9 @@ def under_a_quota(args, conflicts):
     if args.group is None:
         print("without --group the quota of one processor is left out", file=sys.stderr, flush=True)
         return
-    quota = ControlGroup("cpu", args.group)
-    try:
+    with ControlGroup("cpu", args.group) as quota:
         quota.limit_cpus(1)
         text = plan(args, "--threads", "2", enter=quota.enter)
-    finally:
-        quota.close()
     conflicts.show("bound threads that wait awake against a quota of one processor", text, QUOTA)
 
 
@@ -92,7 +90,7 @@ def two_threads_a_core(args, conflicts):
             return
         cache = pathlib.Path(name) / "cache"
         options = ["--cache", str(cache), "--threads", str(2 * CORES)]
-        subprocess.run(machine.command([args.qvl, "plan", "--model", args.model, "--measure", *options]), stdout=subprocess.DEVNULL, check=True)
+        output_of(machine.command([args.qvl, "plan", "--model", args.model, "--measure", *options]))
         for speedup, title, expected in ((SMT_GAIN, "gains", TWO_A_CORE), (SMT_LOSS, "loses", ONE_A_CORE)):
             set_smt_speedup(cache, speedup)
             conflicts.show(f"two threads on each core against one, where the second {title}: {speedup} times one thread's speed",
@@ -100,23 +98,17 @@ def two_threads_a_core(args, conflicts):
 
 
 def beside_a_neighbour(args, conflicts):
-    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(len(os.sched_getaffinity(0)))]
-    try:
+    with busy_processes(len(os.sched_getaffinity(0))):
         time.sleep(60)  # the average of the kernel follows in a minute
         text = plan(args)
-    finally:
-        for process in busy:
-            process.kill()
-            process.wait()
     conflicts.show("threads bound to processors, and waiting awake, against a busy neighbour", text, NEIGHBOUR)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--qvl", required=True)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--small")
-    parser.add_argument("--group", nargs="?", const="", metavar="FOLDER")
+    parser = command_line.Parser(__doc__)
+    parser.add_qvl()
+    parser.add_model("--small")
+    parser.add_group()
     args = parser.parse_args()
     conflicts = Conflicts()
     under_a_quota(args, conflicts)
@@ -138,4 +130,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

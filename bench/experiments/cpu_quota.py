@@ -8,29 +8,21 @@ Makes a cgroup (version 1 or 2; needs root), gives it CPUS processors' worth of 
 model ("llama-bench -m FILE"), which then does the same in the same group.
 --change raises the quota from one to two processors in the middle of a long answer and prints how the threads followed.
 """
-import argparse
 import json
 import pathlib
 import shlex
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 
+import command_line
 from cgroups import ControlGroup
+from processes import failure, output_of, run_script, started
 
 THREADS = (1, 2, 4, 8)
 PROMPT = "Tell a long story about the sea, the wind and the people who live from both."
-
-
-def quota_of(cpus):
-    group = ControlGroup("cpu")
-    group.limit_cpus(cpus)
-    return group
-
-
-def start(group, command, **options):
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=group.enter, **options)
 
 
 def command(args, threads, tokens, *more):
@@ -39,15 +31,14 @@ def command(args, threads, tokens, *more):
 
 
 def tokens_per_second(quota, args, threads, *more):
-    process = start(quota, command(args, threads, args.tokens, *more))
-    answer = json.loads(process.communicate()[0])
+    answer = json.loads(output_of(command(args, threads, args.tokens, *more), preexec_fn=quota.enter))
     return answer["usage"]["completion_tokens"] / answer["timings"]["decode_s"]
 
 
 def peer_tokens_per_second(quota, args, threads):
-    process = start(quota, [*shlex.split(args.llama_bench), "-t", str(threads), "-p", "0", "-n", str(args.tokens), "-r", "1", "-o", "json"],
-                    stderr=subprocess.DEVNULL)
-    return json.loads(process.communicate()[0])[0]["avg_ts"]
+    told = output_of([*shlex.split(args.llama_bench), "-t", threads, "-p", "0", "-n", args.tokens, "-r", "1", "-o", "json"],
+                     preexec_fn=quota.enter)
+    return json.loads(told)[0]["avg_ts"]
 
 
 def report(name, rates):
@@ -59,18 +50,16 @@ def report(name, rates):
 
 
 def compare(args):
-    quota = quota_of(args.cpus)
     programs = {"qvl": tokens_per_second}
     if args.llama_bench:
         programs["llama.cpp"] = peer_tokens_per_second
     rates = {name: {threads: [] for threads in THREADS} for name in programs}
-    try:
+    with ControlGroup("cpu") as quota:
+        quota.limit_cpus(args.cpus)
         for _ in range(args.rounds):
             for name, measure in programs.items():
                 for threads in THREADS:
                     rates[name][threads].append(measure(quota, args, threads))
-    finally:
-        quota.close()
     for name in programs:
         report(name, rates[name])
     if args.save:
@@ -78,33 +67,34 @@ def compare(args):
 
 
 def follow_a_change(args):
-    quota = quota_of(1)
     with tempfile.TemporaryDirectory() as folder:
         trace = pathlib.Path(folder) / "trace.json"
-        process = start(quota, command(args, 8, 600, "--trace", str(trace)))
-        time.sleep(8)
-        quota.limit_cpus(2)
-        changed_us = time.clock_gettime(time.CLOCK_MONOTONIC) * 1e6
-        process.communicate()
-        quota.close()
+        asked = command(args, 8, 600, "--trace", str(trace))
+        with ControlGroup("cpu") as quota:
+            quota.limit_cpus(1)
+            with started(asked, stdout=subprocess.DEVNULL, preexec_fn=quota.enter) as process:
+                time.sleep(8)
+                quota.limit_cpus(2)
+                changed_us = time.clock_gettime(time.CLOCK_MONOTONIC) * 1e6
+                if process.wait() != 0:
+                    sys.exit(failure(asked, process.returncode))
         for event in json.loads(trace.read_text())["traceEvents"]:
             if event["ph"] == "i" and event["name"] == "adaptation":
                 print(f"{(event['ts'] - changed_us) / 1e6:+.2f} s  {event['args']['text']}")
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--qvl", required=True)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--cpus", type=float, default=1)
-    parser.add_argument("--tokens", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--llama-bench")
+    parser = command_line.Parser(__doc__)
+    parser.add_qvl()
+    parser.add_argument("--cpus", type=command_line.number(0), default=1)
+    parser.add_argument("--tokens", type=command_line.integer(1), default=64)
+    parser.add_argument("--rounds", type=command_line.integer(1), default=3)
+    parser.add_argument("--llama-bench", type=command_line.command)
     parser.add_argument("--change", action="store_true")
-    parser.add_argument("--save", type=pathlib.Path)
+    parser.add_argument("--save", type=command_line.output)
     args = parser.parse_args()
     follow_a_change(args) if args.change else compare(args)
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

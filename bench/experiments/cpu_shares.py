@@ -6,7 +6,6 @@ Starts a run of qvl and BUSY busy processes, watches the run with `qvl monitor -
 /proc/PID/stat itself just after each look. Prints the greatest and the median differences: watched + others against busy of the
 monitor, both against the kernel's counts over the whole time.
 """
-import argparse
 import json
 import os
 import pathlib
@@ -14,6 +13,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
+
+import command_line
+from processes import busy_processes, run_script, started
 
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -32,13 +34,13 @@ def process_ticks(pid):
 def watch(args, pid):
     """Looks of the monitor, each with the kernel's counts just after it."""
     count = int(args.seconds / args.interval)
-    monitor = subprocess.Popen([args.qvl, "monitor", "--pid", str(pid), "--json", "--interval", str(args.interval),
-                                "--count", str(count)], stdout=subprocess.PIPE, text=True)
-    looks = []
-    for line in monitor.stdout:
-        looks.append((json.loads(line), machine_ticks(), process_ticks(pid)))
-    if monitor.wait() != 0 or len(looks) != count:
-        sys.exit("qvl monitor ended early")
+    command = [args.qvl, "monitor", "--pid", pid, "--json", "--interval", args.interval, "--count", count]
+    with started(command, stdout=subprocess.PIPE, text=True) as monitor:
+        looks = []
+        for line in monitor.stdout:
+            looks.append((json.loads(line), machine_ticks(), process_ticks(pid)))
+        if monitor.wait() != 0 or len(looks) != count:
+            sys.exit("qvl monitor ended early")
     return looks
 
 
@@ -61,29 +63,24 @@ def report(looks):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--qvl", required=True)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--picture", required=True)
-    parser.add_argument("--seconds", type=float, default=20)
-    parser.add_argument("--busy", type=int, default=1)
-    parser.add_argument("--interval", type=float, default=1)
+    parser = command_line.Parser(__doc__)
+    parser.add_qvl()
+    parser.add_argument("--picture", required=True, type=command_line.file)
+    parser.add_argument("--seconds", type=command_line.number(0), default=20)
+    parser.add_argument("--busy", type=command_line.integer(0), default=1)
+    parser.add_argument("--interval", type=command_line.number(0), default=1)
     args = parser.parse_args()
+    if args.seconds < 2 * args.interval:
+        parser.error(f"--seconds: found {args.seconds:g}, expected at least two times --interval, which is {args.interval:g}")
     with tempfile.TemporaryDirectory() as folder:
         questions = pathlib.Path(folder) / "questions.jsonl"
         questions.write_text("\n".join([json.dumps(
             {"kind": "x", "images": [os.path.abspath(args.picture)], "videos": [], "question": "What is there?",
              "answer": ""})] * 1_000_000))
-        busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(args.busy)]
-        run = subprocess.Popen([args.qvl, "eval", "--model", args.model, "--questions", str(questions)],
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
+        with busy_processes(args.busy), started([args.qvl, "eval", "--model", args.model, "--questions", questions],
+                                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
             report(watch(args, run.pid))
-        finally:
-            for process in [run, *busy]:
-                process.kill()
-                process.wait()
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

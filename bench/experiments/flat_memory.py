@@ -5,7 +5,6 @@
 Asks the same question about one picture again and again (qvl eval), with a sample of the machine each INTERVAL, and reads VmRSS ten
 times a second from outside. Prints its slope after the first fifth, in KiB an hour, and how many questions were answered.
 """
-import argparse
 import json
 import os
 import pathlib
@@ -14,7 +13,9 @@ import sys
 import tempfile
 import time
 
+import command_line
 from memory_cap import resident, slope
+from processes import run_script, started
 
 
 def watch(process, seconds):
@@ -29,13 +30,12 @@ def watch(process, seconds):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--qvl", required=True)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--picture", required=True)
-    parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--interval", type=float, default=0.01)
-    parser.add_argument("--nice", type=int, default=10)
+    parser = command_line.Parser(__doc__)
+    parser.add_qvl()
+    parser.add_argument("--picture", required=True, type=command_line.file)
+    parser.add_argument("--minutes", type=command_line.number(0), default=30)
+    parser.add_argument("--interval", type=command_line.number(0), default=0.01)
+    parser.add_argument("--nice", type=command_line.integer(0, 19), default=10)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_RUNTIME_DIR"] = folder
@@ -43,16 +43,12 @@ def main():
         line = json.dumps({"kind": "x", "images": [os.path.abspath(args.picture)], "videos": [],
                            "question": "What is there?", "answer": ""}) + "\n"
         questions.write_text(line * 1_500_000)
-        process = subprocess.Popen(["nice", "-n", str(args.nice), args.qvl, "eval", "--model", args.model, "--questions",
-                                    str(questions), "--profile-interval", str(args.interval)],
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
+        command = ["nice", "-n", args.nice, args.qvl, "eval", "--model", args.model, "--questions", questions, "--profile-interval",
+                   args.interval]
+        with started(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             time.sleep(10)  # the file of questions is read before the first of them
             samples = watch(process, 60 * args.minutes)
             status = json.loads(next(pathlib.Path(folder).glob("qvl/*.json")).read_text())
-        finally:
-            process.terminate()
-            process.wait()
     sizes = [size for _, size in samples]
     begin = sizes[len(sizes) // 5]
     print(f"{args.minutes:g} minutes, {status['requests']['done']} questions, a sample each {args.interval:g} s")
@@ -61,4 +57,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

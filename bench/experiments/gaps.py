@@ -8,7 +8,6 @@ from then to B's answer, for each program in turn, ROUNDS times. PROGRAM is qvl_
 with what has to stand before it, which finds the two files GGUF. TOKENS (of qvl's A; llama.cpp's ends when B has its answer) have to
 last beyond the answer. Each round has a file of its own for the same picture, so that no cache has it. The machine should be idle.
 """
-import argparse
 import base64
 import concurrent.futures
 import contextlib
@@ -27,7 +26,9 @@ import threading
 import time
 import uuid
 
+import command_line
 from pictures import write_picture
+from processes import failure, run_script
 
 STORY = "Tell a long story about the sea and the wind."  # both as qvl_pipeline_load has them
 QUESTION = "What is in the picture?"
@@ -64,7 +65,7 @@ def qvl_round(args, picture):
     command = [args.pipeline_load, "gaps", args.model, str(picture), str(args.tokens)]
     process = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if process.returncode != 0:
-        sys.exit(f"{args.pipeline_load} ended with {process.returncode}")
+        sys.exit(failure(command, process.returncode))
     found = json.loads(process.stdout)
     computed = found["metrics"]["caches"]["feature_misses"]
     if computed != 1:
@@ -184,18 +185,18 @@ def summary(name, runs):
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--pipeline-load", required=True)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--side", type=int, default=1024)
-    parser.add_argument("--tokens", type=int, default=1500)
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--llama-server")
-    parser.add_argument("--text", help="the language model for llama-server")
-    parser.add_argument("--mmproj", help="the vision model for llama-server")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of llama-server")
-    parser.add_argument("--port", type=int, help="of llama-server, by default a free one")
-    parser.add_argument("--save", type=pathlib.Path)
+    parser = command_line.Parser(__doc__, needs=["PIL"])
+    parser.add_argument("--pipeline-load", required=True, type=command_line.program)
+    parser.add_model("--model", required=True)
+    parser.add_argument("--side", type=command_line.integer(1), default=1024)
+    parser.add_argument("--tokens", type=command_line.integer(1), default=1500)
+    parser.add_argument("--rounds", type=command_line.integer(1), default=2)
+    parser.add_argument("--llama-server", type=command_line.command)
+    parser.add_argument("--text", type=command_line.file, help="the language model for llama-server")
+    parser.add_argument("--mmproj", type=command_line.file, help="the vision model for llama-server")
+    parser.add_argument("--threads", type=command_line.integer(1), default=len(os.sched_getaffinity(0)), help="of llama-server")
+    parser.add_argument("--port", type=command_line.integer(1, 65535), help="of llama-server, by default a free one")
+    parser.add_argument("--save", type=command_line.output)
     args = parser.parse_args()
     if args.llama_server and not (args.text and args.mmproj):
         parser.error("--llama-server needs --text and --mmproj")
@@ -204,7 +205,6 @@ def parse():
 
 def main():
     args = parse()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that the server ends, too
     programs = {"qvl": qvl_round} | ({"llama.cpp": llama_round} if args.llama_server else {})
     runs = {name: [] for name in programs}
     with tempfile.TemporaryDirectory() as folder:
@@ -222,4 +222,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -9,27 +9,26 @@ out one pass of level 3 after the other, each time beside a run with all of them
 results are asked a second question (pass_runs.py). Passes that the plan has not taken here are listed with its reasons; it is asked when the machine is quiet. Levels 0
 and 1 are run once: they take minutes at full size. Weights are packed into FOLDER, by default a temporary one; features of pictures in it are removed.
 """
-import argparse
 import json
 import pathlib
-import subprocess
 import tempfile
 
-import numpy
-
+import command_line
 import pass_runs
+from processes import output_of, run_script
 from quiet import wait_for_quiet
 
 
 def logits(args, level, folder):
+    import numpy
     path = folder / f"{level}.npy"
-    subprocess.run([args.qvl, "logits", "--model", args.model, "--image", args.small or args.picture[0], "--prompt", pass_runs.FIRST,
-                    "--optimization-level", str(level), "--output", str(path)], check=True, stdout=subprocess.DEVNULL,
-                   stderr=subprocess.DEVNULL)
+    output_of([args.qvl, "logits", "--model", args.model, "--image", args.small or args.picture[0], "--prompt", pass_runs.FIRST,
+               "--optimization-level", level, "--output", path])
     return numpy.load(path).astype("float64")
 
 
 def cosines(a, b):
+    import numpy
     return (a * b).sum(1) / numpy.linalg.norm(a, axis=1) / numpy.linalg.norm(b, axis=1)
 
 
@@ -58,18 +57,22 @@ def compare_levels(args, bench, folder):
     return rows
 
 
+def levels_of(text):
+    """Of "0,3"; none of ""."""
+    return [command_line.integer(0, 3)(part) for part in text.split(",") if part]
+
+
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--qvl", required=True)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--picture", required=True, action="append")
-    parser.add_argument("--small")
-    parser.add_argument("--levels", type=lambda text: [int(part) for part in text.split(",") if part], default=[0, 1, 2, 3])
-    parser.add_argument("--tokens", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = command_line.Parser(__doc__, needs=["numpy"])
+    parser.add_qvl()
+    parser.add_argument("--picture", required=True, action="append", type=command_line.file)
+    parser.add_argument("--small", type=command_line.file)
+    parser.add_argument("--levels", type=levels_of, default=[0, 1, 2, 3])
+    parser.add_argument("--tokens", type=command_line.integer(1), default=64)
+    parser.add_argument("--rounds", type=command_line.integer(1), default=3)
     parser.add_argument("--passes", action="store_true")
-    parser.add_argument("--keep", type=pathlib.Path, metavar="FOLDER")
-    parser.add_argument("--save", type=pathlib.Path)
+    parser.add_argument("--keep", type=command_line.cache, metavar="FOLDER")
+    parser.add_argument("--save", type=command_line.output)
     return parser.parse_args()
 
 
@@ -78,7 +81,7 @@ def main():
     results = {}
     with tempfile.TemporaryDirectory(prefix="qvl-levels-") as name:
         folder = pathlib.Path(name)
-        bench = pass_runs.Bench(args.qvl, args.model, tuple(args.picture), args.tokens, args.keep or folder / "cache")
+        bench = pass_runs.Bench(args.qvl, args.model, tuple(args.picture), args.tokens, pathlib.Path(args.keep or folder / "cache"))
         if args.passes:
             wait_for_quiet()  # before anything of ours loads the machine
             results |= pass_runs.compare_passes(bench, args.rounds)
@@ -89,4 +92,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -9,7 +9,6 @@ that is too large for the cap is told. With --group (as root; FOLDER: where the 
 in a group of the cap and 256 MiB, where the kernel kills whoever goes beyond; the pages of the packed file are dropped before, so that
 they count there.
 """
-import argparse
 import json
 import os
 import pathlib
@@ -20,8 +19,10 @@ import tempfile
 import threading
 import time
 
+import command_line
 from cgroups import ControlGroup
 from pictures import write_png
+from processes import failure, output_of, run_script, started
 
 MIB = 1 << 20
 ABOVE_CAP = 256 * MIB  # of the group: what the kernel charges beyond resident memory
@@ -79,6 +80,17 @@ def bytes_of(text):
     return int(text)
 
 
+def size(text):
+    """For `type=`: what bytes_of() takes, as it is."""
+    try:
+        fits = bytes_of(text) > 0
+    except (ValueError, OverflowError):
+        fits = False
+    if not fits:
+        raise command_line.refusal(repr(text), "bytes above 0, like 2GiB or 500MiB")
+    return text
+
+
 def memory_group(args):
     """A group of the cap and what its program may pass it by, where --group asks for one."""
     if args.group is None:
@@ -104,14 +116,14 @@ def close(group):
 def run_many(args, folder, group):
     command = [args.qvl, "eval", "--model", args.model, "--memory-limit", args.limit, "--max-tokens", "1", "--json",
                "--questions", str(folder / "questions.jsonl"), *cache_option(args)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=enter(group))
-    samples = []
-    watcher = threading.Thread(target=watch, args=(process, samples))
-    watcher.start()
-    out = process.communicate()[0]
-    watcher.join()
+    with started(command, stdout=subprocess.PIPE, text=True, preexec_fn=enter(group)) as process:
+        samples = []
+        watcher = threading.Thread(target=watch, args=(process, samples))
+        watcher.start()
+        out = process.communicate()[0]
+        watcher.join()
     if process.returncode != 0:
-        sys.exit(f"qvl ended with {process.returncode}")
+        sys.exit(failure(command, process.returncode))
     memory = json.loads(out)["memory"]
     cap, most = memory["cap_bytes"], max(rss for _, rss in samples)
     seconds = samples[-1][0] - samples[0][0]
@@ -138,8 +150,7 @@ def cache_option(args):
 
 def pack(args):
     """Packing is no part of what is measured."""
-    subprocess.run([args.qvl, "run", "--model", args.model, "--max-tokens", "1", *cache_option(args), "Hello"], check=True,
-                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    output_of([args.qvl, "run", "--model", args.model, "--max-tokens", "1", *cache_option(args), "Hello"])
 
 
 def drop_pages(folder):
@@ -156,14 +167,13 @@ def refuse_large(args, folder, group):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--qvl", required=True)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--limit", default="2GiB")
-    parser.add_argument("--pictures", type=int, default=500)
-    parser.add_argument("--cache-dir")
-    parser.add_argument("--group", nargs="?", const="", metavar="FOLDER")
-    parser.add_argument("--save", type=pathlib.Path)
+    parser = command_line.Parser(__doc__, needs=["PIL"])
+    parser.add_qvl()
+    parser.add_argument("--limit", type=size, default="2GiB")
+    parser.add_argument("--pictures", type=command_line.integer(2), default=500)
+    parser.add_argument("--cache-dir", type=command_line.cache)
+    parser.add_group()
+    parser.add_argument("--save", type=command_line.output)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
@@ -180,4 +190,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

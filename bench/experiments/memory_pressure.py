@@ -6,7 +6,6 @@ Asks about many pictures (qvl run --batch); in the middle of it another process 
 keeps it for HOLD seconds. Prints what the trace says of it: each reduction with its cause, and how much the caches held over
 time. Takes nearly all memory of the machine: nothing else that matters should run there.
 """
-import argparse
 import json
 import pathlib
 import subprocess
@@ -14,7 +13,9 @@ import sys
 import tempfile
 import time
 
+import command_line
 from memory_cap import write_questions
+from processes import failure, run_script, started
 
 MIB = 1 << 20
 HOG = """
@@ -38,31 +39,30 @@ def experiment(args, folder):
     questions = map(json.loads, (folder / "questions.jsonl").read_text().splitlines())
     requests = folder / "requests.jsonl"
     requests.write_text("\n".join(json.dumps({"prompt": line["question"], "images": line["images"]}) for line in questions))
-    process = subprocess.Popen([args.qvl, "run", "--model", args.model, "--max-tokens", "8", "--batch", str(requests), "--quiet",
-                                "--disable-pass", "disk_feature_cache", "--trace", str(trace)], stdout=subprocess.DEVNULL,
-                               stderr=subprocess.PIPE, text=True)
-    time.sleep(args.before)
-    hog = subprocess.Popen([sys.executable, "-c", HOG, str(args.leave), str(args.hold)], stdout=subprocess.PIPE, text=True)
-    begin = now_us()
-    hog.stdout.readline()
-    full = now_us()
-    hog.wait()
-    end = now_us()
-    message = process.communicate()[1]
+    command = [args.qvl, "run", "--model", args.model, "--max-tokens", "8", "--batch", str(requests), "--quiet", "--disable-pass",
+               "disk_feature_cache", "--trace", str(trace)]
+    with started(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        time.sleep(args.before)
+        with started([sys.executable, "-c", HOG, args.leave, args.hold], stdout=subprocess.PIPE, text=True) as hog:
+            begin = now_us()
+            hog.stdout.readline()
+            full = now_us()
+            hog.wait()
+        end = now_us()
+        message = process.communicate()[1]
     if process.returncode != 0:
-        sys.exit(f"qvl ended with {process.returncode}: {message}")
+        sys.exit(failure(command, process.returncode, message))
     return json.loads(trace.read_text())["traceEvents"], begin, full, end
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--qvl", required=True)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--pictures", type=int, default=60)
-    parser.add_argument("--before", type=float, default=20)
-    parser.add_argument("--leave", type=float, default=0.04)
-    parser.add_argument("--hold", type=float, default=10)
-    parser.add_argument("--save", type=pathlib.Path)
+    parser = command_line.Parser(__doc__, needs=["PIL"])
+    parser.add_qvl()
+    parser.add_argument("--pictures", type=command_line.integer(1), default=60)
+    parser.add_argument("--before", type=command_line.number(0), default=20)
+    parser.add_argument("--leave", type=command_line.number(0, 1), default=0.04)
+    parser.add_argument("--hold", type=command_line.number(0), default=10)
+    parser.add_argument("--save", type=command_line.output)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
@@ -81,4 +81,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -8,8 +8,6 @@ the neighbour got of the machine, our tokens a second alone (before and after, i
 took: with the adaptation of threads and without, in turn. The fair share of two programs that want the whole machine is half of what
 each does alone. Without root; the rest of the machine should be idle.
 """
-import argparse
-import contextlib
 import json
 import os
 import pathlib
@@ -19,9 +17,13 @@ import sys
 import tempfile
 import time
 
+import command_line
+from processes import busy_processes, failure, run_script, started
+
 PROMPT = "Tell a long story about the sea, the wind and the people who live from both."
 TICK = os.sysconf("SC_CLK_TCK")
 FAIR = 0.5
+POLICIES = ("performance", "balanced", "power_save")
 
 
 def processor_seconds(pid):
@@ -31,18 +33,6 @@ def processor_seconds(pid):
 
 def now():
     return time.clock_gettime(time.CLOCK_MONOTONIC)
-
-
-@contextlib.contextmanager
-def busy_processes(count):
-    """As many that compute for nothing; their numbers."""
-    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
-    try:
-        yield [process.pid for process in busy]
-    finally:
-        for process in busy:
-            process.kill()
-            process.wait()
 
 
 def be_busy(seconds):
@@ -63,13 +53,13 @@ def experiment(args, *options):
     """One answer; its rates, the neighbour's share, and what the control loop did, by seconds after the neighbour came."""
     with tempfile.TemporaryDirectory() as folder:
         trace = pathlib.Path(folder) / "trace.json"
-        process = subprocess.Popen(
-            [args.qvl, "run", "--model", args.model, "--max-tokens", str(args.tokens), "--temperature", "0", "--json",
-             "--scheduler-policy", args.policy, "--trace", str(trace), *options, PROMPT],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(args.quiet)
-        begin, end, share = be_busy(args.busy)
-        process.wait()
+        command = [args.qvl, "run", "--model", args.model, "--max-tokens", str(args.tokens), "--temperature", "0", "--json",
+                   "--scheduler-policy", args.policy, "--trace", str(trace), *options, PROMPT]
+        with started(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            time.sleep(args.quiet)
+            begin, end, share = be_busy(args.busy)
+            if process.wait() != 0:
+                sys.exit(failure(command, process.returncode))
         events = json.loads(trace.read_text())["traceEvents"]
     ends = [(event["ts"] + event["dur"]) / 1e6 for event in events if event["ph"] == "X" and event["name"] == "decode"]
     if not ends or ends[-1] < end + 12:
@@ -99,15 +89,14 @@ def summary(name, runs):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--qvl", required=True)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--policy", default="balanced")
-    parser.add_argument("--quiet", type=float, default=8)
-    parser.add_argument("--busy", type=float, default=30)
-    parser.add_argument("--tokens", type=int, default=1800)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--save", type=pathlib.Path)
+    parser = command_line.Parser(__doc__)
+    parser.add_qvl()
+    parser.add_argument("--policy", choices=POLICIES, default="balanced")
+    parser.add_argument("--quiet", type=command_line.number(0), default=8)
+    parser.add_argument("--busy", type=command_line.number(0), default=30)
+    parser.add_argument("--tokens", type=command_line.integer(1), default=1800)
+    parser.add_argument("--rounds", type=command_line.integer(1), default=3)
+    parser.add_argument("--save", type=command_line.output)
     args = parser.parse_args()
     modes = {"with adaptation": [], "without adaptation": ["--dynamic-resource-adjustment", "false"]}
     runs = {name: [] for name in modes}
@@ -125,4 +114,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -11,7 +11,8 @@ import tempfile
 import time
 from dataclasses import dataclass
 
-from neighbour import PROMPT, busy_processes, now, processor_seconds
+from neighbour import PROMPT, now, processor_seconds
+from processes import busy_processes, failure, output_of, started
 
 MIB = 1 << 20
 LOOK_S = 0.05  # from one look at a process to the next
@@ -79,13 +80,12 @@ def decode(args, options, prefix=(), neighbours=0):
     """One answer of TOKENS tokens; beside as many busy processes."""
     with tempfile.TemporaryDirectory() as folder, busy_processes(neighbours) as busy:
         trace, output = pathlib.Path(folder) / "trace.json", pathlib.Path(folder) / "answer.json"
-        with output.open("w") as stdout:
-            process = subprocess.Popen(
-                [*prefix, args.qvl, "run", "--model", args.model, "--max-tokens", str(args.tokens), "--temperature", "0", "--json",
-                 "--trace", str(trace), *options, PROMPT], stdout=stdout, stderr=subprocess.DEVNULL)
+        command = [*prefix, args.qvl, "run", "--model", args.model, "--max-tokens", str(args.tokens), "--temperature", "0", "--json",
+                   "--trace", str(trace), *options, PROMPT]
+        with output.open("w") as stdout, started(command, stdout=stdout, stderr=subprocess.DEVNULL) as process:
             looks = watch(process, busy)
         if process.returncode != 0:
-            sys.exit(f"qvl run {' '.join(options)} ended with {process.returncode}")
+            sys.exit(failure(command, process.returncode))
         tokens = json.loads(output.read_text())["usage"]["completion_tokens"]
         span = decoding(json.loads(trace.read_text())["traceEvents"])
     if tokens != args.tokens:
@@ -156,12 +156,8 @@ def most_at_once(events):
 def evaluate_questions(qvl, model, questions, *options, limit):
     """Seconds of `qvl eval` over the first `limit` questions, and what it says of memory."""
     begin = time.monotonic()
-    done = subprocess.run([qvl, "eval", "--model", model, "--questions", questions, "--max-tokens", "16", "--limit", str(limit),
-                           "--json", *options], stdout=subprocess.PIPE, text=True)
-    seconds = time.monotonic() - begin
-    if done.returncode != 0:
-        sys.exit(f"qvl eval {' '.join(options)} ended with {done.returncode}")
-    return seconds, json.loads(done.stdout)["memory"]
+    told = output_of([qvl, "eval", "--model", model, "--questions", questions, "--max-tokens", "16", "--limit", limit, "--json", *options])
+    return time.monotonic() - begin, json.loads(told)["memory"]
 
 
 def summary(runs):

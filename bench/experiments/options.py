@@ -9,22 +9,22 @@ The machine should be idle. As root, priorities are measured with the right to r
 beside which they are measured are of the same session: where the kernel shares processors between sessions first (autogroup), nice
 levels say nothing across them. Run it at nice level 0.
 """
-import argparse
 import functools
 import json
 import os
 import pathlib
 import shutil
-import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
 from typing import Callable
 
+import command_line
 from memory_cap import write_questions
 from neighbour import PROMPT
 from option_runs import MIB, Batch, decode, evaluate_questions, most_at_once, ratio, summary
 from pictures import write_jpeg
+from processes import output_of, run_script
 from profiler_cost import sampler_ns
 
 PICTURES, KEPT = 12, 6    # of 12 megapixels each, for preparing; of these, those that are kept on disk
@@ -141,9 +141,8 @@ def admitting(bench, options):
 
 def limit_for(bench, story):
     """What the loaded checkpoint holds, and what FITTING requests take."""
-    plan = json.loads(subprocess.run(
-        [bench.args.qvl, "run", "--plan", "--json", "--model", bench.args.model, "--kv", "f32", "--max-tokens", str(story["max_tokens"]),
-         story["prompt"]], check=True, stdout=subprocess.PIPE, text=True).stdout)
+    plan = json.loads(output_of([bench.args.qvl, "run", "--plan", "--json", "--model", bench.args.model, "--kv", "f32", "--max-tokens",
+                                 story["max_tokens"], story["prompt"]]))
     return plan["memory_limit_bytes"] - plan["memory_free_bytes"] + FITTING * plan["memory_bytes"]
 
 
@@ -211,15 +210,14 @@ def save(path, results):
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--qvl", required=True)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--small", required=True)
+    parser = command_line.Parser(__doc__, needs=["PIL"])
+    parser.add_qvl()
+    parser.add_model("--small", required=True)
     parser.add_argument("--only", action="append", choices=SECTIONS, metavar="NAME", help=", ".join(SECTIONS))
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--tokens", type=int, default=64)
-    parser.add_argument("--cache", help="a folder for packed weights and features, which is not removed")
-    parser.add_argument("--save", type=pathlib.Path)
+    parser.add_argument("--rounds", type=command_line.integer(1), default=2)
+    parser.add_argument("--tokens", type=command_line.integer(2), default=64)
+    parser.add_argument("--cache", type=command_line.cache, help="a folder for packed weights and features, which is not removed")
+    parser.add_argument("--save", type=command_line.output)
     return parser.parse_args()
 
 
@@ -234,4 +232,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

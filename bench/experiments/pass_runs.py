@@ -17,6 +17,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from processes import failure, output_of, started
+
 FIRST = "What is in this picture? Describe every object and its place."
 SECOND = "Which colours are there? Describe every object again, and its place."
 ANOTHER_SYSTEM_TEXT = "You are asked about pictures."
@@ -59,10 +61,7 @@ def run_of(bench, answer, peak_bytes):
 def ask(bench, question, *options):
     images = [word for picture in bench.pictures for word in ("--image", picture)]
     asked = command(bench, *images, "--json", *options, question)
-    done = subprocess.run(asked, capture_output=True, text=True)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(asked)}: {done.stderr.strip()}")
-    answer = json.loads(done.stdout)
+    answer = json.loads(output_of(asked))
     return run_of(bench, answer, answer["memory"]["peak_rss"])
 
 
@@ -81,8 +80,7 @@ def second_in_process(bench, *options, **of_second):
     """One process that is told the second question when it has answered the first."""
     forget_pictures(bench)
     request = {"images": [os.path.abspath(picture) for picture in bench.pictures], "class": "interactive"}
-    with subprocess.Popen(command(bench, "--batch", "-", "--quiet", *options), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          text=True) as process:
+    with started(command(bench, "--batch", "-", "--quiet", *options), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         for line in ({**request, "prompt": FIRST}, {**request, "prompt": SECOND, **of_second}):
             process.stdin.write(json.dumps(line) + "\n")
             process.stdin.flush()
@@ -92,7 +90,7 @@ def second_in_process(bench, *options, **of_second):
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0 or not answer:
-        sys.exit(f"{bench.qvl} ended with {process.returncode}")
+        sys.exit(failure([bench.qvl, "run", "--batch", "-"], process.returncode))
     return run_of(bench, json.loads(answer), usage.ru_maxrss * 1024)  # Linux counts in KiB
 
 
@@ -125,7 +123,7 @@ def passes_of(plan):
 
 def read_plan(bench):
     asked = [bench.qvl, "plan", "--model", bench.model, "--cache", str(bench.cache), "--explain", "--json"]
-    return json.loads(subprocess.run(asked, check=True, capture_output=True, text=True).stdout)
+    return json.loads(output_of(asked))
 
 
 def compare_pass(bench, name, rounds):

@@ -8,7 +8,6 @@ for one another, and how long depends on who else is there. Prints the medians o
 seconds of the clock and of processor time, the sampler's included; where other programs run, only the latter means anything. Then lets
 one run go on for 30 s and prints the processor time of the sampler's thread, which is exact however busy the machine is.
 """
-import argparse
 import json
 import os
 import pathlib
@@ -16,8 +15,12 @@ import random
 import resource
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
+
+import command_line
+from processes import output_of, run_script, started
 
 
 def command(args, questions, profiling):
@@ -29,7 +32,7 @@ def run(args, questions, profiling):
     """Seconds of the clock and of processors."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     begin = time.monotonic()
-    subprocess.run(command(args, questions, profiling), check=True, stdout=subprocess.DEVNULL)
+    output_of(command(args, questions, profiling))
     seconds = time.monotonic() - begin
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
@@ -46,20 +49,16 @@ def sampler_ns(pid):
     for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
         if (task / "comm").read_text().strip() == "qvl-profiler":
             return int((task / "schedstat").read_text().split()[0])
-    raise RuntimeError("there is no sampler")
+    sys.exit("qvl has no thread qvl-profiler: nothing is sampled")
 
 
 def sampler_share(args, questions):
     """Of one processor."""
-    process = subprocess.Popen(command(args, questions, "true"), stdout=subprocess.DEVNULL)
-    try:
+    with started(command(args, questions, "true"), stdout=subprocess.DEVNULL) as process:
         time.sleep(3)
         before, begin = sampler_ns(process.pid), time.monotonic()
         time.sleep(30)
         return (sampler_ns(process.pid) - before) / 1e9 / (time.monotonic() - begin)
-    finally:
-        process.kill()
-        process.wait()
 
 
 def write_questions(path, args, count):
@@ -69,13 +68,12 @@ def write_questions(path, args, count):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--qvl", required=True)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--picture", required=True)
-    parser.add_argument("--pairs", type=int, default=30)
-    parser.add_argument("--questions", type=int, default=1000)
-    parser.add_argument("--interval", type=float, default=1)
+    parser = command_line.Parser(__doc__)
+    parser.add_qvl()
+    parser.add_argument("--picture", required=True, type=command_line.file)
+    parser.add_argument("--pairs", type=command_line.integer(1), default=30)
+    parser.add_argument("--questions", type=command_line.integer(1), default=1000)
+    parser.add_argument("--interval", type=command_line.number(0), default=1)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_RUNTIME_DIR"] = folder
@@ -97,4 +95,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -9,16 +9,12 @@ times as fast it is, null where the answers are not equally long. Nothing is kep
 
 Needs qvl, torch, transformers and Pillow in one Python, and a quiet machine.
 """
-import argparse
 import json
 import statistics
 import time
 
-import torch
-from PIL import Image
-from transformers import AutoProcessor, Qwen3VLForConditionalGeneration
-
-import qvl
+import command_line
+from processes import run_script
 
 # Without them a run would find the picture and the prompt of the one before.
 CACHES = ["feature_cache", "prefix_cache", "disk_feature_cache"]
@@ -41,16 +37,21 @@ def report(name, runs, reference):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint")
-    parser.add_argument("--picture")
-    parser.add_argument("--tokens", type=int, default=32)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser = command_line.Parser(__doc__, needs=["torch", "PIL", "transformers", "qvl"])
+    parser.add_argument("checkpoint", type=command_line.folder)
+    parser.add_argument("--picture", type=command_line.file)
+    parser.add_argument("--tokens", type=command_line.integer(1), default=32)
+    parser.add_argument("--runs", type=command_line.integer(1), default=3)
+    parser.add_argument("--threads", type=command_line.integer(1), help="by default as many as torch has")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="bfloat16", help="of the object's weights")
     parser.add_argument("--precision", choices=[*PRECISIONS, "both"], default="both")
     options = parser.parse_args()
+    import qvl
+    import torch
+    from PIL import Image
+    from transformers import AutoProcessor, Qwen3VLForConditionalGeneration
 
+    options.threads = options.threads or torch.get_num_threads()
     torch.set_num_threads(options.threads)
     model = Qwen3VLForConditionalGeneration.from_pretrained(options.checkpoint, dtype=getattr(torch, options.dtype)).eval()
     processor = AutoProcessor.from_pretrained(options.checkpoint)
@@ -88,4 +89,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

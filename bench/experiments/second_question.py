@@ -9,17 +9,17 @@ asks a pipeline two questions in one process, and the second again in a new one.
 computed the picture. Ends with 1 where a second question looked at the picture again (the counter says so), took more than a fifth of
 the first one's time, or got another answer than without caches.
 """
-import argparse
 import json
 import pathlib
 import shlex
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 
+import command_line
 from pictures import write_picture
+from processes import output_of, run_script
 
 QUESTIONS = ("What is in the picture?", "Which colours are there?")
 TOKENS = 8
@@ -34,13 +34,6 @@ with qvl.OptimizedInferencePipeline(model, cache_folder=folder) as pipeline:
                           "vision_s": answer.timings.vision_s, "prefill_s": answer.timings.prefill_s,
                           "caches": pipeline.get_performance_metrics()["caches"]}))
 """
-
-
-def output_of(command):
-    process = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-    if process.returncode != 0:
-        sys.exit(f"{command[0]} ended with {process.returncode}")
-    return process.stdout
 
 
 def ask(args, folder, picture, question, *more):
@@ -123,13 +116,12 @@ def pipeline_round(args, folder, picture, tokens, checks):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--qvl", required=True)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--python", help="a Python that finds the package qvl: its pipeline is asked, too")
-    parser.add_argument("--side", type=int, default=1024)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--keep", help="a folder for packed weights and features, which is not removed")
+    parser = command_line.Parser(__doc__, needs=["PIL"])
+    parser.add_qvl()
+    parser.add_argument("--python", type=command_line.command, help="a Python that finds the package qvl: its pipeline is asked, too")
+    parser.add_argument("--side", type=command_line.integer(1), default=1024)
+    parser.add_argument("--rounds", type=command_line.integer(1), default=3)
+    parser.add_argument("--keep", type=command_line.cache, help="a folder for packed weights and features, which is not removed")
     args = parser.parse_args()
     folder = pathlib.Path(args.keep or tempfile.mkdtemp(prefix="qvl-second-"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -151,4 +143,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,7 +27,8 @@ struct Spread {
 /// What the machine does at best on the threads of the model: measured before, between and after the stages,
 /// and the best of all, since whatever else runs only makes it slower.
 struct MachinePeaks {
-  double read_gb_s = 0;   ///< 10^9 bytes a second read from memory
+  /// 10^9 bytes a second read from memory; nothing where what is read for it finds no room below the limit
+  std::optional<double> read_gb_s = {};
   double int8_gop_s = 0;  ///< 10^9 8-bit multiplications and additions a second, from the first cache
 };
 
@@ -42,6 +44,7 @@ struct DecodeResult {
 
 struct BenchmarkReport {
   MachinePeaks peaks;
+  std::string why_no_reads = {};  ///< one line where peaks.read_gb_s is nothing
   std::vector<EncodeResult> encode;
   int64_t prompt_tokens = 0;
   Spread prefill_tokens_per_s;

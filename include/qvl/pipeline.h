@@ -189,8 +189,8 @@ class OptimizedInferencePipeline {
   RequestPlan plan(const InferenceRequest& request);
 
   PerformanceMetrics get_performance_metrics() const;
-  /// Cancels what is under way, waits for it, and gives everything back; submitting is refused from then on.
-  /// May be called again.
+  /// Cancels what is under way, waits for it, and gives everything back; submitting throws Error{environment}
+  /// from then on. May be called again.
   void cleanup();
 
  private:

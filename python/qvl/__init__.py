@@ -9,7 +9,7 @@ exception that fits: qvl.UsageError is a ValueError, qvl.LimitError a MemoryErro
 """
 import atexit as _atexit
 
-from . import _core
+from . import _core, _signatures
 from ._core import (
     Answer, EnergyMeter, InferenceEvent, MediumReport, ResourceScheduler, SystemOptimizationConfig, SystemProfiler, Timings,
     Tokenizer, Usage)
@@ -30,7 +30,7 @@ __all__ = [
     "load_model", "load_tokenizer", "plan",
 ]
 
-hardware_info = _core.hardware_info
+hardware_info = _signatures.hardware_info
 
 for _type in (Answer, EnergyMeter, InferenceEvent, MediumReport, ResourceScheduler, SystemOptimizationConfig, SystemProfiler,
               Timings, Tokenizer, Usage):

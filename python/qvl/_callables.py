@@ -4,11 +4,12 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import Future
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, Literal, Mapping
 
+from ._arguments import check, kind_of
 from ._core import EnergyMeter, SystemOptimizationConfig
 from ._durations import Durations
-from ._errors import CancelledError, Error, LimitError, UsageError
+from ._errors import CancelledError, Error, LimitError, MachineError, UsageError
 from ._optimizer import SystemOptimizer
 from ._tensors import is_torch
 from ._torch_threads import torch_threads
@@ -87,14 +88,13 @@ class CallableEngine:
             inputs = {**(inputs or {}), **fields}
         elif fields:
             raise UsageError(f"{next(iter(fields))}: by keyword beside an input that is no mapping")
-        if request_class not in _PRIORITIES:
-            raise UsageError(f"request_class: found {request_class!r}, expected one of {', '.join(_PRIORITIES)}")
+        check("request_class", request_class, kind_of(Literal["interactive", "normal", "background"]))
         size = sized_bytes(inputs)
         if not self._system.memory_manager.is_memory_available(size):
             raise LimitError(f"request: its inputs have {size} bytes, and no room for as many more is left below the limit")
         with self._lock:
             if self._closed:
-                raise UsageError("pipeline: it was cleaned up, and takes no more requests")
+                raise MachineError("pipeline: it was cleaned up, and takes no more requests")
             ticket = self._system.resource_scheduler.request_resources("compute", self._all, _PRIORITIES[request_class])
             self._submitted += 1
             run = _CallableRun(self._submitted, inputs, self._cancel)

@@ -4,19 +4,18 @@ from __future__ import annotations
 import operator
 import sys
 import weakref
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Sequence
 
 from . import _core
+from ._arguments import checked, listed
 from ._core import SystemOptimizationConfig
 from ._errors import LimitError, UsageError
 
 
 def _checked_shape(shape) -> tuple[int, ...]:
     """A tuple of sizes, from one size or a sequence of them."""
-    try:
-        sizes = (operator.index(shape),)
-    except TypeError:
-        sizes = tuple(operator.index(size) for size in shape)
+    sizes = tuple(map(operator.index, listed("shape", shape if isinstance(shape, Iterable) else [shape], Sequence[int])))
     if any(size < 0 for size in sizes):
         raise UsageError(f"shape: found {sizes}, expected sizes of 0 or more")
     return sizes
@@ -47,13 +46,15 @@ class MemoryManager:
         where the kernel does not tell."""
         return self._memory.usage()
 
+    @checked
     def is_memory_available(self, bytes: int) -> bool:
         """Whether so many bytes fit below the cap, and the machine has them now."""
         if bytes < 0:
             raise UsageError(f"bytes: found {bytes}, expected 0 or more")
         return bytes <= sys.maxsize and self._memory.is_available(bytes)
 
-    def allocate_tensor(self, shape: int | tuple[int, ...], dtype: Any = "float32", device: Any = None) -> Any:
+    @checked
+    def allocate_tensor(self, shape: int | Sequence[int], dtype: Any = "float32", device: Any = None) -> Any:
         """A NumPy array of this shape, C-contiguous and aligned to 64 bytes, whose memory comes from the pool and goes
         back to it when the last array that looks at it is gone. Contents are undefined, as with numpy.empty().
 

@@ -5,6 +5,7 @@ import os
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Literal, Sequence
 
 from . import _core
+from ._arguments import check, checked, kind_of, kinds_of, listed, out_of_range
 from ._core import Answer, SystemOptimizationConfig, Tokenizer
 from ._errors import UsageError
 
@@ -27,19 +28,19 @@ def choice(enumeration, name: str, value: str):
     return member
 
 
-def set_field(target, name: str, value) -> None:
-    """Sets an attribute of plain data; UsageError for a value that is not of its type."""
+def set_field(target, name: str, value, annotation) -> None:
+    """Sets an attribute of plain data; UsageError for a value that is not what the annotation says, or beyond its range."""
+    kind = kind_of(annotation)
+    check(name, value, kind)
     try:
         setattr(target, name, value)
-    except TypeError as error:
-        raise UsageError(f"{name}: found {value!r}, which is not of its type or range") from error
+    except TypeError:
+        raise out_of_range(name, value, kind) from None
 
 
 def paths_of(name: str, value) -> list[Path]:
     """The paths of a list; a single path is taken for a slip."""
-    if isinstance(value, (str, bytes, os.PathLike)):
-        raise UsageError(f"{name}: found one path, expected a list of paths")
-    return [os.fspath(each) for each in value]
+    return [os.fspath(each) for each in listed(name, value, Sequence[Path])]
 
 
 def _memory_limit(value: int | str | None) -> int | None:
@@ -47,20 +48,14 @@ def _memory_limit(value: int | str | None) -> int | None:
     return _core.memory_limit_from_text(value, "memory_limit") if isinstance(value, str) else value
 
 
-def _pass_names(value: Iterable[str]) -> set[str]:
-    if isinstance(value, str):
-        raise UsageError(f"disabled_passes: found {value!r}, expected a list of names")
-    return set(value)
-
-
 def _turn(text: str, images, videos, max_image_tokens):
     turn = _core.Turn(text, paths_of("images", images), paths_of("videos", videos))
-    set_field(turn, "max_image_tokens", max_image_tokens)
+    set_field(turn, "max_image_tokens", max_image_tokens, int | None)
     return turn
 
 
 def load_options(path: Path, fields: dict[str, Any]) -> _core.LoadOptions:
-    """Options by the names of load_model(); UsageError for a choice that there is not."""
+    """Options by the names of load_model(), which have been checked; UsageError for a choice that there is not."""
     options = _core.LoadOptions()
     options.path = path
     config = fields.pop("config")
@@ -69,8 +64,8 @@ def load_options(path: Path, fields: dict[str, Any]) -> _core.LoadOptions:
     if threads is not None:
         options.system = options.system.replace(num_compute_threads=threads)
     options.threads = options.system.num_compute_threads
-    set_field(options, "memory_limit", _memory_limit(fields.pop("memory_limit", None)))
-    set_field(options, "disabled_passes", _pass_names(fields.pop("disabled_passes", ())))
+    set_field(options, "memory_limit", _memory_limit(fields.pop("memory_limit", None)), int | None)
+    options.disabled_passes = set(listed("disabled_passes", fields.pop("disabled_passes", ()), Iterable[str]))
     for name, value in fields.items():
         if name in _PRECISIONS:
             value = choice(_PRECISIONS[name], name, value)
@@ -78,6 +73,7 @@ def load_options(path: Path, fields: dict[str, Any]) -> _core.LoadOptions:
     return options
 
 
+@checked
 def load_model(
     path: Path, *, mmproj: Path | None = None, threads: int | None = None, weights: Weights = "auto",
     vision_weights: Weights = "auto", kv: Literal["f32", "int16", "int8"] = "int16", isa: str | None = None,
@@ -107,11 +103,13 @@ def load_model(
     return Model(_core.load_model(options, on_progress))
 
 
+@checked
 def load_tokenizer(path: Path) -> Tokenizer:
     """The tokenizer of a folder or a text .gguf file; no weights are needed."""
     return _core.load_tokenizer(path)
 
 
+@checked
 def plan(path: Path, *, measure: Literal["stored", "missing"] = "stored", **options: Any) -> dict[str, Any]:
     """What would be chosen for a checkpoint on this machine, and why, without loading it.
 
@@ -121,6 +119,7 @@ def plan(path: Path, *, measure: Literal["stored", "missing"] = "stored", **opti
     for name in options:
         if name not in _PLAN_OPTIONS:
             raise TypeError(f"{name}: unknown option, expected one of {', '.join(_PLAN_OPTIONS)}")
+        check(name, options[name], kinds_of(load_model)[name])
     return _core.plan(load_options(path, {"config": None, **options}), choice(_core.Measure, "measure", measure))
 
 
@@ -165,10 +164,12 @@ class Model:
     def warnings(self) -> list[str]:
         return self._loaded.warnings
 
+    @checked
     def pixels(self, image: Path) -> tuple[numpy.ndarray, tuple[int, int, int]]:
         """What the vision tower is given for a picture: float32 [patches, values], and the grid (t, h, w)."""
         return self._loaded.pixels(image)
 
+    @checked
     def logits(
         self, prompt: str | Sequence[int], *, images: Sequence[Path] = (), videos: Sequence[Path] = (),
         form: Literal["chat", "raw"] = "chat", video_prompt: Literal["timestamps", "nested"] = "timestamps",
@@ -181,15 +182,17 @@ class Model:
         """
         request = _core.LogitsRequest()
         request.video_prompt = choice(_core.VideoPrompt, "video_prompt", video_prompt)
-        request.chunk = chunk
+        set_field(request, "chunk", chunk, int)
         if isinstance(prompt, str):
             request.turn = _turn(prompt, images, videos, max_image_tokens)
             request.form = choice(_core.PromptForm, "form", form)
         else:
             request.turn = _turn("", images, videos, max_image_tokens)
-            request.form, request.tokens = _core.PromptForm.tokens, list(prompt)
+            request.form = _core.PromptForm.tokens
+            set_field(request, "tokens", listed("prompt", prompt, Sequence[int]), Sequence[int])
         return self._loaded.logits(request, on_progress)
 
+    @checked
     def resume(self, path: Path) -> Conversation:
         """The conversation that Conversation.save() wrote, which goes on as if it had never ended.
 
@@ -200,6 +203,7 @@ class Model:
         conversation._talk = _core.Talk.resume(self._loaded, path)
         return conversation
 
+    @checked
     def write_trace(self, path: Path) -> None:
         """Writes what load_model(trace=True) recorded, for ui.perfetto.dev."""
         self._loaded.write_trace(path)
@@ -208,14 +212,16 @@ class Model:
 class Conversation:
     """Turns of user and model. Earlier turns stay computed: a further question costs only its own tokens."""
 
+    @checked
     def __init__(self, model: Model, *, system: str = "", tools: Sequence[str] = (),
                  video_prompt: Literal["timestamps", "nested"] = "timestamps"):
         """system: the system turn, "" for none. tools: function signatures, a JSON object each."""
         options = _core.ConversationOptions()
-        options.system, options.tools_json = system, list(tools)
+        options.system, options.tools_json = system, listed("tools", tools, Sequence[str])
         options.video_prompt = choice(_core.VideoPrompt, "video_prompt", video_prompt)
         self._talk = _core.Talk(model._loaded, options)
 
+    @checked
     def ask(
         self, text: str, images: Sequence[Path] = (), videos: Sequence[Path] = (), *,
         max_image_tokens: int | None = None, on_text: Callable[[str], object] | None = None,
@@ -233,13 +239,15 @@ class Conversation:
         """
         return self._talk.ask(_turn(text, images, videos, max_image_tokens), generation_options(generation), on_text, on_progress)
 
+    @checked
     def tool_results(
         self, results: Sequence[str], *, on_text: Callable[[str], object] | None = None,
         on_progress: Callable[[str, float], object] | None = None, **generation: Any,
     ) -> Answer:
         """The results of the tools the model called in its last answer, in order, then the answer to them."""
-        return self._talk.tool_results(list(results), generation_options(generation), on_text, on_progress)
+        return self._talk.tool_results(listed("results", results, Sequence[str]), generation_options(generation), on_text, on_progress)
 
+    @checked
     def save(self, path: Path) -> None:
         """Writes the turns and what was computed of them to a file, for Model.resume().
 
@@ -247,8 +255,9 @@ class Conversation:
         self._talk.save(path)
 
 
-GENERATION_FIELDS = ("max_tokens", "temperature", "top_k", "top_p", "repetition_penalty", "presence_penalty", "seed",
-                      "stop", "prefill_chunk")
+GENERATION_FIELDS = {
+    "max_tokens": int, "temperature": float | None, "top_k": int | None, "top_p": float | None, "repetition_penalty": float | None,
+    "presence_penalty": float, "seed": int | None, "stop": Sequence[str], "prefill_chunk": int}
 
 
 def generation_options(fields: dict[str, Any]):
@@ -256,5 +265,6 @@ def generation_options(fields: dict[str, Any]):
     for name, value in fields.items():
         if name not in GENERATION_FIELDS:
             raise TypeError(f"{name}: unknown option, expected one of {', '.join(GENERATION_FIELDS)}")
-        set_field(options, name, value)
+        annotation = GENERATION_FIELDS[name]
+        set_field(options, name, listed(name, value, annotation) if name == "stop" else value, annotation)
     return options

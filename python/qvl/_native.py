@@ -11,8 +11,11 @@ from ._model import GENERATION_FIELDS, Model, choice, generation_options, paths_
 from ._pictures import Pictures
 from ._tensors import LogitsRun, TensorInputs, TokensRun, has_tensors, other_fields
 
-_REQUEST_FIELDS = ("prompt", "images", "videos", "system", "video_prompt", "request_class", "client", "max_image_tokens",
-                   "deadline_ms")
+# Types of those that are set as they are; None of those that stand for something.
+_REQUEST_FIELDS = {
+    "prompt": str, "images": None, "videos": None, "system": str, "video_prompt": None, "request_class": None, "client": int,
+    "max_image_tokens": int | None, "deadline_ms": int | None}
+_FIELDS = (*_REQUEST_FIELDS, *GENERATION_FIELDS)
 _TENSOR_OPTIONS = ("max_new_tokens", "pad_token_id", "request_class", "client", "deadline_ms",
                    *(name for name in GENERATION_FIELDS if name != "max_tokens"))
 
@@ -31,18 +34,18 @@ def _merged(inputs, fields):
     return {**inputs, **fields}
 
 
-def _inference_request(fields: Mapping[str, Any], known: tuple[str, ...]):
-    """The request that `fields` describe, without media; UsageError for a name that is not among `known`."""
+def _inference_request(fields: Mapping[str, Any]):
+    """The request that `fields` describe, without media; UsageError for a name that is no field."""
     request = _core.InferenceRequest()
     for name, value in fields.items():
-        if name not in known:
-            raise UsageError(f"{name}: unknown field, expected one of {', '.join(known)}")
+        if name not in _FIELDS:
+            raise UsageError(f"{name}: unknown field, expected one of {', '.join(_FIELDS)}")
         if name == "video_prompt":
             request.video_prompt = choice(_core.VideoPrompt, name, value)
         elif name == "request_class":
             request.request_class = choice(_core.RequestClass, name, value)
-        elif name in ("prompt", "system", "client", "max_image_tokens", "deadline_ms"):
-            set_field(request, name, value)
+        elif _REQUEST_FIELDS.get(name):
+            set_field(request, name, value, _REQUEST_FIELDS[name])
     request.generation = generation_options({name: value for name, value in fields.items() if name in GENERATION_FIELDS})
     return request
 
@@ -107,7 +110,7 @@ class NativeEngine:
 
     @staticmethod
     def _request(fields):
-        request = _inference_request(fields, _REQUEST_FIELDS + GENERATION_FIELDS)
+        request = _inference_request(fields)
         pictures = Pictures(fields.get("images", ()))
         request.images, request.videos = pictures.paths, paths_of("videos", fields.get("videos", ()))
         return request, pictures
@@ -128,7 +131,7 @@ class NativeEngine:
                 raise UsageError(f"{next(iter(fields))}: an option of generation, which max_new_tokens asks for")
             return LogitsRun(self._pipeline, self._model.vocabulary, tensors)
         pad = fields.pop("pad_token_id", self._model.pad_token_id)
-        request = _inference_request({"temperature": 0, **fields, "max_tokens": new_tokens}, _REQUEST_FIELDS + GENERATION_FIELDS)
+        request = _inference_request({"temperature": 0, **fields, "max_tokens": new_tokens})
         runs = []
         for prompt in tensors.prompts:
             request.tensors = prompt.inputs

@@ -8,6 +8,7 @@ import zlib
 from contextlib import contextmanager
 from typing import Any, Iterator, Sequence
 
+from ._arguments import check, kind_of
 from ._errors import MediaError, UsageError
 
 _KINDS = {3: 2, 4: 6}  # channels: colour type of PNG
@@ -54,10 +55,12 @@ class Pictures:
         self.names: dict[str, str] = {}  # places in the request of those that are no files, by path
         if isinstance(images, (str, bytes, os.PathLike)) or _is_pil(images):
             raise UsageError("images: found one picture, expected a list of them")
+        check("images", images, kind_of(Sequence[Any]))
         self.paths = [self._path(f"images[{index}]", image) for index, image in enumerate(images)]
 
     def _path(self, name, image):
         if isinstance(image, (str, os.PathLike)):
+            check(name, image, kind_of(str | os.PathLike[str]))
             return os.fspath(image)
         data = _encoded(name, image)
         file = os.memfd_create(name, os.MFD_CLOEXEC)

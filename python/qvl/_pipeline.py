@@ -6,10 +6,11 @@ import reprlib
 from collections import deque
 from typing import Any, Iterable, Iterator, Mapping
 
+from ._arguments import checked
 from ._callables import CallableEngine
 from ._config import config_for
 from ._core import InferenceEvent, SystemOptimizationConfig
-from ._errors import UsageError
+from ._errors import MachineError, UsageError
 from ._model import Model, load_model
 from ._native import NativeEngine
 from ._transformers import from_transformers, is_transformers_model
@@ -32,6 +33,7 @@ class InferenceStream:
         while (event := self._running.next()) is not None:
             yield event
 
+    @checked
     def result(self, timeout: float | None = None) -> Any:
         """Waits for the answer, at most `timeout` seconds; then TimeoutError. Raises what the request failed with. A
         cancelled one has the tokens so far."""
@@ -86,11 +88,12 @@ class OptimizedInferencePipeline:
         has settled (forms of numbers, instruction set) stays, and the metrics' report says so under "followed"."""
         self.config = config_for(config)
         self._engine = _engine_for(model, self.config, options)
+        self._cleaned_up = False
 
     def submit(self, inputs: Any = None, /, **fields: Any) -> InferenceStream:
         """Begins a request. Raises UsageError at once for fields that are unknown or out of their range; all else comes
         with the stream."""
-        return InferenceStream(self._engine.submit(inputs, fields))
+        return InferenceStream(self._open_engine().submit(inputs, fields))
 
     def run_inference(self, inputs: Any = None, /, **fields: Any) -> Any:
         """Waits for the Answer. Interrupting cancels the request.
@@ -100,14 +103,15 @@ class OptimizedInferencePipeline:
         followed by those of greedy answers, [batch, positions + tokens], padded with pad_token_id or the end token. They
         are torch tensors where input_ids was one.
         """
-        return _results([self._engine.start(inputs, fields)])[0]
+        return _results([self._open_engine().start(inputs, fields)])[0]
 
     def run_batch_inference(self, batch: Iterable[Any]) -> list[Any]:
         """All of them as one continuous batch, in the background of others; answers in the order of the requests. Where
         one fails, raises its error after all have ended. Interrupting cancels all."""
         if isinstance(batch, (str, bytes, Mapping)) or not isinstance(batch, Iterable):
             raise UsageError(f"batch: found {reprlib.repr(batch)}, expected a list of requests")
-        return _results(self._engine.start(inputs, {}, "background") for inputs in batch)
+        engine = self._open_engine()
+        return _results(engine.start(inputs, {}, "background") for inputs in batch)
 
     def plan(self, inputs: Any = None, /, **fields: Any) -> dict[str, Any]:
         """What submit() of this request would take, without doing it: media (a list: path, kind "image" or "video", size,
@@ -116,7 +120,7 @@ class OptimizedInferencePipeline:
         prefill, decode, first_token), None where no request has shown yet what that takes here. Pictures are looked at as
         far as their headers; videos are decoded to be counted. Raises what the request would fail with, LimitError where
         it is longer than the context."""
-        return self._engine.plan(inputs, fields)
+        return self._open_engine().plan(inputs, fields)
 
     def get_performance_metrics(self) -> dict[str, Any]:
         """avg_inference_time, min_inference_time, max_inference_time, avg_time_to_first_token (seconds),
@@ -131,14 +135,22 @@ class OptimizedInferencePipeline:
         return self._engine.metrics()
 
     def cleanup(self) -> None:
-        """Cancels what is under way, waits for it, and gives everything back. May be called again."""
+        """Cancels what is under way, waits for it, and gives everything back. May be called again. Everything else but
+        get_performance_metrics() raises MachineError, a RuntimeError, from then on."""
+        self._cleaned_up = True
         self._engine.cleanup()
 
     def __enter__(self) -> OptimizedInferencePipeline:
+        self._open_engine()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.cleanup()
+
+    def _open_engine(self):
+        if self._cleaned_up:
+            raise MachineError("pipeline: it was cleaned up, and takes no more requests")
+        return self._engine
 
 
 def _results(runs: Iterable[Any]) -> list[Any]:

@@ -8,6 +8,7 @@ from pathlib import Path as File
 from typing import Any, Iterable, Literal
 
 from . import _core
+from ._arguments import checked
 from ._core import SystemOptimizationConfig
 from ._errors import UsageError
 from ._model import Model, Path, Weights, load_options
@@ -65,6 +66,7 @@ def _folder(model: Any, tokenizer: Path | None) -> str | None:
     return str(origin) if origin != File() and (origin / "tokenizer.json").is_file() else None
 
 
+@checked
 def from_transformers(
     model: Any, *, processor: Any = None, tokenizer: Path | None = None, weights: Weights = "f32",
     vision_weights: Weights = "f32", kv: Literal["f32", "int16", "int8"] = "f32", threads: int | None = None,
@@ -81,6 +83,8 @@ def from_transformers(
 
     Raises UsageError for weights that are not on the processor or of another type, ModelError for another architecture.
     """
+    if not callable(getattr(model, "state_dict", None)) or not hasattr(model, "config"):
+        raise UsageError(f"model: found {type(model).__name__}, expected a {_CLASS} of transformers")
     tensors = _weights(model)
     options = load_options("", {"weights": weights, "vision_weights": vision_weights, "kv": kv, "isa": isa, "cache_folder": "",
                                 "threads": threads, "config": config, "memory_limit": memory_limit,

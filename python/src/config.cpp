@@ -3,6 +3,7 @@
 #include <nanobind/stl/filesystem.h>
 #include <nanobind/stl/string.h>
 
+#include "arguments.h"
 #include "bindings.h"
 #include "qvl/config_fields.h"
 
@@ -11,16 +12,14 @@ namespace {
 
 using Config = SystemOptimizationConfig;
 
-std::string text_of(nb::handle value) { return nb::cast<std::string>(nb::str(value)); }
-
 bool is_integer(nb::handle value) { return !PyBool_Check(value.ptr()) && PyIndex_Check(value.ptr()); }
 
-std::string integer_text(nb::handle value, int base) {
-  const nb::object number = nb::steal(PyNumber_Index(value.ptr()));
-  if (!number.is_valid()) throw nb::python_error();
-  const nb::object text = nb::steal(PyNumber_ToBase(number.ptr(), base));
-  if (!text.is_valid()) throw nb::python_error();
-  return nb::cast<std::string>(text);
+// Nothing where it is no integer after all: arrays of NumPy are integers for some shapes.
+std::optional<std::string> integer_text(nb::handle value, int base) {
+  const nb::object text = nb::steal(PyNumber_ToBase(value.ptr(), base));
+  if (text.is_valid()) return text_of(text);
+  PyErr_Clear();
+  return std::nullopt;
 }
 
 // The value as the text a command line would give; nothing where its type is not the field's.
@@ -28,25 +27,23 @@ struct AsText {
   nb::handle value;
 
   std::optional<std::string> operator()(const IntegerField&) const {
-    return is_integer(value) ? std::optional(integer_text(value, 10)) : std::nullopt;
+    return is_integer(value) ? integer_text(value, 10) : std::nullopt;
   }
   std::optional<std::string> operator()(const NumberField&) const {
     if (is_integer(value)) return integer_text(value, 10);
-    return PyFloat_Check(value.ptr()) ? std::optional(text_of(nb::float_(nb::borrow(value)))) : std::nullopt;
+    return PyFloat_Check(value.ptr()) ? text_of(nb::str(nb::float_(nb::borrow(value)))) : std::nullopt;
   }
   std::optional<std::string> operator()(const BooleanField&) const {
     if (!PyBool_Check(value.ptr())) return std::nullopt;
     return value.ptr() == Py_True ? "true" : "false";
   }
-  std::optional<std::string> operator()(const ChoiceField&) const {
-    return nb::isinstance<nb::str>(value) ? std::optional(text_of(value)) : std::nullopt;
-  }
+  std::optional<std::string> operator()(const ChoiceField&) const { return text_of(value); }
   std::optional<std::string> operator()(const MaskField&) const {
     if (value.is_none()) return "none";
     if (is_integer(value)) return integer_text(value, 16);
     // In a string a number is hexadecimal, as in JSON.
-    const bool hexadecimal = nb::isinstance<nb::str>(value) && text_of(value).starts_with("0x");
-    return hexadecimal ? std::optional(text_of(value)) : std::nullopt;
+    const std::optional<std::string> text = text_of(value);
+    return text && text->starts_with("0x") ? text : std::nullopt;
   }
 };
 
@@ -65,14 +62,6 @@ struct ToPython {
   }
 };
 
-// What messages show of a value: repr(), on one line and not endless.
-std::string shown(nb::handle value) {
-  constexpr size_t kMost = 60;
-  std::string text = nb::cast<std::string>(nb::repr(value));
-  if (text.size() > kMost) text = text.substr(0, kMost) + "...";
-  return text;
-}
-
 void set_field(Config& config, const ConfigField& field, nb::handle value) {
   const auto text = std::visit(AsText{value}, field.kind);
   if (text && set_from_text(field, *text, config)) return;
@@ -82,7 +71,7 @@ void set_field(Config& config, const ConfigField& field, nb::handle value) {
 
 Config updated(Config config, const nb::dict& values) {
   for (const auto& [key, value] : values) {
-    const std::string name = text_of(key);
+    const std::string name = text_of(key).value_or(shown(key));
     const ConfigField* field = find_config_field(name);
     if (field == nullptr) throw Error(ErrorCode::usage, unknown_field(name));
     set_field(config, *field, value);
@@ -131,7 +120,11 @@ void bind_config(nb::module_& module) {
   nb::class_<Config> type(module, "SystemOptimizationConfig",
                           "How qvl may use the machine: every field is a keyword argument and an attribute; "
                           "describe() tells their ranges.");
-  type.def("__init__", [](Config* self, const nb::kwargs& fields) { new (self) Config(updated({}, fields)); })
+  type.def("__init__",
+           [](Config* self, const nb::args& given, const nb::kwargs& fields) {
+             constructor_arguments("SystemOptimizationConfig", {}, given, {});
+             new (self) Config(updated({}, fields));
+           })
       .def_static("for_this_machine", &Config::for_this_machine, nb::call_guard<nb::gil_scoped_release>())
       .def_static(
           "from_dict", [](const nb::dict& values) { return updated({}, values); }, nb::arg("values"))

@@ -3,6 +3,7 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 
+#include "arguments.h"
 #include "bindings.h"
 
 namespace qvl::python {
@@ -27,14 +28,13 @@ void bind_profiler(nb::module_& module, const std::shared_ptr<LiveParts>& parts)
   nb::class_<Profiler>(
       module, "SystemProfiler", nb::is_weak_referenceable(),
       "Samples the machine beside whatever else runs, into a history of at most 600 samples. Thread-safe.")
-      .def(
-          "__init__",
-          [parts](Profiler* self, nb::handle config) {
-            auto profiler = std::make_shared<system::SystemProfiler>(config_of(config));
-            parts->add(profiler);
-            new (self) Profiler("SystemProfiler", std::move(profiler));
-          },
-          nb::arg("config").none() = nb::none())
+      .def("__init__",
+           [parts](Profiler* self, const nb::args& given, const nb::kwargs& named) {
+             const auto arguments = constructor_arguments("SystemProfiler", {"config"}, given, named);
+             auto profiler = std::make_shared<system::SystemProfiler>(config_of(arguments[0]));
+             parts->add(profiler);
+             new (self) Profiler("SystemProfiler", std::move(profiler));
+           })
       .def(
           "start_profiling", [](const Profiler& self) { return self->start_profiling(); },
           nb::call_guard<nb::gil_scoped_release>())
@@ -52,7 +52,11 @@ void bind_profiler(nb::module_& module, const std::shared_ptr<LiveParts>& parts)
            [](const Profiler& self) { return told(self, [](auto&) { return system::hardware_info(); }); });
   nb::class_<system::EnergyMeter>(module, "EnergyMeter",
                                   "What the processors of this machine use, whoever computes. Thread-safe.")
-      .def(nb::init<>())
+      .def("__init__",
+           [](system::EnergyMeter* self, const nb::args& given, const nb::kwargs& named) {
+             constructor_arguments("EnergyMeter", {}, given, named);
+             new (self) system::EnergyMeter();
+           })
       .def("advance", &system::EnergyMeter::advance, nb::call_guard<nb::gil_scoped_release>())
       .def("joules", &system::EnergyMeter::joules, nb::call_guard<nb::gil_scoped_release>());
 }

@@ -2,6 +2,7 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 
+#include "arguments.h"
 #include "bindings.h"
 
 namespace qvl::python {
@@ -18,18 +19,21 @@ uint64_t* capacity_named(ResourceCapacities& capacities, const std::string& kind
 }
 
 // What this machine has, but for those that are given.
-ResourceCapacities capacities_of(const SystemOptimizationConfig& config, const nb::dict& given) {
+ResourceCapacities capacities_of(const SystemOptimizationConfig& config, const nb::object& given) {
   auto out = ResourceCapacities::of_this_machine(config);
-  for (const auto& [key, value] : given) {
-    const auto kind = nb::cast<std::string>(nb::str(key));
+  if (given.is_none()) return out;
+  if (!nb::isinstance<nb::dict>(given)) {
+    throw Error(ErrorCode::usage, "capacities: found " + shown(given) + ", expected a dict");
+  }
+  for (const auto& [key, value] : nb::cast<nb::dict>(given)) {
+    const std::string kind = text_of(key).value_or(shown(key));
     uint64_t* capacity = capacity_named(out, kind);
     if (capacity == nullptr) {
       throw Error(ErrorCode::usage,
                   "capacities: found \"" + kind + "\", expected compute, memory, io or gpu_memory");
     }
     if (!nb::try_cast(value, *capacity)) {
-      throw Error(ErrorCode::usage, "capacities: " + kind + ": found " +
-                                        nb::cast<std::string>(nb::repr(value)) +
+      throw Error(ErrorCode::usage, "capacities: " + kind + ": found " + shown(value) +
                                         ", expected an integer from 0 to 2^64 - 1");
     }
   }
@@ -63,13 +67,13 @@ void bind_resources(nb::module_& module) {
                         "Resources (compute, memory, io, gpu_memory) that are asked for, granted in the "
                         "order of scheduling_algorithm, and "
                         "given back. No call waits. Thread-safe.")
-      .def(
-          "__init__",
-          [](Scheduler* self, nb::handle given, const nb::dict& capacities) {
-            const SystemOptimizationConfig config = config_of(given);
-            new (self) Scheduler(config, capacities_of(config, capacities));
-          },
-          nb::arg("config").none() = nb::none(), nb::arg("capacities") = nb::dict())
+      .def("__init__",
+           [](Scheduler* self, const nb::args& given, const nb::kwargs& named) {
+             const auto arguments =
+                 constructor_arguments("ResourceScheduler", {"config", "capacities"}, given, named);
+             const SystemOptimizationConfig config = config_of(arguments[0]);
+             new (self) Scheduler(config, capacities_of(config, arguments[1]));
+           })
       .def(
           "request_resources",
           [](Scheduler& self, const std::string& kind, const nb::int_& amount, int priority) {

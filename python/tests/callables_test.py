@@ -188,9 +188,10 @@ class CallablesTest(unittest.TestCase):
             self.assertEqual(str(caught.exception), message)
         pipeline.cleanup()
         pipeline.cleanup()
-        with self.assertRaises(ValueError) as caught:
-            pipeline.run_inference(1)
-        self.assertEqual(str(caught.exception), "pipeline: it was cleaned up, and takes no more requests")
+        for call in (pipeline.run_inference, pipeline.plan, lambda _: pipeline._engine.submit(1, {})):
+            with self.assertRaises(RuntimeError) as caught:
+                call(1)
+            self.assertEqual(str(caught.exception), "pipeline: it was cleaned up, and takes no more requests")
 
 
 class DurationsTest(unittest.TestCase):

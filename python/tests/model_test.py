@@ -75,20 +75,20 @@ class ModelTest(unittest.TestCase):
         conversation = qvl.Conversation(self.model)
         for call, error, message in [
             (lambda: conversation.ask("x", max_tokens="many"), ValueError,
-             "max_tokens: found 'many', which is not of its type or range"),
+             "max_tokens: found 'many', expected an integer"),
             (lambda: conversation.ask("x", colour=1), TypeError,
              "colour: unknown option, expected one of max_tokens, temperature, top_k, top_p, repetition_penalty, "
              "presence_penalty, seed, stop, prefill_chunk"),
-            (lambda: conversation.ask("x", "photo.jpg"), ValueError, "images: found one path, expected a list of paths"),
+            (lambda: conversation.ask("x", "photo.jpg"), ValueError, "images: found 'photo.jpg', expected a list of paths"),
             (lambda: qvl.load_model(MODEL, weights="q3"), ValueError,
              "weights: found 'q3', expected one of auto, f32, bf16, q8, q4"),
             (lambda: qvl.load_model(MODEL, memory_limit="much"), ValueError,
              'memory_limit: found "much", expected bytes such as 1073741824, a size such as 1.5GiB, 2GB or 512MiB, or a '
              'share such as 60%'),
             (lambda: qvl.load_model(MODEL, memory_limit=-1), ValueError,
-             "memory_limit: found -1, which is not of its type or range"),
+             "memory_limit: found -1, which is out of range, expected an integer or None"),
             (lambda: qvl.load_model(MODEL, disabled_passes="threads"), ValueError,
-             "disabled_passes: found 'threads', expected a list of names"),
+             "disabled_passes: found 'threads', expected a list of texts"),
             (lambda: qvl.plan(MODEL, measure="all"), ValueError, "measure: found 'all', expected one of stored, missing"),
             (lambda: qvl.plan(MODEL, trace=True), TypeError,
              "trace: unknown option, expected one of mmproj, threads, weights, vision_weights, kv, isa, cache_folder, config, "
@@ -99,7 +99,7 @@ class ModelTest(unittest.TestCase):
              "isa: found mmx, expected one of scalar, avx2, avxvnni, avx512"),
             (lambda: self.model.logits([1, 768]), ValueError, "tokens: found 768, expected 0 to 767"),
             (lambda: self.model.tokenizer.tokenize("x", "loud"), ValueError,
-             'control: found "loud", expected spelled_out or parsed'),
+             "control: found 'loud', expected one of spelled_out, parsed"),
         ]:
             with self.assertRaises(error) as caught:
                 call()

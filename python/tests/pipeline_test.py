@@ -175,16 +175,16 @@ class PipelineTest(unittest.TestCase):
             (dict(colour=1), "colour: unknown field, expected one of prompt, images, videos, system, video_prompt, "
              "request_class, client, max_image_tokens, deadline_ms, max_tokens, temperature, top_k, top_p, "
              "repetition_penalty, presence_penalty, seed, stop, prefill_chunk"),
-            (dict(prompt=3), "prompt: found 3, which is not of its type or range"),
-            (dict(prompt="x", client=-1), "client: found -1, which is not of its type or range"),
+            (dict(prompt=3), "prompt: found 3, expected a text"),
+            (dict(prompt="x", client=-1), "client: found -1, which is out of range, expected an integer"),
             (dict(prompt="x", max_tokens=0), "max_tokens: found 0, expected 1 to 16777216"),
             (dict(prompt="x", max_image_tokens=0), "max_image_tokens: found 0, expected 1 to 16777216"),
-            (dict(prompt="x", max_image_tokens="few"), "max_image_tokens: found 'few', which is not of its type or range"),
+            (dict(prompt="x", max_image_tokens="few"), "max_image_tokens: found 'few', expected an integer or None"),
             (dict(prompt="x", deadline_ms=-5), "deadline_ms: found -5, expected 1 to 2147483647"),
             (dict(prompt="x", request_class="urgent"),
              "request_class: found 'urgent', expected one of interactive, normal, background"),
             (dict(prompt="x", images="a.png"), "images: found one picture, expected a list of them"),
-            (dict(prompt="x", videos="a.mp4"), "videos: found one path, expected a list of paths"),
+            (dict(prompt="x", videos="a.mp4"), "videos: found 'a.mp4', expected a list of paths"),
             (dict(prompt="x", images=[3]), "images[0]: found int, expected a path, the bytes of a file, a picture of PIL or "
              "an array of NumPy"),
             (dict(prompt="x", images=[numpy.zeros((4, 4, 1), numpy.uint8)]),
@@ -245,11 +245,18 @@ class PipelineTest(unittest.TestCase):
         json.dumps(metrics)
 
     def test_takes_nothing_after_cleanup(self):
+        self.pipeline.run_inference("x", max_tokens=1)
         self.pipeline.cleanup()
         self.pipeline.cleanup()
-        with self.assertRaises(qvl.UsageError) as caught:
-            self.pipeline.run_inference("x")
-        self.assertEqual(str(caught.exception), "pipeline: it was cleaned up, and takes no more requests")
+        for name, call in (
+                ("submit", lambda: self.pipeline.submit("x")), ("run_inference", lambda: self.pipeline.run_inference("x")),
+                ("run_batch_inference", lambda: self.pipeline.run_batch_inference([])), ("plan", lambda: self.pipeline.plan("x")),
+                ("with", self.pipeline.__enter__), ("inside", lambda: self.pipeline._engine.submit("x", {}))):
+            with self.subTest(name), self.assertRaises(RuntimeError) as caught:
+                call()
+            self.assertIsInstance(caught.exception, qvl.MachineError)
+            self.assertEqual(str(caught.exception), "pipeline: it was cleaned up, and takes no more requests")
+        self.assertEqual(self.pipeline.get_performance_metrics()["total_inferences"], 1)
 
     def test_a_listener_cannot_wait_for_the_model_that_calls_it(self):
         messages = []

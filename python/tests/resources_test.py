@@ -77,7 +77,7 @@ class ResourceSchedulerTest(unittest.TestCase):
         scheduler = qvl.ResourceScheduler(Config(), CAPACITIES)
         for call, message in [
             (lambda: scheduler.request_resources("disk", 1),
-             'resource: found "disk", expected compute, memory, io or gpu_memory'),
+             "kind: found 'disk', expected one of compute, memory, io, gpu_memory"),
             (lambda: scheduler.request_resources("memory", 0),
              "amount: found 0, expected 1 to 700 (memory: all that may be held)"),
             (lambda: scheduler.request_resources("memory", 701),

@@ -80,9 +80,13 @@ double integer_ops_per_second(ThreadPool& pool, const MatmulKernel& kernel, int 
 
 }  // namespace
 
+uint64_t read_buffer_bytes(std::span<const std::byte> bytes) {
+  constexpr uint64_t kBeyondCaches = 64 << 20;
+  return bytes.size() < kBeyondCaches ? kBeyondCaches : 0;
+}
+
 double measure_read_bytes_per_second(ThreadPool& pool, std::span<const std::byte> bytes, int passes) {
-  constexpr size_t own_bytes = 64 << 20;
-  std::vector<std::byte> own(bytes.size() < own_bytes ? own_bytes : 0, std::byte{1});
+  std::vector<std::byte> own(read_buffer_bytes(bytes), std::byte{1});
   if (!own.empty()) bytes = own;
   const auto parts = static_cast<size_t>(pool.size());
   const size_t size = bytes.size() / parts / 64 * 64;

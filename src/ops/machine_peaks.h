@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 #include "kernels/isa.h"
@@ -12,8 +13,11 @@ namespace qvl {
 /// Passes of a measurement, of which the best counts: what else runs only makes one slower.
 constexpr int kPeakPasses = 5;
 
+/// What measure_read_bytes_per_second allocates: a cache might hold `bytes` where they are few.
+uint64_t read_buffer_bytes(std::span<const std::byte> bytes);
+
 /// Bytes read from memory in a second by all threads of the pool together: the best of `passes` >= 1 over
-/// `bytes`, or over 64 MiB of our own where those are fewer and a cache might hold them.
+/// `bytes`, or over read_buffer_bytes() of our own where that is more than none.
 double measure_read_bytes_per_second(ThreadPool& pool, std::span<const std::byte> bytes,
                                      int passes = kPeakPasses);
 

@@ -90,7 +90,7 @@ Baseline baseline_of(const BaselinePlace& place, const Model& model, const Bench
     add(fmt::format("encode_{}", encode.size), "s", Better::lower, encode.seconds.values);
   }
   // One value each: shown, never judged.
-  add(std::string(kReads), "GB/s", Better::higher, {report.peaks.read_gb_s});
+  if (report.peaks.read_gb_s) add(std::string(kReads), "GB/s", Better::higher, {*report.peaks.read_gb_s});
   add(std::string(kOperations), "GOP/s", Better::higher, {report.peaks.int8_gop_s});
   return out;
 }
@@ -119,11 +119,11 @@ Baseline load_comparable(const BaselinePlace& place, const Model& model, const B
   return std::move(*stored);
 }
 
-double only_value(const Baseline& baseline, std::string_view name) {
+std::optional<double> only_value(const Baseline& baseline, std::string_view name) {
   for (const Metric& metric : baseline.metrics) {
     if (metric.name == name) return metric.values.front();
   }
-  return 0;
+  return std::nullopt;
 }
 
 SpeedVerdict speed(Verdict verdict) {
@@ -169,7 +169,7 @@ BenchmarkComparison compare_with_baseline(const BaselinePlace& place, const Mode
   const Comparison comparison = compare(before, baseline_of(place, model, options, report));
   BenchmarkComparison out{.program_before = before.program,
                           .peaks_before = {.read_gb_s = only_value(before, kReads),
-                                           .int8_gop_s = only_value(before, kOperations)},
+                                           .int8_gop_s = only_value(before, kOperations).value_or(0)},
                           .regression = comparison.regression};
   for (const MetricComparison& metric : comparison.metrics) {
     if (!metric.measured) continue;

@@ -74,6 +74,18 @@ class BenchmarkBaseline : public ::testing::Test {
 };
 std::unique_ptr<Model> BenchmarkBaseline::model_;
 
+TEST_F(BenchmarkBaseline, does_without_the_peak_of_reads) {
+  BenchmarkReport unread = report_of(1);
+  unread.peaks.read_gb_s.reset();
+  save_baseline(place(), *model_, options(), unread);
+  const auto same = compare_with_baseline(place(), *model_, options(), report_of(1));
+  EXPECT_EQ(same.peaks_before.read_gb_s, std::nullopt);
+  EXPECT_EQ(same.peaks_before.int8_gop_s, 300);
+  EXPECT_THAT(same.measurements, SizeIs(3));
+  save_baseline(place(), *model_, options(), report_of(1));
+  EXPECT_THAT(compare_with_baseline(place(), *model_, options(), unread).measurements, SizeIs(3));
+}
+
 TEST_F(BenchmarkBaseline, tells_what_became_faster_and_slower) {
   EXPECT_EQ(save_baseline(place(), *model_, options(), report_of(1)),
             folder_.files().at("/cache/baselines/main.json"));

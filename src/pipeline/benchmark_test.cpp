@@ -4,18 +4,22 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/error_testing.h"
+#include "pipeline/runtime.h"
 #include "qvl/error.h"
 
 namespace qvl {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::StartsWith;
 
 class BenchmarkTest : public ::testing::Test {
  protected:
@@ -54,9 +58,40 @@ TEST_F(BenchmarkTest, says_what_it_measures_with_the_peaks_before_between_and_af
                                 "decode 2 streams, run 2 of 2", peaks, "encode 64 x 64, warming up",
                                 "encode 64 x 64, run 1 of 2", "encode 64 x 64, run 2 of 2", peaks,
                                 "first token after 64 x 64", peaks));
-  EXPECT_GT(report.peaks.read_gb_s, 0);
+  EXPECT_GT(report.peaks.read_gb_s.value_or(0), 0);
+  EXPECT_EQ(report.why_no_reads, "");
   EXPECT_GT(report.peaks.int8_gop_s, 0);
   EXPECT_EQ(report.first_token_size, 64);
+}
+
+TEST_F(BenchmarkTest, leaves_the_peak_of_reads_out_where_the_memory_for_it_would_pass_the_cap) {
+  Ledger& ledger = model_->runtime().layer.memory().ledger();
+  model_->runtime().layer.memory().clean_up(uint64_t{1} << 50);
+  const uint64_t cap = ledger.cap_bytes(), tight = ledger.report().held_bytes + (64 << 20) - 1;
+  ledger.set_cap(tight);
+  uint64_t most = 0;
+  const BenchmarkReport report =
+      benchmark(*model_, small(),
+                {.progress = [&](const Progress&) { most = std::max(most, ledger.report().held_bytes); }});
+  ledger.set_cap(cap);
+  EXPECT_EQ(report.peaks.read_gb_s, std::nullopt);
+  EXPECT_GT(report.peaks.int8_gop_s, 0);
+  EXPECT_THAT(report.why_no_reads,
+              StartsWith("the peak of memory reads is not measured: not enough memory for scratch"));
+  EXPECT_EQ(report.why_no_reads.find('\n'), std::string::npos);
+  EXPECT_LE(most, tight);
+  // With a little more it fits.
+  ledger.set_cap(tight + (4 << 20));
+  EXPECT_GT(benchmark(*model_, small(), {}).peaks.read_gb_s.value_or(0), 0);
+  ledger.set_cap(cap);
+}
+
+TEST_F(BenchmarkTest, sets_down_what_it_reads_for_the_peak) {
+  Ledger& ledger = model_->runtime().layer.memory().ledger();
+  const uint64_t before = ledger.report().of(MemoryPart::scratch).peak_bytes;
+  benchmark(*model_, small(), {});
+  EXPECT_GE(ledger.report().of(MemoryPart::scratch).peak_bytes, std::max<uint64_t>(before, 64 << 20));
+  EXPECT_EQ(ledger.report().of(MemoryPart::scratch).held_bytes, 0u);
 }
 
 TEST_F(BenchmarkTest, ends_after_the_step_in_which_it_is_stopped) {

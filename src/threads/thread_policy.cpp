@@ -55,16 +55,18 @@ bool holds(When when, int threads, const CpuBudget& budget, double foreign_cpus)
   return when == When::unless_over_budget || (!budget.quota && foreign_cpus < kForeignIdle);
 }
 
-// The first `threads` processors of the budget, one for each thread or all for each.
+// Of pinned threads one of the first processors of the budget for each. Others may go to any core, so that
+// one that somebody else keeps busy holds none of them up; to a second processor of a core only where they
+// are more than cores.
 std::vector<CpuSet> places(int threads, const CpuBudget& budget, bool pinned) {
   std::vector<CpuSet> each;
-  CpuSet all;
-  for (int i = 0; i < threads; ++i) {
-    const int cpu = budget.cpus[static_cast<size_t>(i)];
-    each.push_back({cpu});
-    all.add(cpu);
+  if (pinned) {
+    for (int i = 0; i < threads; ++i) each.push_back({budget.cpus[static_cast<size_t>(i)]});
+    return each;
   }
-  if (!pinned) std::fill(each.begin(), each.end(), all);
+  CpuSet all;
+  for (int i = 0; i < std::max(threads, budget.cores); ++i) all.add(budget.cpus[static_cast<size_t>(i)]);
+  each.assign(static_cast<size_t>(threads), all);
   return each;
 }
 

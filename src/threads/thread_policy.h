@@ -15,9 +15,9 @@ namespace qvl {
 //
 // - performance: as many as the budget, one on each processor and awake while they wait, neither of it over
 //   budget. Nice +0.
-// - balanced: as many as the budget, anywhere in it; awake while they wait only without a quota, with nobody
-//   beside them, and within the budget. Nice +5.
-// - power_save: half the cores, anywhere in the budget, asleep while they wait, at work kPowerSaveDuty
+// - balanced: as many as the budget, on any of its cores; awake while they wait only without a quota, with
+//   nobody beside them, and within the budget. Nice +5.
+// - power_save: half as many as cores, on any of them, asleep while they wait, at work kPowerSaveDuty
 //   of the time. Nice +10.
 //
 // Over budget: more threads than the quota, or than the processors that others leave. Preprocessing has as

@@ -89,6 +89,17 @@ TEST(ThreadPolicy, places_threads_in_the_order_of_the_budget) {
   EXPECT_EQ(confined.compute_places, (std::vector<CpuSet>{{0, 2}, {0, 2}}));
 }
 
+TEST(ThreadPolicy, leaves_threads_that_are_not_pinned_any_core) {
+  const CpuBudget two{.cpus = {0, 1}, .cores = 2, .threads = 2, .quota = {}, .cause = ""};
+  EXPECT_EQ(plan_threads(with(power_save), two, {}).compute_places, (std::vector<CpuSet>{{0, 1}}));
+  // One processor of each core, unless there are more threads.
+  EXPECT_EQ(plan_threads(with(power_save), laptop(), {}).compute_places,
+            (std::vector<CpuSet>(2, {0, 1, 2, 3})));
+  EXPECT_EQ(plan_threads(with(balanced, 6), laptop(), {}).compute_places,
+            (std::vector<CpuSet>(6, {0, 1, 2, 3, 4, 5})));
+  EXPECT_EQ(plan_threads(with(performance, 1), laptop(), {}).compute_places, (std::vector<CpuSet>{{0}}));
+}
+
 TEST(ThreadPolicy, bounds_preprocessing_by_the_budget_and_not_reading) {
   ThreadManagerOptions options{.num_io_threads = 16, .num_preprocess_threads = 16};
   const ThreadPlan plan = plan_threads(options, laptop(), {});

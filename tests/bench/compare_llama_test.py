@@ -76,13 +76,11 @@ class CompareLlama(unittest.TestCase):
                 ({"bench": "print('usage')"}, f"{bench}: found 'usage\\n', expected JSON\n"),
                 ({"bench": "print('[]')"}, f"{bench}: found results of nothing, expected prefill and decode\n"),
                 ({"bench": "import sys\nsys.exit('no such model')"},
-                 f"{bench} -m text.gguf -t 1 -p 512 -n 32 -r 1 -o json: ended with 1\nno such model\n\n"),
+                 f"{bench} -m text.gguf -t 1 -p 512 -n 32 -r 1 -o json: ended with 1: no such model\n"),
                 ({"mtmd": "print('It is a heart.')"},
                  f"env {mtmd}: it does not tell how long {PICTURE} took: expected '... encoded in N ms'\n"),
-                ({"more": ("--text", "gone.gguf")}, "compare_llama.py: error: gone.gguf: no such file\n"),
-                ({"more": ("--pictures", str(PICTURE), str(PICTURE))}, "compare_llama.py: error: --pictures: two have the same name\n"),
-                ({"more": ("--rounds", "0")}, "compare_llama.py: error: --rounds: at least 1\n"),
-                ({"more": ("--llama-bench", "/gone/llama-bench")}, "/gone/llama-bench: cannot be started: No such file or directory\n")):
+                ({"more": ("--pictures", str(PICTURE), str(PICTURE))},
+                 "compare_llama.py: --pictures: found two of the same name, expected different ones\n")):
             with self.subTest(message):
                 done = self.compare(**changes)
                 self.assertNotEqual(done.returncode, 0)

@@ -282,7 +282,7 @@ class Program(unittest.TestCase):
         with contextlib.redirect_stderr(err), self.assertRaises(SystemExit) as caught:
             plots.main(["speed"], self.write)
         self.assertEqual(caught.exception.code, 2)
-        self.assertIn(f"speed: expected one of {', '.join(plot_data.SHAPES)}\n", err.getvalue())
+        self.assertRegex(err.getvalue(), rf"\A\S+: found 'speed', expected one of {', '.join(plot_data.SHAPES)}\n\Z")
 
     def test_compacts_what_matplotlib_writes(self):
         svg = ('<style type="text/css">*{a: b}</style>\n'

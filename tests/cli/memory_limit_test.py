@@ -55,6 +55,25 @@ class MemoryLimit(ProgramTest):
         self.assertGreater(memory["by_part"]["kv"]["peak_bytes"], 0)
         self.assertEqual(memory["by_part"]["scratch"]["held_bytes"], 0)
 
+    def test_the_bench_measures_no_peak_that_would_pass_it(self):
+        args = ["bench", "--model", MODEL, "--cache", "off", "--threads", "1", "--image-sizes", "64", "--prompt-tokens", "4", "--decode-tokens", "2",
+                "--streams", "1"]
+        without = (r"the peak of memory reads is not measured: not enough memory for scratch 66\.0 MiB: [^\n]* of 64\.0 MiB free, "
+                   r"[^\n]* missing \(held: [^\n]*\)")
+        report = json.loads(self.good(*args, "--json", "--memory-limit", "64MiB"))
+        self.assertIsNone(report["machine_read_gb_s"])
+        self.assertGreater(report["machine_int8_gop_s"], 0)
+        (warning,) = report["warnings"]
+        self.assertRegex(warning, rf"\A{without}\Z")
+        self.assertLess(report["peak_rss_gb"], 65536 / 1e6)  # the kernel counts in KiB
+        shown = qvl(*args, "--memory-limit", "64MiB")
+        self.assertEqual(shown.returncode, 0)
+        self.assertRegex(shown.stderr.decode(), rf"\Aqvl: warning: {without}\n\Z")
+        self.assertRegex(shown.stdout.decode(), r"\Akernels +\S+, 1 thread +peaks: \d+ GOP/s in 8 bits\n")
+        report = json.loads(self.good(*args, "--json", "--memory-limit", "512MiB"))
+        self.assertGreater(report["machine_read_gb_s"], 0)
+        self.assertEqual(report["warnings"], [])
+
     def test_a_plan_keeps_to_it(self):
         plan = json.loads(self.good("plan", "--model", MODEL, "--cache", "off", "--json", "--memory-limit", "512MiB"))
         self.assertEqual(plan["memory_cap_bytes"], 512 << 20)

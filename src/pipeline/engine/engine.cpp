@@ -71,7 +71,8 @@ InferenceStream Engine::submit(InferenceRequest request) {
     arrived.emplace(channel->id(), model_.request(std::move(request), channel));
     {
       const std::lock_guard lock(mutex_);
-      if (inbox_.closing) fail(ErrorCode::usage, "pipeline: it was cleaned up, and takes no more requests");
+      if (inbox_.closing)
+        fail(ErrorCode::environment, "pipeline: it was cleaned up, and takes no more requests");
       record_.submitted(steady_ns());  // before the engine can have ended it
       inbox_.arrived.merge(arrived);
     }

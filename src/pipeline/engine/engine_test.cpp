@@ -8,6 +8,7 @@
 #include <random>
 #include <thread>
 
+#include "base/error_testing.h"
 #include "base/json.h"
 #include "pipeline/runtime.h"
 #include "qvl/pipeline.h"
@@ -242,7 +243,8 @@ TEST(Pipeline, is_over_after_cleanup) {
   InferenceStream stream = pipeline.submit({.prompt = "Count.", .generation = {.max_tokens = 500}});
   pipeline.cleanup();
   EXPECT_NO_THROW(stream.result());
-  EXPECT_THROW(pipeline.run_inference({.prompt = "Name a colour."}), Error);
+  EXPECT_EQ(error_of(ErrorCode::environment, [&] { pipeline.submit({.prompt = "Name a colour."}); }),
+            "pipeline: it was cleaned up, and takes no more requests");
   pipeline.cleanup();
 }
 
