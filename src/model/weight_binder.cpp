@@ -73,6 +73,7 @@ Linear WeightBinder::joined(const std::vector<LinearPart>& parts, uint64_t input
   if (choice == WeightChoice::q8 || choice == WeightChoice::q4) {
     const WeightPlace place = is_vision(parts.front().name) ? WeightPlace::vision : WeightPlace::text;
     const WeightForm form = packed_form(choice, place, common_type(views, &TensorView::dtype), forms_.isa);
+    if (form == WeightForm::q4 && rest_rule == RestRule::outlying) rest_rule = RestRule::extreme;
     layer.parts.push_back(packer_.add(std::move(views), form, rest_rule, std::move(known)));
     return layer;
   }

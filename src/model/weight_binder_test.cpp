@@ -70,6 +70,18 @@ TEST(WeightBinder, binds_weights_and_biases) {
   EXPECT_EQ(binder.unused(), std::vector<std::string>{"extra"});
 }
 
+TEST(WeightBinder, keeps_rests_of_inputs_the_more_rarely_the_coarser_the_weights) {
+  MemorySource source;
+  source.add("fc.weight", {16, 32});
+  const auto rule = [&](WeightChoice choice) {
+    WeightPacker packer(Isa::scalar, 1 << 20);
+    WeightBinder binder(source, {.text = choice, .isa = Isa::scalar}, packer);
+    return binder.linear("fc", 16, 32).parts.front().rest_rule;
+  };
+  EXPECT_EQ(rule(WeightChoice::q4), RestRule::extreme);
+  EXPECT_EQ(rule(WeightChoice::q8), RestRule::all);
+}
+
 TEST(WeightBinder, names_every_missing_tensor_up_to_twenty) {
   MemorySource source;
   Binding first(source);

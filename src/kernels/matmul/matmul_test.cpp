@@ -2,6 +2,7 @@
 // against the scalar one.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <random>
@@ -375,7 +376,7 @@ TEST(Quantise, is_the_same_on_every_instruction_set) {
       const Values kind = kinds[random() % 5];
       for (int64_t i = 0; i < rows * inputs; ++i) x.push_back(draw(random, kind, i % inputs));
       if (round % 50 == 0) x[random() % x.size()] = random() % 2 ? INFINITY : NAN;
-      const RestRule rule = random() % 2 ? RestRule::all : RestRule::outlying;
+      const RestRule rule = std::array{RestRule::all, RestRule::outlying, RestRule::extreme}[random() % 3];
       const SumBound bounds[] = {SumBound::singles, SumBound::pairs, SumBound::fours};
       const SumBound bound = bounds[round % 3];
       const Quantised expected(x, rows, inputs, Isa::scalar, rule, bound);
@@ -391,6 +392,25 @@ TEST(Quantise, is_the_same_on_every_instruction_set) {
       ASSERT_EQ(0, std::memcmp(expected.rest.scales.data(), found.rest.scales.data(),
                                expected.rest.scales.size() * sizeof(float)));
     }
+  }
+}
+
+// One group of ones and minus ones with one value that makes the largest so many times the root mean square.
+bool has_rest(float ratio, RestRule rule, Isa isa) {
+  std::vector<float> x(kGroup);
+  for (size_t i = 0; i < x.size(); ++i) x[i] = i % 2 == 0 ? 1.0f : -1.0f;
+  x[100] = ratio * std::sqrt((kGroup - 1) / (kGroup - ratio * ratio));
+  return Quantised(x, 1, kGroup, isa, rule, SumBound::singles).has_rest[0] != 0;
+}
+
+TEST(Quantise, keeps_a_rest_from_6_times_the_usual_size_and_for_4_bits_from_12) {
+  for (Isa isa : all_isas()) {
+    if (!supported(isa)) continue;
+    EXPECT_FALSE(has_rest(5.8f, RestRule::outlying, isa));
+    EXPECT_TRUE(has_rest(6.2f, RestRule::outlying, isa));
+    EXPECT_FALSE(has_rest(11.5f, RestRule::extreme, isa));
+    EXPECT_TRUE(has_rest(12.5f, RestRule::extreme, isa));
+    EXPECT_TRUE(has_rest(1.0f, RestRule::all, isa));
   }
 }
 

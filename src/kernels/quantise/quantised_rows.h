@@ -33,7 +33,10 @@ enum class SumBound : uint8_t {
 
 /// What the second plane holds.
 enum class RestRule : uint8_t {
-  outlying,  ///< groups that single large values dominate
+  outlying,  ///< groups that single large values dominate: the largest is more than 6 times the root mean
+             ///< square
+  extreme,   ///< more than 12 times: for 4-bit weights, whose own rounding is 3 times that of such inputs or
+             ///< more
   all,       ///< every group: 15 bits a value, at twice the work
 };
 

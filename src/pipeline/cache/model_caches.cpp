@@ -12,7 +12,7 @@ namespace qvl {
 namespace {
 
 // Counts changes of the code after which the same input gives other numbers.
-constexpr int kComputation = 3;
+constexpr int kComputation = 4;
 
 std::string preprocessing(const PreprocessorConfig& config) {
   return fmt::format("{} {} {} {} {} {} {} fps {} {} {}", config.patch_size, config.temporal_patch_size,
