@@ -1,5 +1,6 @@
 // Who of the engine's requests is prepared and begins, by the memory there is.
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "memory/admission.h"
@@ -41,9 +42,10 @@ bool Engine::is_one_set_back() const {
 
 void Engine::start_preparing() {
   if (!may_prepare()) return;
-  constexpr uint32_t kAll = UINT32_MAX;
-  for (scheduling::RequestId id :
-       scheduler_.to_prepare(model_.layer().load(), is_one_set_back() ? 1 : kAll)) {
+  const bool one_by_one = is_one_set_back();
+  if (one_by_one && scheduler_.status().granted == 0) rest();  // it gets the scratch of earlier steps as well
+  const uint32_t most = one_by_one ? 1 : std::numeric_limits<uint32_t>::max();
+  for (scheduling::RequestId id : scheduler_.to_prepare(model_.layer().load(), most)) {
     ScheduledRequest& request = *requests_.at(id);
     for (const auto& [other_id, other] : requests_) {
       if (other_id == id || !is_under_way(*other)) continue;
@@ -105,8 +107,9 @@ bool Engine::admit() {
   return requests_.size() < before;
 }
 
-// What others have taken ahead is in its way.
+// What others have taken ahead is in its way, and scratch of earlier steps.
 void Engine::begin_alone() {
+  rest();
   bool first = true;
   const auto one = [&](scheduling::RequestId) { return std::exchange(first, false); };
   for (scheduling::RequestId id : scheduler_.admit(model_.layer().load(), one).granted) {
