@@ -61,7 +61,7 @@ void Engine::start_preparing() {
 // memory even for that.
 bool Engine::set_back(scheduling::RequestId id) noexcept {
   std::unique_ptr<ScheduledRequest>& place = requests_.at(id);
-  place->give_back();
+  place->withdraw();
   try {
     auto again = model_.request(place->take_request(), place->shared_channel());
     if (!scheduler_.put_back(id)) return false;

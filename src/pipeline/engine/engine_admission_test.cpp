@@ -253,6 +253,7 @@ TEST_F(PicturesUnderACap, of_which_one_fits_at_a_time_are_all_answered_as_withou
   for (size_t i = 0; i < streams.size(); ++i) EXPECT_EQ(streams[i].result().tokens, expected[i]) << i;
   EXPECT_EQ(held_at_the_end(), base_);
   EXPECT_EQ(pipeline_.get_performance_metrics().failed_inferences, 0u);
+  EXPECT_EQ(runtime_->layer.requests().done(), 2 * asked.size());  // each once, however often it was set back
 }
 
 TEST_F(PicturesUnderACap, fail_alone_where_they_never_fit) {

@@ -57,7 +57,12 @@ class ScheduledRequest {
   /// It takes the place of a request that memory was refused to.
   bool was_set_back() const { return was_set_back_; }
   void mark_set_back() { was_set_back_ = true; }
-  /// For a request in its place; it is over itself then.
+  /// Another one takes its place: it gives back what it holds, and is not counted as done.
+  void withdraw() noexcept {
+    if (counted_) counted_->withdraw();
+    give_back();
+  }
+  /// Of one that was withdrawn.
   InferenceRequest take_request() { return std::move(request_); }
   const std::shared_ptr<detail::InferenceChannel>& shared_channel() const { return channel_; }
   /// Whether it has taken memory ahead that whoever computes may need more; of a prepared request that was
@@ -81,7 +86,8 @@ class ScheduledRequest {
   virtual std::optional<Left> take_kept() { return std::nullopt; }
   /// The answer so far, ended for `reason` where it had not ended by itself.
   virtual InferenceOutput finish(std::optional<FinishReason> reason) = 0;
-  /// Frees what it holds; nothing else may be called afterwards but channel(), id() and age_s().
+  /// Frees what it holds; nothing else may be called afterwards but channel(), id(), age_s() and
+  /// take_request().
   virtual void give_back() noexcept = 0;
 
  protected:
