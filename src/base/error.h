@@ -15,6 +15,19 @@ template <typename... Args>
   throw Error(code, fmt::format(format, std::forward<Args>(args)...));
 }
 
+/// ErrorCode::limit, where an account refused memory that others may give back. For whoever can wait; to all
+/// others an Error.
+class MemoryShortage : public Error {
+ public:
+  explicit MemoryShortage(const std::string& message) : Error(ErrorCode::limit, message) {}
+};
+
+/// Throws MemoryShortage{formatted message}.
+template <typename... Args>
+[[noreturn]] void fail_short_of_memory(fmt::format_string<Args...> format, Args&&... args) {
+  throw MemoryShortage(fmt::format(format, std::forward<Args>(args)...));
+}
+
 /// `text` made fit for one line of an error message: control characters and bytes that are no UTF-8 escaped,
 /// at most `max_bytes` bytes shown.
 std::string printable(std::string_view text, size_t max_bytes = 120);

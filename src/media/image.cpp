@@ -129,7 +129,7 @@ Image decode_image(std::span<const std::byte> file, std::string_view name, const
     DecodedPicture picture = codec_of(source).decode(source);
     return apply_orientation(std::move(picture.image), picture.orientation);
   } catch (const MemoryRefused& refused) {
-    fail(ErrorCode::limit, "{}: {}", source.name, refused.what());
+    fail_short_of_memory("{}: {}", source.name, refused.what());
   } catch (const std::bad_alloc&) {
     fail(ErrorCode::limit, "{}: not enough memory to decode this picture", source.name);
   }

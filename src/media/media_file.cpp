@@ -18,7 +18,7 @@ Reservation charge_for(const std::filesystem::path& path, uint64_t max_bytes, Me
   try {
     return memory.charge(size);
   } catch (const MemoryRefused& refused) {
-    fail(ErrorCode::limit, "{}: {}", name, refused.what());
+    fail_short_of_memory("{}: {}", name, refused.what());
   }
 }
 

@@ -84,7 +84,7 @@ PatchedVideo decode_video(std::span<const std::byte> file, std::string_view name
   try {
     return decode_all(source, options.patches, options.sampling);
   } catch (const MemoryRefused& refused) {
-    fail(ErrorCode::limit, "{}: {}", source.name, refused.what());
+    fail_short_of_memory("{}: {}", source.name, refused.what());
   } catch (const std::bad_alloc&) {
     fail(ErrorCode::limit, "{}: not enough memory to decode this video", source.name);
   }

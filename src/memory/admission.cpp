@@ -41,8 +41,8 @@ std::vector<Reservation> admit(Ledger& ledger, std::string_view who, std::span<c
     parts += fmt::format("{}{} {}", parts.empty() ? "" : ", ", name_of(need.part),
                          number_in(unit_of(asked), need.bytes));
   }
-  fail(ErrorCode::limit, "{} {} ({}), {} are free of the limit of {} (--memory-limit)", who, amount(asked),
-       parts, amount(granted.refusal().free_bytes), amount(ledger.cap_bytes()));
+  fail_short_of_memory("{} {} ({}), {} are free of the limit of {} (--memory-limit)", who, amount(asked),
+                       parts, amount(granted.refusal().free_bytes), amount(ledger.cap_bytes()));
 }
 
 }  // namespace qvl

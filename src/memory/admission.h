@@ -10,8 +10,8 @@
 
 namespace qvl {
 
-/// Sets all of `needs` down, after reclaimers were asked, or throws Error{limit} with the sum and every part:
-/// "WHO 2.31 GiB (kv 0.90, vision 1.10, pixels 0.31), 1.75 GiB are free of the limit of 2.00 GiB
+/// Sets all of `needs` down, after reclaimers were asked, or throws MemoryShortage with the sum and every
+/// part: "WHO 2.31 GiB (kv 0.90, vision 1.10, pixels 0.31), 1.75 GiB are free of the limit of 2.00 GiB
 /// (--memory-limit)". `who` ends with its verb: "request: needs".
 std::vector<Reservation> admit(Ledger& ledger, std::string_view who, std::span<const MemoryNeed> needs);
 

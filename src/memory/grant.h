@@ -42,10 +42,10 @@ class [[nodiscard]] Grant {
     QVL_CHECK(answer_.index() == 1);
     return *std::get_if<1>(&answer_);
   }
-  /// The value; throws Error{limit} with the refusal's message, which follows `what_for`, where there is
+  /// The value; throws MemoryShortage with the refusal's message, which follows `what_for`, where there is
   /// none.
   T take_for(std::string_view what_for) && {
-    if (answer_.index() == 1) fail(ErrorCode::limit, "{}: {}", what_for, refusal().message);
+    if (answer_.index() == 1) fail_short_of_memory("{}: {}", what_for, refusal().message);
     return std::move(*value());
   }
 

@@ -70,6 +70,8 @@ struct LedgerReport {
   std::array<Part, kMemoryParts> parts;  ///< by index_of
 
   const Part& of(MemoryPart part) const { return parts[index_of(part)]; }
+  /// Below the cap; 0 where more is held than the cap allows.
+  uint64_t free_bytes() const { return cap_bytes > held_bytes ? cap_bytes - held_bytes : 0; }
 };
 
 /// The account. Thread-safe: every answer is exact, the lock is held for a few additions. Outlives its

@@ -6,7 +6,8 @@ namespace qvl {
 
 void detail::fail_for_memory(FunctionRef<std::string()> what_for, std::string_view cause) {
   try {
-    fail(ErrorCode::limit, "not enough memory {}{}{}", what_for(), cause.empty() ? "" : ": ", cause);
+    if (cause.empty()) fail(ErrorCode::limit, "not enough memory {}", what_for());
+    fail_short_of_memory("not enough memory {}: {}", what_for(), cause);
   } catch (const std::bad_alloc&) {
     throw Error::out_of_memory();
   }
@@ -19,6 +20,18 @@ std::exception_ptr as_error(const std::exception_ptr& error, std::string_view wh
     return std::current_exception();
   }
   return error;
+}
+
+bool is_memory_shortage(const std::exception_ptr& error) noexcept {
+  try {
+    std::rethrow_exception(error);
+  } catch (const MemoryShortage&) {
+    return true;
+  } catch (const MemoryRefused&) {
+    return true;
+  } catch (...) {
+    return false;
+  }
 }
 
 }  // namespace qvl

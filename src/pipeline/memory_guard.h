@@ -14,7 +14,8 @@
 namespace qvl {
 
 namespace detail {
-/// Throws Error{limit} "not enough memory WHAT_FOR: CAUSE"; without both where there is no memory for them.
+/// Throws MemoryShortage "not enough memory WHAT_FOR: CAUSE", without a cause Error{limit}; without both
+/// where there is no memory for them.
 [[noreturn]] void fail_for_memory(FunctionRef<std::string()> what_for, std::string_view cause);
 }  // namespace detail
 
@@ -43,5 +44,8 @@ auto with_memory_for(const WhatFor& what_for, Body&& body) {
 
 /// `error` as it leaves the library: exhausted memory as with_memory_for tells of it, all else as it is.
 std::exception_ptr as_error(const std::exception_ptr& error, std::string_view what_for) noexcept;
+
+/// Whether the account refused memory, as a MemoryShortage or on the way to one: others may give it back.
+bool is_memory_shortage(const std::exception_ptr& error) noexcept;
 
 }  // namespace qvl

@@ -15,7 +15,7 @@ class RequestGauge {
     explicit Request(RequestGauge& gauge) : gauge_(gauge), place_(&gauge.waiting_) { ++*place_; }
     ~Request() {
       --*place_;
-      ++gauge_.done_;
+      if (!withdrawn_) ++gauge_.done_;
     }
     Request(const Request&) = delete;
     Request& operator=(const Request&) = delete;
@@ -25,10 +25,13 @@ class RequestGauge {
       place_ = &gauge_.running_;
       ++*place_;
     }
+    /// It ends without being done: another one takes its place.
+    void withdraw() { withdrawn_ = true; }
 
    private:
     RequestGauge& gauge_;
     std::atomic<uint64_t>* place_;
+    bool withdrawn_ = false;
   };
 
   uint64_t waiting() const { return waiting_; }

@@ -82,7 +82,7 @@ std::optional<ArrivalRefusal> Scheduler::arrive(const Request& request) {
   return std::nullopt;
 }
 
-const std::vector<RequestId>& Scheduler::to_prepare(const Load& load) {
+const std::vector<RequestId>& Scheduler::to_prepare(const Load& load, uint32_t most) {
   to_prepare_.clear();
   candidates_.clear();
   size_t preparing = 0;
@@ -96,7 +96,7 @@ const std::vector<RequestId>& Scheduler::to_prepare(const Load& load) {
     if (job.phase != Job::Phase::arrived) ++ahead_of(job);
   }
   const Situation at = situation(load);
-  while (preparing < options_.max_preparing && !candidates_.empty()) {
+  while (preparing < options_.max_preparing && to_prepare_.size() < most && !candidates_.empty()) {
     const Choice choice = take_best(candidates_, Slot::prepare, at);
     Job& job = *choice.job;
     if (ahead_of(job) >= options_.max_prepared) continue;
@@ -116,6 +116,24 @@ bool Scheduler::prepared(RequestId id, const Amounts& holds, const Work& work) {
   job->request.holds = holds;
   job->request.work = job->left = work;
   job->phase = Job::Phase::prepared;
+  return true;
+}
+
+bool Scheduler::put_back(RequestId id) {
+  Job* job = find(waiting_, id);
+  if (job == nullptr) {
+    Job* const granted = find(granted_, id);
+    if (granted == nullptr) return false;
+    waiting_.push_back(std::move(*granted));
+    granted_.erase(granted_.begin() + (granted - granted_.data()));
+    job = &waiting_.back();
+  }
+  QVL_CHECK(job->phase != Job::Phase::arrived);
+  job->phase = Job::Phase::arrived;
+  job->hold = {};
+  job->request.holds = {};
+  job->left = job->request.work;  // what became known of it is the better guess
+  job->bypassed = 0;
   return true;
 }
 

@@ -99,10 +99,10 @@ struct SchedulerStatus {
 ///
 ///   arrive -> to_prepare -> prepared -> admit -> next, commit, next, commit ... -> the last answer token
 ///
-/// and end() at any time between steps. Where the policy leaves open which request goes first, it is the one
-/// that is due earliest, then the one that arrived first; but of the slots that this takes from the latter,
-/// one in SchedulerOptions::ageing is its own. Thread-compatible: the engine's thread calls it between its
-/// steps. After the first few steps next and commit allocate nothing.
+/// and end() or put_back() at any time between steps. Where the policy leaves open which request goes first,
+/// it is the one that is due earliest, then the one that arrived first; but of the slots that this takes from
+/// the latter, one in SchedulerOptions::ageing is its own. Thread-compatible: the engine's thread calls it
+/// between its steps. After the first few steps next and commit allocate nothing.
 class Scheduler {
  public:
   /// Throws Error{usage} that names an option out of its range.
@@ -111,11 +111,16 @@ class Scheduler {
   /// Takes a request into the queue, or says why not.
   std::optional<ArrivalRefusal> arrive(const Request& request);
 
-  /// Requests whose preparation is to begin now, in the policy's order; borrowed until it is called again.
-  const std::vector<RequestId>& to_prepare(const Load& load);
+  /// Requests whose preparation is to begin now, at most `most` of them, in the policy's order; borrowed
+  /// until it is called again.
+  const std::vector<RequestId>& to_prepare(const Load& load, uint32_t most = UINT32_MAX);
   /// A request is prepared; now it is known for certain what it holds and how much work it is. False where it
   /// has ended meanwhile.
   bool prepared(RequestId id, const Amounts& holds, const Work& work);
+
+  /// A request that was being prepared, is prepared or was granted begins again: it is to be prepared, holds
+  /// nothing, and keeps its place in the order of arrival. False where it is not known.
+  bool put_back(RequestId id);
 
   /// Grants what fits, in the policy's order. Requests behind one that does not fit may pass it, so that what
   /// is free is used, but only max_bypass times: then nothing behind it is granted until it fits. What it

@@ -33,6 +33,34 @@ TEST(Scheduler, takes_no_more_vision_steps_at_a_time_than_a_request_allows) {
   }
 }
 
+TEST(Scheduler, a_request_that_is_put_back_begins_again_in_its_old_place) {
+  Scheduler scheduler(small_machine());
+  const Work work{.prepare_units = 1, .vision_steps = 2, .prompt_tokens = 9, .answer_tokens = 2};
+  for (RequestId id : {1, 2, 3}) ASSERT_FALSE(scheduler.arrive({.id = id, .holds = {}, .work = work}));
+  EXPECT_THAT(scheduler.to_prepare(kQuiet, 2), ElementsAre(1, 2));
+  EXPECT_TRUE(scheduler.put_back(2));  // while it is prepared
+  EXPECT_THAT(scheduler.to_prepare(kQuiet, 0), IsEmpty());
+  EXPECT_THAT(scheduler.to_prepare(kQuiet, 1), ElementsAre(2));
+  ASSERT_TRUE(scheduler.prepared(1, {.memory = 30}, work));
+  ASSERT_TRUE(scheduler.prepared(2, {.memory = 80}, work));
+  EXPECT_THAT(scheduler.admit(kQuiet).granted, ElementsAre(1));
+  const StepPlan plan = scheduler.next(kQuiet);
+  ASSERT_TRUE(plan.vision);
+  EXPECT_TRUE(scheduler.put_back(2));  // while it waits for its grant
+  EXPECT_TRUE(scheduler.put_back(1));  // in the midst of a step
+  EXPECT_THAT(scheduler.commit(plan, {.vision_us = 400}), IsEmpty());
+  EXPECT_EQ(scheduler.status().held, Amounts{});
+  EXPECT_EQ(scheduler.status().arrived, 3u);
+  EXPECT_TRUE(scheduler.next(kQuiet).empty());
+  EXPECT_THAT(scheduler.to_prepare(kQuiet), ElementsAre(1, 2, 3));
+  ASSERT_TRUE(scheduler.prepared(1, {.memory = 30}, work));
+  EXPECT_THAT(scheduler.admit(kQuiet).granted, ElementsAre(1));
+  EXPECT_EQ(scheduler.next(kQuiet).vision->steps, 2u);  // all of its work is to be done again
+  EXPECT_FALSE(scheduler.put_back(4));
+  EXPECT_TRUE(scheduler.end(1, Ending::finished));
+  EXPECT_FALSE(scheduler.put_back(1));
+}
+
 TEST(Scheduler, a_request_with_a_picture_goes_all_the_way) {
   Scheduler scheduler(small_machine());
   const Request arriving{.id = 7, .holds = {.memory = 10}, .work = {.prepare_units = 2}};

@@ -203,6 +203,7 @@ void Engine::take_prepared() {
 }
 
 void Engine::take_prepared(ScheduledRequest& request) {
+  short_of_memory_ = false;  // of what it took meanwhile some is free again
   attempt(request.id(), [&] {
     request.take_preparation();
     if (request.channel().early_end()) return;  // ended next
@@ -247,14 +248,6 @@ std::optional<detail::InferenceChannel::Clock::time_point> Engine::next_due() co
   return next;
 }
 
-void Engine::start_preparing() {
-  for (scheduling::RequestId id : scheduler_.to_prepare(model_.layer().load())) {
-    ScheduledRequest& request = *requests_.at(id);
-    request.begin_preparation();
-    attempt(id, [&] { prepare(request); });
-  }
-}
-
 bool Engine::is_preparing() const {
   return std::any_of(requests_.begin(), requests_.end(), [](const auto& entry) {
     const auto preparation = entry.second->preparation();
@@ -275,62 +268,6 @@ void Engine::prepare(ScheduledRequest& request) {
   request.prepare();  // the pool has enough to do
   record_.waited_for_preparation(steady_ns() - begin_ns);
   bell_->ring();
-}
-
-// Another pipeline of the model may have changed it.
-void Engine::follow_memory_limit() {
-  const uint64_t cap = model_.layer().memory().ledger().cap_bytes();
-  scheduling::Amounts capacities = scheduler_.resources().capacities();
-  capacities.memory = cap - std::min(cap, held_before_);
-  if (capacities != scheduler_.resources().capacities()) scheduler_.set_capacities(capacities);
-}
-
-// Whether a request ended here: what it held may be enough for others, of which nobody rings.
-bool Engine::admit() {
-  if (short_of_memory_) return false;
-  const size_t before = requests_.size();
-  follow_memory_limit();
-  const auto& admission = scheduler_.admit(model_.layer().load(), [this](scheduling::RequestId id) {
-    const bool found = find_room(*requests_.at(id));
-    short_of_memory_ = short_of_memory_ || !found;
-    return found;
-  });
-  for (const auto& impossible : admission.impossible) {
-    end_with(impossible.id, Error(ErrorCode::limit, "request: " + impossible.refusal.message()));
-  }
-  for (scheduling::RequestId id : admission.granted) {
-    attempt(id, [&] { requests_.at(id)->begin(); });
-  }
-  // One that has nobody to wait for begins, or hears why it cannot.
-  if (short_of_memory_ && scheduler_.status().granted == 0) begin_alone();
-  return requests_.size() < before;
-}
-
-void Engine::begin_alone() {
-  bool first = true;
-  const auto one = [&](scheduling::RequestId) { return std::exchange(first, false); };
-  for (scheduling::RequestId id : scheduler_.admit(model_.layer().load(), one).granted) {
-    attempt(id, [&] {
-      ScheduledRequest& request = *requests_.at(id);
-      (void)qvl::admit(model_.layer().memory().ledger(), "request: needs", request.needs());
-      request.begin();
-    });
-  }
-}
-
-// The scheduler knows what its requests hold, and nothing of scratch, of pictures that were cut ahead and of
-// whatever else shares the memory: where that is too much for one request more, it waits for another one's
-// end. Caches are given up where that is enough, and scratch is there for all.
-bool Engine::find_room(ScheduledRequest& request) {
-  const LedgerReport report = model_.layer().memory().ledger().report();
-  uint64_t bytes = 0, scratch = 0;
-  for (const MemoryNeed& need : request.needs()) {
-    (need.part == MemoryPart::scratch ? scratch : bytes) += need.bytes;
-  }
-  bytes += scratch - std::min(scratch, report.of(MemoryPart::scratch).held_bytes);
-  const uint64_t free = report.cap_bytes - std::min(report.cap_bytes, report.held_bytes);
-  const uint64_t given_up = model_.idle_cached_bytes() + report.of(MemoryPart::pool).held_bytes;
-  return bytes <= free + given_up && model_.layer().memory().ledger().make_room(bytes) && request.reserve();
 }
 
 // What one request has computed others need not compute again.
@@ -397,9 +334,16 @@ void Engine::leave_turn() {
   place_.reset();
 }
 
+// Who ends or is set back goes first: what was not computed does not count.
 void Engine::commit(const scheduling::StepPlan& plan, const scheduling::StepOutcome& outcome) {
+  for (StepEnd& ended : step_->ended()) {
+    if (ended.error) {
+      end_or_set_back(ended.id, std::move(ended.error));
+    } else {
+      end(ended.id, {});
+    }
+  }
   scheduler_.commit(plan, outcome);
-  for (StepEnd& ended : step_->ended()) end(ended.id, {.error = std::move(ended.error)});
 }
 
 // Nothing is to be computed for now: memory and processors are for others.
@@ -421,6 +365,14 @@ void Engine::attempt(scheduling::RequestId id, FunctionRef<void()> step) noexcep
   } catch (...) {
     error = std::current_exception();
   }
+  end_or_set_back(id, std::move(error));
+}
+
+// A request that memory was refused to waits for what others hold, as long as its answer may begin again.
+void Engine::end_or_set_back(scheduling::RequestId id, std::exception_ptr error) noexcept {
+  ScheduledRequest& request = *requests_.at(id);
+  const bool may_wait = request.met_others() && !request.channel().has_begun() && is_memory_shortage(error);
+  if (may_wait && set_back(id)) return;
   end(id, {.error = std::move(error)});
 }
 

@@ -69,11 +69,16 @@ class Engine {
   ThreadManager::Work work() const;
   bool take_turn();
   void leave_turn();
+  uint64_t room() const;
+  bool is_one_set_back() const;
+  bool may_prepare() const;
   void start_preparing();
   bool is_preparing() const;
   void prepare(ScheduledRequest& request);
   bool admit();
   void begin_alone();
+  bool set_back(scheduling::RequestId id) noexcept;
+  void set_back_all_but(scheduling::RequestId id);
   bool find_room(ScheduledRequest& request);
   void take_kept();
   void follow_memory_limit();
@@ -81,6 +86,7 @@ class Engine {
   void commit(const scheduling::StepPlan& plan, const scheduling::StepOutcome& outcome);
   void rest();
   void attempt(scheduling::RequestId id, FunctionRef<void()> step) noexcept;
+  void end_or_set_back(scheduling::RequestId id, std::exception_ptr error) noexcept;
   void end(scheduling::RequestId id, End how) noexcept;
   void end_with(scheduling::RequestId id, const Error& error);
   std::optional<double> memory_percent() const noexcept;
@@ -100,7 +106,8 @@ class Engine {
   scheduling::Scheduler scheduler_;
   Requests requests_;
   std::unique_ptr<StepRunner> step_;
-  bool short_of_memory_ = false;  // nobody is admitted until a request ends
+  bool short_of_memory_ = false;  // nobody is admitted until a request ends, was prepared or is set back
+  uint64_t room_refused_ = 0;     // bytes: the room there was when a request was set back last
   int64_t patience_us_ = 0;       // of those that decoded in the last step
   // Kept from step to step while nobody else wants it.
   std::optional<ComputePlace> place_;

@@ -14,7 +14,6 @@
 #include "memory/ledger.h"
 #include "pipeline/compute_turn.h"
 #include "pipeline/engine/inference_channel.h"
-#include "pipeline/stopwatch.h"
 #include "pipeline/system_layer.h"
 #include "qvl/pipeline.h"
 #include "scheduler/scheduler.h"
@@ -39,7 +38,7 @@ class ScheduledRequest {
   const InferenceRequest& request() const { return request_; }
   detail::InferenceChannel& channel() { return *channel_; }
   /// Seconds since it was submitted.
-  double age_s() const { return since_submit_.seconds(); }
+  double age_s() const { return channel_->age_s(); }
 
   /// How far its preparation is. Asked by the engine's thread, which has nothing else to do with a request
   /// whose preparation is under way: that belongs to the thread that prepares.
@@ -51,6 +50,24 @@ class ScheduledRequest {
   void take_preparation();
   /// From the engine's thread while the preparation is under way: take_preparation() then throws `error`.
   void fail_after_preparation(std::exception_ptr error) noexcept;
+  /// Whether others were under way at any time since its preparation began: where memory was refused, it may
+  /// have been theirs.
+  bool met_others() const { return met_others_; }
+  void meet_others() { met_others_ = true; }
+  /// It takes the place of a request that memory was refused to.
+  bool was_set_back() const { return was_set_back_; }
+  void mark_set_back() { was_set_back_ = true; }
+  /// Another one takes its place: it gives back what it holds, and is not counted as done.
+  void withdraw() noexcept {
+    if (counted_) counted_->withdraw();
+    give_back();
+  }
+  /// Of one that was withdrawn.
+  InferenceRequest take_request() { return std::move(request_); }
+  const std::shared_ptr<detail::InferenceChannel>& shared_channel() const { return channel_; }
+  /// Whether it has taken memory ahead that whoever computes may need more; of a prepared request that was
+  /// not admitted.
+  virtual bool holds_ahead() const { return false; }
   /// What is left to compute, and how much memory that takes; of a prepared request.
   virtual scheduling::Work work() const = 0;
   virtual std::vector<MemoryNeed> needs() const = 0;
@@ -69,22 +86,23 @@ class ScheduledRequest {
   virtual std::optional<Left> take_kept() { return std::nullopt; }
   /// The answer so far, ended for `reason` where it had not ended by itself.
   virtual InferenceOutput finish(std::optional<FinishReason> reason) = 0;
-  /// Frees what it holds; nothing else may be called afterwards but channel(), id() and age_s().
+  /// Frees what it holds; nothing else may be called afterwards but channel(), id(), age_s() and
+  /// take_request().
   virtual void give_back() noexcept = 0;
 
  protected:
   /// What prepare() does. Throws.
   virtual void read() = 0;
 
-  const InferenceRequest request_;
+  InferenceRequest request_;  // nobody changes it
   const std::shared_ptr<detail::InferenceChannel> channel_;
-  const Stopwatch since_submit_;
   std::optional<RequestGauge::Request> counted_;  // until it gives back what it holds
 
  private:
   std::atomic<Preparation> preparation_{Preparation::waiting};
-  std::exception_ptr problem_;  // of the preparation
-  std::exception_ptr doom_;     // that came meanwhile
+  bool met_others_ = false, was_set_back_ = false;  // of the engine's thread
+  std::exception_ptr problem_;                      // of the preparation
+  std::exception_ptr doom_;                         // that came meanwhile
 };
 
 /// A request that a step brought to its end.

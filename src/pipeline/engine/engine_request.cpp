@@ -113,6 +113,13 @@ std::vector<MemoryNeed> EngineRequest::needs() const {
                   cached_.cache, runtime_);
 }
 
+// Pictures that were cut, and what it shares with caches and keeps them from giving back.
+bool EngineRequest::holds_ahead() const {
+  return cached_.cache.capacity() > 0 || std::any_of(media_.begin(), media_.end(), [](const auto& medium) {
+           return medium->features || medium->patches.pixels.rows() > 0;
+         });
+}
+
 // What keys and values of the prompt and the answer take beyond what it has.
 uint64_t EngineRequest::growth_left() const {
   return cached_.cache.growth_bytes({.tokens = cached_.cache.size()},
@@ -212,17 +219,35 @@ void EngineRequest::take_features_kept(Medium& medium) {
   task_.reset();
 }
 
+// Whether it may be cut beside all that needs() counts, where pictures are cut one after another. Keys and
+// values are set down already.
+bool EngineRequest::has_room_ahead(const Medium& medium) const {
+  const LedgerReport report = runtime_.layer.memory().ledger().report();
+  uint64_t bytes = medium.cutting_bytes + patch_bytes(medium, runtime_.files.config.vision);
+  for (const MemoryNeed& need : needs()) bytes += need.part == MemoryPart::kv ? 0 : need.bytes;
+  return bytes <=
+         report.free_bytes() + report.of(MemoryPart::pool).held_bytes + runtime_.caches->idle_bytes();
+}
+
+// Where memory is short it is cut when it is to be seen.
+void EngineRequest::try_to_cut(Medium& medium) {
+  try {
+    cut_patches(medium, runtime_);
+  } catch (const MemoryShortage&) {
+  }
+}
+
 // Cuts a picture on the preprocess pool while the one before it is encoded.
 void EngineRequest::cut_ahead(size_t index) {
-  if (index >= media_.size() || index < cut_) return;
+  if (index >= media_.size() || index < cut_ || !has_room_ahead(*media_[index])) return;
   cut_ = index + 1;
   auto cutting = std::make_shared<Cutting>();
   auto done = runtime_.layer.threads().preprocess().try_submit(
       [cutting, medium = media_[index].get(), this] {
-        if (!cutting->begun.exchange(true)) cut_patches(*medium, runtime_);
+        if (!cutting->begun.exchange(true)) try_to_cut(*medium);
       },
       TaskPriority::high);
-  if (!done) return cut_patches(*media_[index], runtime_);  // the pool has enough to do: this one goes on
+  if (!done) return try_to_cut(*media_[index]);  // the pool has enough to do: this one goes on
   cutting->done = std::move(*done);
   cutting_ = std::move(cutting);
 }

@@ -41,6 +41,7 @@ class EngineRequest final : public ScheduledRequest {
   scheduling::Work work() const override;
   std::vector<MemoryNeed> needs() const override;
 
+  bool holds_ahead() const override;
   uint64_t pinned_bytes() const override { return pinned_bytes_; }
   bool reserve() override;
   void begin() override;
@@ -62,6 +63,8 @@ class EngineRequest final : public ScheduledRequest {
   /// as guesses were right; what was computed for wrong ones is forgotten. logits: [rows_wanted(),
   /// vocabulary]. False where the answer ended. Throws Error{model_file} for broken logits.
   bool take(std::span<float> logits);
+  /// The step was not computed for want of memory: all is as before, and it may be tried again.
+  void undo_step() { cached_.cache.truncate(cached_.held.size()); }
 
   InferenceOutput finish(std::optional<FinishReason> reason) override;
   void give_back() noexcept override;
@@ -85,6 +88,8 @@ class EngineRequest final : public ScheduledRequest {
   bool is_to_see(const Medium& medium) const;
   size_t next_to_see(size_t from) const;
   void take_features_kept(Medium& medium);
+  bool has_room_ahead(const Medium& medium) const;
+  void try_to_cut(Medium& medium);
   void cut_ahead(size_t index);
   bool is_being_cut() const;
   void end_cutting();

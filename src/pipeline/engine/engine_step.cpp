@@ -110,10 +110,11 @@ void EngineStep::decode_between() {
   begin_pass();
   for (scheduling::RequestId id : decoders_.decode) add_decoder(id, 0);
   if (!members_.empty()) {
-    pass(Stage::decode, {.ops = ops_between_, .pass = pass_between_});
+    // Without memory for a second pass they wait for the picture.
+    const bool computed = try_pass(Stage::decode, {.ops = ops_between_, .pass = pass_between_});
     decoded_us_ = now_us();
     between_us_ += decoded_us_ - begin_us;
-    between_(decoders_, {.decode_us = decoded_us_ - begin_us});
+    if (computed) between_(decoders_, {.decode_us = decoded_us_ - begin_us});
   }
   begin_pass();
   std::erase_if(decoders_.decode, [this](scheduling::RequestId id) { return find(id) == nullptr; });
@@ -156,14 +157,49 @@ void EngineStep::release_scratch() {
   const RequestScope ends(runtime_);
 }
 
-// One pass over all members. What fails there, memory for the rows of all together or the weights themselves,
-// ends all of them.
+// One pass over all members, or where memory is short for the rows of all together one for each.
 void EngineStep::pass(Stage stage, const Place& place) {
+  if (!try_pass(stage, place)) pass_each(stage, place);
+}
+
+// False where memory is short: then nothing has changed. What else fails, the weights themselves, ends all.
+bool EngineStep::try_pass(Stage stage, const Place& place) {
   try {
     compute(stage, place);
     choose(place);
   } catch (...) {
+    if (is_memory_shortage(std::current_exception())) {
+      undo(place);
+      return false;
+    }
     for (EngineRequest* member : members_) fail(*member);
+  }
+  return true;
+}
+
+// With the scratch that was taken for it.
+void EngineStep::undo(const Place& place) {
+  for (EngineRequest* member : members_) member->undo_step();
+  place.pass.clear();
+  place.ops.release_scratch();
+  logits_ = HomeVector<float>(runtime_.layer.home(MemoryPart::scratch));
+}
+
+// Each has room for itself, or fails for itself.
+void EngineStep::pass_each(Stage stage, const Place& place) {
+  std::vector<EngineRequest*> members;
+  std::vector<SequenceStep> steps;
+  members.swap(members_);
+  steps.swap(steps_);
+  for (size_t i = 0; i < members.size(); ++i) {
+    try {
+      members_.assign(1, members[i]);
+      steps_.assign(1, steps[i]);
+      compute(stage, place);
+      choose(place);
+    } catch (...) {
+      fail(*members[i]);
+    }
   }
 }
 

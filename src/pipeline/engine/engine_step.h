@@ -41,6 +41,9 @@ class EngineStep final : public StepRunner {
   void add_prompt(const scheduling::StepPlan::Prefill& prefill);
   void add_decoder(scheduling::RequestId id, size_t guesses);
   void pass(Stage stage, const Place& place);
+  void pass_each(Stage stage, const Place& place);
+  bool try_pass(Stage stage, const Place& place);
+  void undo(const Place& place);
   void compute(Stage stage, const Place& place);
   void choose(const Place& place);
   void fail(EngineRequest& request);

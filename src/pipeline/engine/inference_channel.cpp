@@ -72,12 +72,13 @@ std::optional<FinishReason> InferenceChannel::early_end() const {
 void InferenceChannel::admitted(size_t text_bytes) {
   const std::lock_guard lock(mutex_);
   text_.reserve(text_bytes);
-  admitted_ = true;
+  if (!std::exchange(was_admitted_, true)) admitted_ = true;
   changed_.notify_all();
 }
 
 void InferenceChannel::advance(std::string_view text, int64_t tokens) {
   const std::lock_guard lock(mutex_);
+  has_begun_ = true;
   text_ += text;
   tokens_ = tokens;
   changed_.notify_all();

@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 
+#include "pipeline/stopwatch.h"
 #include "qvl/pipeline.h"
 
 namespace qvl {
@@ -42,6 +43,8 @@ class InferenceChannel {
       : id_(id), bell_(std::move(bell)), due_(due) {}
 
   uint64_t id() const { return id_; }
+  /// Seconds since it was made.
+  double age_s() const { return since_submit_.seconds(); }
 
   // The caller's side.
   std::optional<InferenceEvent> next();
@@ -58,10 +61,13 @@ class InferenceChannel {
   /// Whoever prepares it may stop doing so: cancel() asks for that, stop_preparing() as well.
   std::stop_token stop_token() const { return stop_.get_token(); }
   void stop_preparing() { stop_.request_stop(); }
-  /// With memory set aside for `text_bytes` that nobody fetches.
+  /// With memory set aside for `text_bytes` that nobody fetches. An event the first time only: a request that
+  /// was set back is admitted again.
   void admitted(size_t text_bytes);
   /// `text` is new, `tokens` are all of the answer so far.
   void advance(std::string_view text, int64_t tokens);
+  /// Whether it has: then the answer cannot begin again.
+  bool has_begun() const { return has_begun_; }
   void finish(InferenceOutput output);
   void fail(std::exception_ptr error);
 
@@ -74,10 +80,13 @@ class InferenceChannel {
   const uint64_t id_;
   const std::shared_ptr<Bell> bell_;
   const std::optional<Clock::time_point> due_;
+  const Stopwatch since_submit_;
   std::atomic<bool> cancelled_{false};
+  std::atomic<bool> has_begun_{false};
   std::stop_source stop_;
   std::mutex mutex_;
   std::condition_variable changed_;
+  bool was_admitted_ = false;
   bool admitted_ = false, told_finished_ = false;
   std::string text_;  // that nobody fetched
   int64_t tokens_ = 0, told_tokens_ = 0;
