@@ -270,7 +270,7 @@ TEST_F(Sessions, that_say_what_no_session_says_are_refused) {
       {[](Parts& parts) { parts.text["video_prompt"] = "none"; },
        "video_prompt: found \"none\", which there is not"},
       {[](Parts& parts) { parts.text["computation"]["computation"] = "0"; },
-       "computation: found 0, expected 3 as the model was loaded"},
+       "computation: found 0, expected 4 as the model was loaded"},
       {message("role", "system"), "messages.0.role: found \"system\" out of turn"},
       {message("role", "assistant"), "messages.0.role: found \"assistant\" out of turn"},
       {message("role", "tool"), "messages.0.role: found \"tool\" out of turn"},
