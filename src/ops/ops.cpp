@@ -296,6 +296,7 @@ void Ops::attention(const BlockedAttentionArgs& args) {
 }
 
 void Ops::write_kv(const KvBlocks& blocks, const KvRows& rows) {
+  constexpr int64_t kLineFloats = 16;  // in a line of the caches
   // A block that is not filled at once begins as zeros: attention multiplies the places behind its last key
   // by zero, and there must be no NaN by chance. Memory of blocks that never begin is not touched.
   const int64_t end = rows.first + rows.tokens, last_block = end / kBlockKeys;
@@ -312,6 +313,11 @@ void Ops::write_kv(const KvBlocks& blocks, const KvRows& rows) {
     for (int64_t head = 0; head < rows.kv_heads; ++head) {
       for (int64_t token = first; token < last; ++token) {
         const int64_t at = (token - rows.first) * rows.stride + head * blocks.width;
+        // The token's next head meanwhile: between two rows lie pages, which processors do not bridge.
+        for (int64_t i = at + blocks.width; i < at + 2 * blocks.width; i += kLineFloats) {
+          __builtin_prefetch(rows.k + i);
+          __builtin_prefetch(rows.v + i);
+        }
         write_kv_entry(blocks, {.head = head, .token = token, .key = rows.k + at, .value = rows.v + at},
                        kv_rounding(isa_));
       }
