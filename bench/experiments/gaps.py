@@ -192,8 +192,9 @@ def parse():
     parser.add_argument("--tokens", type=command_line.integer(1), default=1500)
     parser.add_argument("--rounds", type=command_line.integer(1), default=2)
     parser.add_argument("--llama-server", type=command_line.command)
-    parser.add_argument("--text", type=command_line.file, help="the language model for llama-server")
-    parser.add_argument("--mmproj", type=command_line.file, help="the vision model for llama-server")
+    # Not looked for here: COMMAND may run where other files are, in a container.
+    parser.add_argument("--text", help="the language model, as llama-server finds it")
+    parser.add_argument("--mmproj", help="the vision model, as llama-server finds it")
     parser.add_argument("--threads", type=command_line.integer(1), default=len(os.sched_getaffinity(0)), help="of llama-server")
     parser.add_argument("--port", type=command_line.integer(1, 65535), help="of llama-server, by default a free one")
     parser.add_argument("--save", type=command_line.output)
