@@ -8,6 +8,8 @@ from pathlib import Path
 import qvl
 
 # %% Which pictures
+if len(sys.argv) not in (2, 3) or not Path(sys.argv[1]).is_dir():
+    sys.exit("usage: caption_folder.py FOLDER [MODEL], where FOLDER has pictures")
 folder = Path(sys.argv[1])
 model = sys.argv[2] if len(sys.argv) > 2 else Path(__file__).resolve().parents[2] / "models" / "shapes"
 pictures = sorted(path for path in folder.iterdir() if path.suffix.lower() in {".jpg", ".jpeg", ".png", ".webp", ".gif"})
