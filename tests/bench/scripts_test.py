@@ -35,7 +35,7 @@ SCRIPTS = {
     "experiments/cpu_quota.py": (QVL, ["--llama-bench", "--save"], ["--cpus", "--tokens", "--rounds"]),
     "experiments/cpu_shares.py": (WITH_PICTURE, [], ["--seconds", "--busy", "--interval"]),
     "experiments/flat_memory.py": (WITH_PICTURE, [], ["--minutes", "--interval", "--nice"]),
-    "experiments/gaps.py": ({"--pipeline-load": sys.executable, "--model": MODEL}, ["--llama-server", "--text", "--mmproj", "--save"],
+    "experiments/gaps.py": ({"--pipeline-load": sys.executable, "--model": MODEL}, ["--llama-server", "--save"],
                             ["--side", "--tokens", "--rounds", "--threads", "--port"]),
     "experiments/levels.py": (WITH_PICTURE, ["--small", "--keep", "--save"], ["--levels", "--tokens", "--rounds"]),
     "experiments/memory_cap.py": (QVL, ["--cache-dir", "--group", "--save"], ["--limit", "--pictures"]),
