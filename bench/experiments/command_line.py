@@ -87,30 +87,29 @@ def command(text):
     return text
 
 
-def integer(least, most=None):
+def numeral(convert, fits, expected):
+    """For `type=`: what `convert` makes of a text, where `fits` holds of it."""
+    def read(text):
+        try:
+            value = convert(text)
+        except ValueError:
+            raise refusal(repr(text), expected) from None
+        if not fits(value):
+            raise refusal(repr(text), expected)
+        return value
+    return read
+
+
+def integer(least, most=math.inf):
     """For `type=`: integers of this range."""
-    def read(text):
-        try:
-            value = int(text)
-        except ValueError:
-            value = None
-        if value is None or value < least or (most is not None and value > most):
-            raise refusal(repr(text), f"an integer of at least {least}" if most is None else f"an integer from {least} to {most}")
-        return value
-    return read
+    return numeral(int, lambda value: least <= value <= most,
+                   f"an integer of at least {least}" if most == math.inf else f"an integer from {least} to {most}")
 
 
-def number(above, most=None):
+def number(above, most=math.inf):
     """For `type=`: finite numbers above a bound."""
-    def read(text):
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value) or value <= above or (most is not None and value > most):
-            raise refusal(repr(text), f"a number above {above}" + ("" if most is None else f", at most {most}"))
-        return value
-    return read
+    return numeral(float, lambda value: math.isfinite(value) and above < value <= most,
+                   f"a number above {above}" + ("" if most == math.inf else f", at most {most}"))
 
 
 class Parser(argparse.ArgumentParser):

@@ -16,6 +16,7 @@ import tempfile
 
 import command_line
 from processes import busy_processes, run_script, started
+from questions import write_questions
 
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -74,9 +75,7 @@ def main():
         parser.error(f"--seconds: found {args.seconds:g}, expected at least two times --interval, which is {args.interval:g}")
     with tempfile.TemporaryDirectory() as folder:
         questions = pathlib.Path(folder) / "questions.jsonl"
-        questions.write_text("\n".join([json.dumps(
-            {"kind": "x", "images": [os.path.abspath(args.picture)], "videos": [], "question": "What is there?",
-             "answer": ""})] * 1_000_000))
+        write_questions(questions, args.picture, 1_000_000)
         with busy_processes(args.busy), started([args.qvl, "eval", "--model", args.model, "--questions", questions],
                                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
             report(watch(args, run.pid))

@@ -16,6 +16,7 @@ import time
 import command_line
 from memory_cap import resident, slope
 from processes import run_script, started
+from questions import write_questions
 
 
 def watch(process, seconds):
@@ -40,9 +41,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_RUNTIME_DIR"] = folder
         questions = pathlib.Path(folder) / "questions.jsonl"
-        line = json.dumps({"kind": "x", "images": [os.path.abspath(args.picture)], "videos": [],
-                           "question": "What is there?", "answer": ""}) + "\n"
-        questions.write_text(line * 1_500_000)
+        write_questions(questions, args.picture, 1_500_000)
         command = ["nice", "-n", args.nice, args.qvl, "eval", "--model", args.model, "--questions", questions, "--profile-interval",
                    args.interval]
         with started(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:

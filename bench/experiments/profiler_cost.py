@@ -8,7 +8,6 @@ for one another, and how long depends on who else is there. Prints the medians o
 seconds of the clock and of processor time, the sampler's included; where other programs run, only the latter means anything. Then lets
 one run go on for 30 s and prints the processor time of the sampler's thread, which is exact however busy the machine is.
 """
-import json
 import os
 import pathlib
 import random
@@ -21,6 +20,7 @@ import time
 
 import command_line
 from processes import output_of, run_script, started
+from questions import write_questions
 
 
 def command(args, questions, profiling):
@@ -61,12 +61,6 @@ def sampler_share(args, questions):
         return (sampler_ns(process.pid) - before) / 1e9 / (time.monotonic() - begin)
 
 
-def write_questions(path, args, count):
-    line = json.dumps({"kind": "x", "images": [os.path.abspath(args.picture)], "videos": [], "question": "What is there?",
-                       "answer": ""}) + "\n"
-    path.write_text(line * count)
-
-
 def main():
     parser = command_line.Parser(__doc__)
     parser.add_qvl()
@@ -78,14 +72,14 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_RUNTIME_DIR"] = folder
         questions = pathlib.Path(folder) / "questions.jsonl"
-        write_questions(questions, args, args.questions)
+        write_questions(questions, args.picture, args.questions)
         clock, processors = [], []
         for pair in range(args.pairs):
             order = ("true", "false") if pair % 2 == 0 else ("false", "true")
             taken = {profiling: run(args, questions, profiling) for profiling in order}
             clock.append(taken["true"][0] / taken["false"][0])
             processors.append(taken["true"][1] / taken["false"][1])
-        write_questions(questions, args, 500_000)
+        write_questions(questions, args.picture, 500_000)
         sampler = sampler_share(args, questions)
     for name, ratios in (("seconds", clock), ("processor seconds", processors)):
         low, high = interval(ratios)

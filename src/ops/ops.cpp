@@ -18,6 +18,7 @@ constexpr int64_t attention_rows = 32;  // query rows per claimed share
 // A product with many rows is claimed by 64 outputs, which keep a share busy for long; one with few rows by
 // up to 256 of them, whose weights are one long stream of memory, and by one panel towards its end.
 constexpr int64_t product_outputs = 64, streamed_outputs = 256, few_rows = 8;
+constexpr int64_t line_floats = 16;  // in a line of the caches
 
 size_t unsign(int64_t count) {
   QVL_CHECK(count >= 0);
@@ -296,7 +297,6 @@ void Ops::attention(const BlockedAttentionArgs& args) {
 }
 
 void Ops::write_kv(const KvBlocks& blocks, const KvRows& rows) {
-  constexpr int64_t kLineFloats = 16;  // in a line of the caches
   // A block that is not filled at once begins as zeros: attention multiplies the places behind its last key
   // by zero, and there must be no NaN by chance. Memory of blocks that never begin is not touched.
   const int64_t end = rows.first + rows.tokens, last_block = end / kBlockKeys;
@@ -314,7 +314,8 @@ void Ops::write_kv(const KvBlocks& blocks, const KvRows& rows) {
       for (int64_t token = first; token < last; ++token) {
         const int64_t at = (token - rows.first) * rows.stride + head * blocks.width;
         // The token's next head meanwhile: between two rows lie pages, which processors do not bridge.
-        for (int64_t i = at + blocks.width; i < at + 2 * blocks.width; i += kLineFloats) {
+        const int64_t next = head + 1 < rows.kv_heads ? at + blocks.width : at;
+        for (int64_t i = next; i < next + blocks.width; i += line_floats) {
           __builtin_prefetch(rows.k + i);
           __builtin_prefetch(rows.v + i);
         }

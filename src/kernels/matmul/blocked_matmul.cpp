@@ -12,9 +12,10 @@ namespace {
 
 constexpr int64_t kRowBlock = kMostTileRows;
 // So few rows are over before their weights have come from memory: one panel after another then, which reads
-// memory in one stream. Some rows more are bound by arithmetic, which has work enough in parallel with the
-// panels of BlockedTile.
-constexpr int64_t kFewRows = 4, kSomeRows = 8;
+// memory in one stream.
+constexpr int64_t kOnePanelRows = 4;
+// Up to so many arithmetic binds instead: BlockedTile says how many panels serve it best.
+constexpr int64_t kFewRows = 8;
 // Blocks between the one in use and the one asked for: what a processor computes while memory answers.
 constexpr int64_t kBlocksAhead = 3;
 
@@ -121,7 +122,7 @@ void add_rest(const QuantisedRows& x, int64_t at, const TileArgs& main, TileKern
   while (r < main.rows) {
     int64_t run = 1;
     while (r + run < main.rows && has_rest[r + run] != 0) ++run;
-    if (run >= Gathered::kRows || main.rows <= kSomeRows) {
+    if (run >= Gathered::kRows || main.rows <= kFewRows) {
       TileArgs rest = rest_args(x.rest, at + r, main);
       rest.rows = run;
       rest.acc = main.acc + r * kTileOutputs;
@@ -135,6 +136,11 @@ void add_rest(const QuantisedRows& x, int64_t at, const TileArgs& main, TileKern
     r += run + rows_without(has_rest, r + run, main.rows);
   }
   add_gathered(main, tile, few);
+}
+
+int64_t panels_for(int64_t rows, const BlockedTile& tile) {
+  if (rows <= kOnePanelRows) return 1;
+  return rows <= kFewRows ? tile.few_rows_panels : kTilePanels;
 }
 
 void run_window(const Product& product, const Window& window) {
@@ -171,7 +177,7 @@ void run_blocked(const MatmulArgs& args, const BlockedTile& tile) {
                            .block_bytes = block_bytes(args.weight->form),
                            .panel_bytes = static_cast<int64_t>(args.weight->row_bytes)};
   const int64_t last_panel = panels_of(args.last);
-  const int64_t panels = args.rows <= kFewRows ? 1 : args.rows <= kSomeRows ? tile.panels : kTilePanels;
+  const int64_t panels = panels_for(args.rows, tile);
   const int64_t last_row = args.first_row + args.rows;
   for (int64_t row = args.first_row; row < last_row; row += kRowBlock) {
     for (int64_t panel = args.first / kPanel; panel < last_panel; panel += panels) {

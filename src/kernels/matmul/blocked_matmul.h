@@ -8,14 +8,14 @@ namespace qvl {
 
 struct BlockedTile {
   TileKernel run;
-  int64_t panels;  ///< that it takes beside each other where rows are some, 5 to 8
+  int64_t few_rows_panels;  ///< panels beside each other for 5 to 8 rows, 1 to kTilePanels
 };
 void run_blocked(const MatmulArgs& args, const BlockedTile& tile);
 int64_t blocked_scratch_floats(const PackedWeight& weight, int64_t rows);
 /// Bytes of one block of `form`, which is not `stored`.
 int64_t block_bytes(WeightForm form);
 
-template <TileKernel tile, int64_t kPanelsOfSomeRows = 1>
+template <TileKernel tile, int64_t kFewRowsPanels = 1>
 constexpr MatmulKernel blocked_kernel(std::string_view name, WeightForm form, Isa isa) {
   return {.name = name,
           .form = form,
@@ -24,7 +24,7 @@ constexpr MatmulKernel blocked_kernel(std::string_view name, WeightForm form, Is
           .row_block = kMostTileRows,
           .scratch_floats = blocked_scratch_floats,
           .run = [](const MatmulArgs& args) {
-            run_blocked(args, {tile, kPanelsOfSomeRows});
+            run_blocked(args, {tile, kFewRowsPanels});
           }};
 }
 

@@ -12,6 +12,7 @@ namespace qvl {
 constexpr int64_t kTilePanels = 4;                      ///< panels computed beside each other, at most
 constexpr int64_t kTileOutputs = kTilePanels * kPanel;  ///< columns of the sums of a tile
 constexpr int64_t kMostTileRows = 256;                  ///< rows of a tile, at most
+
 /// acc[r][16 p + o] += w_scale[p][o] * x_scale[r] * sum over the inputs of (w_integer * x_integer)
 ///
 /// All arithmetic up to the conversion of a group's sum to float32 is exact; the last step is one fused

@@ -28,8 +28,9 @@ void fetch_part(const char* ahead, int64_t part) {
   constexpr int64_t kLine = 64;
   constexpr int64_t kLines = (sizeof(Block) + kLine - 1) / kLine;
   constexpr int64_t kEach = (kLines + kFetchParts - 1) / kFetchParts;
-  for (int64_t i = 0; i < kEach; ++i)
+  for (int64_t i = 0; i < kEach; ++i) {
     asm volatile("prefetcht0 %[line]" : : [line] "m"(ahead[(part * kEach + i) * kLine]));
+  }
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ namespace qvl {
 namespace {
 
 constexpr int64_t kSubgroups = kGroup / kSubgroup;
-constexpr int64_t kFewRows = 8;  // rows for which spreading nibbles to bytes first does not pay
+constexpr int64_t kUnspreadRows = 8;  // up to so many, spreading nibbles to bytes first does not pay
 
 // Products of one step, four inputs, of R rows by P panels.
 template <typename Lanes, int R, int P>
@@ -45,7 +45,9 @@ template <typename Lanes, int R, int P>
     unrolled<P>([&]<int j>() __attribute__((always_inline)) { sums[i][j] = sum; });
   });
   for (int64_t g = 0; g < args.steps / kSubgroupSteps; ++g) {
-    for (int j = 0; r == 0 && j < P; ++j) fetch_part<Q8Block>(ahead[j], g);
+    if (r == 0) {  // the rows that follow find it asked for
+      for (int j = 0; j < P; ++j) fetch_part<Q8Block>(ahead[j], g);
+    }
     for (int64_t s = g * kSubgroupSteps; s < (g + 1) * kSubgroupSteps; ++s) {
       Ints weights[P];
       unrolled<P>([&]<int j>() __attribute__((always_inline)) {
@@ -182,7 +184,7 @@ void tile_q4_vnni(const TileArgs& args) {
   alignas(64) uint8_t bytes[kTilePanels * kGroup * kPanel];
   write_offsets(args, offsets);
   Q4Args all = {args, {}, offsets};
-  const bool few = args.rows <= kFewRows;
+  const bool few = args.rows <= kUnspreadRows;
   if (!few) spread<Lanes>(args, bytes);
   for (int64_t p = 0; p < args.panels; ++p) {
     all.weights[p] = few ? &block_at<Q4Block>(args, p).q[0][0][0] : bytes + p * kGroup * kPanel;
