@@ -52,6 +52,8 @@ struct ImageHeader {
   /// expanded. Small ones are left out.
   uint64_t decoder_bytes = 0;
   uint64_t file_bytes = 0;
+  /// Its EXIF orientation asks for that, or lies behind the pixels and may: a second picture while it is.
+  bool may_be_turned = false;
 };
 /// Refuses what decode_image refuses from the header.
 ImageHeader image_header(std::span<const std::byte> file, std::string_view name, const ImageLimits& limits);

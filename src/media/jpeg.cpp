@@ -96,7 +96,7 @@ class JpegDecoder {
     Size size{.height = info_.image_height, .width = info_.image_width};
     check_size(source_, size);
     check_length(source_, least_bytes());
-    return {.size = size, .decoder_bytes = coefficient_bytes()};
+    return {.size = size, .decoder_bytes = coefficient_bytes(), .may_be_turned = orientation() != 1};
   }
 
   DecodedPicture decode() {

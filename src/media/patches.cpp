@@ -98,15 +98,16 @@ uint64_t pixel_bytes(const ImageHeader& header, Size target, const PatchOptions&
   };
   const Size& size = header.size;
   const uint64_t decoded = rgb(size.width, size.height), resized = rgb(target.width, target.height);
-  // Where both sides change there is a picture in between. One that lies on its side is turned first, into a
-  // second one, and resized the other way round.
+  // One that lies on its side is turned first, into a second one, and resized the other way round. Where both
+  // sides change there is a picture in between.
+  const uint64_t turned = header.may_be_turned ? decoded : 0;
   const bool two_passes = size.width != target.width && size.height != target.height;
-  const uint64_t between =
-      two_passes ? std::max(rgb(target.width, size.height), rgb(target.height, size.width)) : 0;
+  uint64_t between = two_passes ? rgb(target.width, size.height) : 0;
+  if (two_passes && header.may_be_turned) between = std::max(between, rgb(target.height, size.width));
   const uint64_t rows = MemoryHome::taken_bytes(
       static_cast<uint64_t>(target.width * target.height * channels * options.temporal_patch_size) *
       sizeof(float));
-  const uint64_t reading = header.file_bytes + decoded + std::max(header.decoder_bytes, decoded);
+  const uint64_t reading = header.file_bytes + decoded + std::max(header.decoder_bytes, turned);
   return std::max({reading, decoded + between + resized, decoded + resized + rows});
 }
 

@@ -1,7 +1,12 @@
 // What pictures take of the ledger while they are read and cut, against what their headers foretell.
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <span>
+#include <string>
+
 #include "media/media_testing.h"
+#include "media/video_stream.h"
 #include "memory/memory_testing.h"
 
 namespace qvl {
@@ -37,6 +42,7 @@ TEST(PixelMemory, is_foretold_exactly_by_the_header) {
                            "sub420.jpg", "lossless.webp", "lossy.webp", "plain.gif"}) {
     uint64_t foretold = 0;
     EXPECT_EQ(peak_of(name, kEnlarged, foretold), foretold) << name;
+    EXPECT_EQ(peak_of(name, kReduced, foretold), foretold) << name;
   }
 }
 
@@ -65,6 +71,45 @@ TEST(PixelMemory, of_libraries_is_set_down_while_they_decode) {
   EXPECT_EQ(decoder_bytes("grey_progressive.jpg"), blocks * 128);
   const Size lossless = read_image_header(fixture_path("lossless.webp"), {}).size;
   EXPECT_EQ(decoder_bytes("lossless.webp"), static_cast<uint64_t>(lossless.width * lossless.height) * 4);
+}
+
+TEST(PixelMemory, of_a_video_decoders_frames_is_set_down_while_it_is_there) {
+  for (const char* name : {"frames11.mp4", "vp9.webm", "theora.ogv", "mpeg2.ts"}) {
+    Memory memory;
+    const std::string file = testing::fixture(name);
+    const VideoSource source{.bytes = std::as_bytes(std::span(file)),
+                             .name = name,
+                             .limits = {},
+                             .deadline = std::chrono::steady_clock::time_point::max(),
+                             .memory = memory.home};
+    {
+      VideoStream stream(source);
+      EXPECT_EQ(memory.ledger.report().held_bytes, 0u) << name;
+      ASSERT_TRUE(stream.next_frame()) << name;
+      const Image image = stream.image();
+      const auto pixels = static_cast<uint64_t>(image.width * image.height);
+      const uint64_t taken = MemoryHome::taken_bytes(image.rgb.size());
+      const uint64_t first = memory.ledger.report().held_bytes - taken;
+      EXPECT_GE(first, pixels * 3 / 2) << name;
+      while (stream.next_frame()) {
+      }
+      const uint64_t all = memory.ledger.report().held_bytes - taken;
+      EXPECT_GE(all, first) << name;
+      EXPECT_LT(all, 18 * first) << name;  // not one of each frame: as many as are there at once
+    }
+    EXPECT_EQ(memory.ledger.report().held_bytes, 0u) << name;
+  }
+}
+
+TEST(PixelMemory, that_a_video_decoder_does_not_get_is_an_error_that_names_the_video) {
+  Memory memory;
+  memory.ledger.set_cap(100);
+  const std::string file = testing::fixture("frames11.mp4");
+  const std::string problem = error_of([&] {
+    decode_video(std::as_bytes(std::span(file)), "v.mp4", {.memory = memory.home});
+  });
+  EXPECT_TRUE(problem.starts_with("5: v.mp4: not enough memory for pixels ")) << problem;
+  EXPECT_EQ(memory.ledger.report().held_bytes, 0u);
 }
 
 TEST(PixelMemory, that_is_missing_is_an_error_that_names_the_picture) {

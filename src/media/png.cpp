@@ -66,7 +66,8 @@ class PngDecoder {
     const uint64_t row_bytes = png_get_rowbytes(png_, info_);
     const bool direct = row_bytes == 3 * uint64_t{png_get_image_width(png_, info_)};
     const uint64_t samples = direct ? 0 : row_bytes * png_get_image_height(png_, info_);
-    return {.size = size, .decoder_bytes = MemoryHome::taken_bytes(samples)};
+    return {
+        .size = size, .decoder_bytes = MemoryHome::taken_bytes(samples), .may_be_turned = may_have_exif()};
   }
 
   DecodedPicture decode() {
@@ -143,6 +144,13 @@ class PngDecoder {
       *out++ = colour.green;
       *out++ = colour.blue;
     }
+  }
+
+  // The chunk may lie behind the pixels, where libpng comes only by decoding them.
+  bool may_have_exif() const {
+    constexpr std::string_view kType = "eXIf";
+    const std::string_view file(reinterpret_cast<const char*>(source_.data()), source_.bytes.size());
+    return file.find(kType) != std::string_view::npos;
   }
 
   int orientation() const {

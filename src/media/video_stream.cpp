@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "media/exif.h"
+#include "media/frame_memory.h"
 #include "media/memory_input.h"
 #include "media/pixel_format.h"
 
@@ -88,7 +89,8 @@ int orientation_of(const AVStream* stream) {
 }  // namespace
 
 struct VideoStream::State {
-  explicit State(const VideoSource& video) : source(video), input(video.bytes, video.deadline) {}
+  explicit State(const VideoSource& video)
+      : source(video), input(video.bytes, video.deadline), frame_memory(video.memory) {}
 
   void open_container();
   void choose_stream();
@@ -104,6 +106,7 @@ struct VideoStream::State {
   MemoryInput input;
   std::unique_ptr<AVFormatContext, FreeFormat> format;
   AVStream* stream = nullptr;
+  FrameMemory frame_memory;  // outlives all that holds a frame
   std::unique_ptr<AVCodecContext, FreeCodec> decoder;
   std::unique_ptr<AVPacket, FreePacket> packet{av_packet_alloc()};
   std::unique_ptr<AVFrame, FreeFrame> frame{av_frame_alloc()};
@@ -114,6 +117,7 @@ struct VideoStream::State {
 
 void VideoStream::State::refuse(int error) const {
   check_time();
+  frame_memory.check();
   if (error == AVERROR(ENOMEM))
     fail(ErrorCode::limit, "{}: not enough memory to decode this video", source.name);
   fail(ErrorCode::media, "{}: damaged or unsupported video: {}", source.name, text_of(error));
@@ -193,6 +197,7 @@ void VideoStream::State::open_decoder() {
   decoder->pkt_timebase = stream->time_base;
   decoder->max_pixels = source.limits.max_frame_pixels;
   decoder->thread_count = std::clamp(source.limits.decoder_threads, 1, 64);
+  frame_memory.watch(*decoder);
   error = avcodec_open2(decoder.get(), codec, nullptr);
   if (error < 0) refuse(error);
 }

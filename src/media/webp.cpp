@@ -78,7 +78,9 @@ uint64_t decoder_bytes(const PictureSource& source, Size canvas) {
 ImageHeader measure_webp(const PictureSource& source) {
   const Demuxer demuxer = open(source);
   const Size canvas = checked_canvas(source, demuxer.get());
-  return {.size = canvas, .decoder_bytes = decoder_bytes(source, canvas)};
+  return {.size = canvas,
+          .decoder_bytes = decoder_bytes(source, canvas),
+          .may_be_turned = orientation_of(demuxer.get()) != 1};
 }
 
 DecodedPicture decode_webp(const PictureSource& source) {

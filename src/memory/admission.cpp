@@ -31,18 +31,23 @@ std::string amount(uint64_t bytes) {
 
 }  // namespace
 
-std::vector<Reservation> admit(Ledger& ledger, std::string_view who, std::span<const MemoryNeed> needs) {
-  auto granted = ledger.reserve(needs);
-  if (granted) return *std::move(granted);
-  const uint64_t asked = granted.refusal().asked_bytes;
+std::string shortage_of(std::string_view who, std::span<const MemoryNeed> needs, uint64_t free,
+                        uint64_t cap) {
+  const uint64_t asked = sum_of(needs);
   std::string parts;
   for (const MemoryNeed& need : needs) {
     if (need.bytes == 0) continue;
     parts += fmt::format("{}{} {}", parts.empty() ? "" : ", ", name_of(need.part),
                          number_in(unit_of(asked), need.bytes));
   }
-  fail_short_of_memory("{} {} ({}), {} are free of the limit of {} (--memory-limit)", who, amount(asked),
-                       parts, amount(granted.refusal().free_bytes), amount(ledger.cap_bytes()));
+  return fmt::format("{} {} ({}), {} are free of the limit of {} (--memory-limit)", who, amount(asked), parts,
+                     amount(free), amount(cap));
+}
+
+std::vector<Reservation> admit(Ledger& ledger, std::string_view who, std::span<const MemoryNeed> needs) {
+  auto granted = ledger.reserve(needs);
+  if (granted) return *std::move(granted);
+  fail_short_of_memory("{}", shortage_of(who, needs, granted.refusal().free_bytes, ledger.cap_bytes()));
 }
 
 }  // namespace qvl

@@ -11,15 +11,6 @@
 namespace qvl {
 namespace {
 
-// More than 64 bits hold is more than any cap.
-uint64_t sum_of(std::span<const MemoryNeed> needs) {
-  uint64_t sum = 0;
-  for (const MemoryNeed& need : needs) {
-    sum = checked_add(sum, need.bytes).value_or(std::numeric_limits<uint64_t>::max());
-  }
-  return sum;
-}
-
 // "kv 1.0 GiB + vision 200.0 MiB"
 std::string list_of(std::span<const MemoryNeed> needs) {
   std::string out;
@@ -41,6 +32,15 @@ std::string held_text(const std::array<LedgerReport::Part, kMemoryParts>& parts)
 }
 
 }  // namespace
+
+// More than 64 bits hold is more than any cap.
+uint64_t sum_of(std::span<const MemoryNeed> needs) {
+  uint64_t sum = 0;
+  for (const MemoryNeed& need : needs) {
+    sum = checked_add(sum, need.bytes).value_or(std::numeric_limits<uint64_t>::max());
+  }
+  return sum;
+}
 
 Reservation::Reservation(Reservation&& other) noexcept
     : ledger_(std::exchange(other.ledger_, nullptr)),

@@ -55,6 +55,8 @@ struct MemoryNeed {
   MemoryPart part = MemoryPart::other;
   uint64_t bytes = 0;
 };
+/// The sum, the largest number there is where it would be more.
+uint64_t sum_of(std::span<const MemoryNeed> needs);
 
 /// The account at one moment. All figures belong together.
 struct LedgerReport {

@@ -10,6 +10,7 @@
 #include "ops/machine_peaks.h"
 #include "ops/weight_packer.h"
 #include "optimizer/measurements.h"
+#include "optimizer/memory_model.h"
 #include "optimizer/passes/pass_list.h"
 #include "pipeline/load_plan.h"
 #include "threads/thread_pool.h"
@@ -142,6 +143,18 @@ LoadDecision decide_to_load(const LoadOptions& load, const ModelFacts& model, co
   }
   std::vector<std::string> unused;
   return decide(plan_inputs(load, model, PlanOptions::Measure::stored, files, unused));
+}
+
+std::optional<std::string> cap_too_low(const LoadDecision& decision) {
+  const PlanInputs& inputs = decision.inputs;
+  const Plan& plan = decision.plan;
+  if (inputs.model.linears.empty()) return std::nullopt;
+  const uint64_t least = predict_memory(inputs.model, plan).total(), cap = inputs.memory_cap();
+  if (least <= cap) return std::nullopt;
+  return fmt::format("memory: the cap of {} holds no plan, the least takes {}: only small requests fit, and "
+                     "everything is computed with {} on {} {}",
+                     mebibytes(cap), mebibytes(least), name_of(plan.forms.isa), plan.threads,
+                     plan.threads == 1 ? "thread" : "threads");
 }
 
 std::optional<std::string> disk_too_full(const LoadOptions& load, const LoadDecision& decision,

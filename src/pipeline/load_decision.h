@@ -33,6 +33,9 @@ LoadDecision decide(PlanInputs inputs);
 /// The same for loading on the machine of `files`. Throws Error{usage} also as plan_wishes().
 LoadDecision decide_to_load(const LoadOptions& load, const ModelFacts& model, const SystemFiles& files);
 
+/// A line where the memory cap holds no plan, and the one that takes least is slow.
+std::optional<std::string> cap_too_low(const LoadDecision& decision);
+
 /// A line where packed weights, so many bytes, are not kept because the disk is too full for them, which
 /// makes every start as slow as the first.
 std::optional<std::string> disk_too_full(const LoadOptions& load, const LoadDecision& decision,

@@ -12,6 +12,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::IsEmpty;
+using testing::MatchesRegex;
 
 PlanInputs laptop_inputs() {
   PlanInputs inputs = inputs_at(3);
@@ -71,6 +72,15 @@ TEST(LoadDecision, tells_where_the_disk_is_too_full_for_packed_weights) {
   EXPECT_EQ(disk_too_full(load, decide(inputs), packed), std::nullopt);
   inputs.hardware.cache_free_bytes = uint64_t{100} << 30;
   EXPECT_EQ(disk_too_full(load, decide(inputs), packed), std::nullopt);
+}
+
+TEST(LoadDecision, tells_of_a_cap_that_holds_no_plan) {
+  PlanInputs inputs = laptop_inputs();
+  EXPECT_EQ(cap_too_low(decide(inputs)), std::nullopt);
+  inputs.memory_limit_bytes = 600 << 20;
+  EXPECT_THAT(cap_too_low(decide(inputs)).value_or(""),
+              MatchesRegex("memory: the cap of 600.0 MiB holds no plan, the least takes [0-9.]+ [MG]iB: only "
+                           "small requests fit, and everything is computed with scalar on 1 thread"));
 }
 
 TEST(LoadDecision, level_0_allows_nothing) {

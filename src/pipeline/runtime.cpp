@@ -212,6 +212,7 @@ Runtime::Runtime(const LoadOptions& options, const RuntimeSystem& system)
       pass(layer.home(MemoryPart::scratch)),
       warnings(layer.warnings()) {
   warnings.insert(warnings.end(), files.warnings.begin(), files.warnings.end());
+  if (auto problem = cap_too_low(loaded_by)) warnings.push_back(*std::move(problem));
   check_parts_fit(files, tokenizer.get(), name);
   check_not_stopped(options);
   const ThreadManager::CallerGuard computing_here(layer.threads());

@@ -85,10 +85,11 @@ void Resources::set_capacities(const Amounts& capacities) {
   }
 }
 
-std::optional<ResourceRefusal> Resources::refusal_of(const Amounts& amounts) const {
+std::optional<ResourceRefusal> Resources::refusal_of(const Amounts& amounts, Bound bound) const {
+  const Amounts& bounds = bound == Bound::limits ? limits_ : capacities_;
   std::optional<ResourceRefusal> first;
   for (Resource resource : kResources) {
-    const uint64_t limit = limits_[resource], held = held_[resource], asked = amounts[resource];
+    const uint64_t limit = bounds[resource], held = held_[resource], asked = amounts[resource];
     const uint64_t free = held < limit ? limit - held : 0;
     if (asked <= free || (first && asked <= limit)) continue;
     first = {.resource = resource, .asked = asked, .free = free, .limit = limit};
@@ -97,15 +98,15 @@ std::optional<ResourceRefusal> Resources::refusal_of(const Amounts& amounts) con
   return first;
 }
 
-std::optional<ResourceRefusal> Resources::reserve(const Amounts& amounts) {
-  if (auto refusal = refusal_of(amounts)) return refusal;
-  // No sum can wrap: each stays within its limit.
+std::optional<ResourceRefusal> Resources::reserve(const Amounts& amounts, Bound bound) {
+  if (auto refusal = refusal_of(amounts, bound)) return refusal;
+  // No sum can wrap: each stays within its bound.
   for (Resource resource : kResources) held_[resource] += amounts[resource];
   return std::nullopt;
 }
 
-std::variant<ResourceHold, ResourceRefusal> Resources::hold(const Amounts& amounts) {
-  if (auto refusal = reserve(amounts)) return *refusal;
+std::variant<ResourceHold, ResourceRefusal> Resources::hold(const Amounts& amounts, Bound bound) {
+  if (auto refusal = reserve(amounts, bound)) return *refusal;
   return ResourceHold(*this, amounts);
 }
 

@@ -44,18 +44,25 @@ struct ResourceRefusal {
   Resource resource;
   uint64_t asked;
   uint64_t free;   ///< what is left of the limit
-  uint64_t limit;  ///< what all requests may hold together
+  uint64_t limit;  ///< what may be held of it, by Bound
   bool can_ever_fit() const { return asked <= limit; }
   /// One line: "memory: 300 bytes asked, 200 of 700 free".
   std::string message() const;
+};
+
+/// How much may be held of each resource.
+enum class Bound : uint8_t {
+  limits,      ///< the share that requests may hold together
+  capacities,  ///< all there is: for one that has nobody beside it
 };
 
 class ResourceHold;
 
 /// The account of what is held. A reservation of several resources is made whole or not at all, under one
 /// call, so that no two requests wait for each other's half. The sum of all holds stays within
-/// floor(capacity * permille / 1000), but where a capacity has shrunk below what was held already: then
-/// nothing more is granted of it until enough is released. Thread-compatible.
+/// floor(capacity * permille / 1000), but where one is held under Bound::capacities, and where a capacity has
+/// shrunk below what was held already: then nothing more is granted of it until enough is released.
+/// Thread-compatible.
 class Resources {
  public:
   /// `reservation_permille`: the share of each capacity that requests may hold together, 1 to 1000; throws
@@ -65,11 +72,11 @@ class Resources {
   Resources& operator=(const Resources&) = delete;
 
   /// Why `amounts` cannot be had now; nothing where they can.
-  std::optional<ResourceRefusal> refusal_of(const Amounts& amounts) const;
+  std::optional<ResourceRefusal> refusal_of(const Amounts& amounts, Bound bound = Bound::limits) const;
   /// Takes all of `amounts`, or nothing and says why.
-  [[nodiscard]] std::optional<ResourceRefusal> reserve(const Amounts& amounts);
+  [[nodiscard]] std::optional<ResourceRefusal> reserve(const Amounts& amounts, Bound bound = Bound::limits);
   /// The same as an object that releases what it holds.
-  std::variant<ResourceHold, ResourceRefusal> hold(const Amounts& amounts);
+  std::variant<ResourceHold, ResourceRefusal> hold(const Amounts& amounts, Bound bound = Bound::limits);
   /// Gives back part of what is held. More than is held is a bug of the caller.
   void release(const Amounts& amounts);
 

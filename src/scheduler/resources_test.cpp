@@ -30,6 +30,18 @@ TEST(Resources, are_held_up_to_the_share_and_not_one_more) {
   EXPECT_EQ(resources.held(), (Amounts{.compute = 2800, .memory = 700}));
 }
 
+TEST(Resources, are_held_up_to_the_capacities_by_one_that_may) {
+  Resources resources({.memory = 100, .io = 2}, 500);
+  const auto refusal = resources.refusal_of({.memory = 101}, Bound::capacities);
+  ASSERT_TRUE(refusal);
+  EXPECT_EQ(refusal->message(), "memory: 101 bytes asked, 100 of 100 free");
+  EXPECT_FALSE(refusal->can_ever_fit());
+  EXPECT_FALSE(resources.reserve({.memory = 60}, Bound::capacities));
+  EXPECT_EQ(resources.reserve({.memory = 1})->message(), "memory: 1 bytes asked, 0 of 50 free");
+  EXPECT_FALSE(resources.reserve({.memory = 40, .io = 2}, Bound::capacities));
+  EXPECT_TRUE(resources.reserve({.memory = 1}, Bound::capacities));
+}
+
 TEST(Resources, a_refusal_takes_nothing_of_what_was_free) {
   Resources resources({.compute = 1000, .memory = 100, .io = 4, .gpu_memory = 50}, 1000);
   struct Case {

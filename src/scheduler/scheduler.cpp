@@ -69,7 +69,7 @@ std::optional<ArrivalRefusal> Scheduler::arrive(const Request& request) {
   if (waiting_.size() >= options_.max_waiting) {
     return refuse(Reason::queue_full, fmt::format("{} requests are waiting already", waiting_.size()));
   }
-  const auto refusal = resources_.refusal_of(request.holds);
+  const auto refusal = resources_.refusal_of(request.holds, Bound::capacities);
   if (reserves() && refusal && !refusal->can_ever_fit())
     return refuse(Reason::never_fits, refusal->message());
 
@@ -170,7 +170,7 @@ void Scheduler::forget_impossible() {
   if (!reserves()) return;
   std::erase_if(waiting_, [this](const Job& job) {
     if (job.phase != Job::Phase::prepared) return false;
-    const auto refusal = resources_.refusal_of(job.request.holds);
+    const auto refusal = resources_.refusal_of(job.request.holds, Bound::capacities);
     if (!refusal || refusal->can_ever_fit()) return false;
     admission_.impossible.push_back({.id = job.request.id, .refusal = *refusal});
     ++totals_.refused;
@@ -181,7 +181,9 @@ void Scheduler::forget_impossible() {
 bool Scheduler::grant(const Choice& choice, FunctionRef<bool(RequestId)> find_room) {
   Job& job = *choice.job;
   if (reserves()) {
-    auto outcome = resources_.hold(job.request.holds);
+    // What is left to others is in nobody's way.
+    const bool alone = granted_.empty() && admission_.granted.empty();
+    auto outcome = resources_.hold(job.request.holds, alone ? Bound::capacities : Bound::limits);
     auto* hold = std::get_if<ResourceHold>(&outcome);
     if (hold == nullptr || !find_room(job.request.id)) return false;
     job.hold = std::move(*hold);

@@ -22,7 +22,8 @@ struct SchedulerOptions {
   Scheduling scheduling = Scheduling::enabled;
   Algorithm algorithm = Algorithm::round_robin;
   Amounts capacities{};
-  int reservation_permille = 700;  ///< of the capacities that requests hold together, 1 to 1000
+  /// Of the capacities that requests hold together, 1 to 1000. One that nobody is beside may hold all.
+  int reservation_permille = 700;
   uint32_t max_waiting = 256;      ///< requests that arrived and hold nothing yet
   uint32_t max_preparing = 4;      ///< requests being prepared at a time
   /// Requests of one class that are prepared and wait for their grant, beyond which no more of the class are
@@ -124,7 +125,8 @@ class Scheduler {
 
   /// Grants what fits, in the policy's order. Requests behind one that does not fit may pass it, so that what
   /// is free is used, but only max_bypass times: then nothing behind it is granted until it fits. What it
-  /// waits for comes free, since those granted end.
+  /// waits for comes free, since those granted end; one that is more than the share that requests may hold
+  /// together waits until it is alone.
   /// `find_room` is asked of each that fits by what the scheduler knows, and the last word: it may set
   /// memory down for the request, and must not call the scheduler.
   const Admission& admit(const Load& load, FunctionRef<bool(RequestId)> find_room);

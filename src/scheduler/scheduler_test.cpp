@@ -171,6 +171,29 @@ TEST(Scheduler, a_request_that_turns_out_too_large_or_lost_its_room_is_refused_a
   EXPECT_FALSE(scheduler.end(2, Ending::cancelled));
 }
 
+TEST(Scheduler, a_request_of_more_than_the_share_of_all_waits_until_it_is_alone) {
+  SchedulerOptions options = small_machine();  // of 100 bytes
+  options.reservation_permille = 500;
+  options.max_bypass = 1;
+  Scheduler scheduler(options);
+  ASSERT_FALSE(scheduler.arrive(text(1, 1, 1, 30)));
+  EXPECT_THAT(scheduler.admit(kQuiet).granted, ElementsAre(1));
+  ASSERT_FALSE(scheduler.arrive(text(2, 1, 1, 60)));
+  ASSERT_FALSE(scheduler.arrive(text(3, 1, 1, 10)));
+  ASSERT_FALSE(scheduler.arrive(text(4, 1, 1, 10)));
+  EXPECT_THAT(scheduler.admit(kQuiet).granted, ElementsAre(3));  // passes it, and is the only one that may
+  EXPECT_THAT(scheduler.admit(kQuiet).granted, IsEmpty());
+  EXPECT_TRUE(scheduler.end(1, Ending::finished));
+  EXPECT_THAT(scheduler.admit(kQuiet).granted, IsEmpty());
+  EXPECT_TRUE(scheduler.end(3, Ending::finished));
+  const Admission& admission = scheduler.admit(kQuiet);
+  EXPECT_THAT(admission.granted, ElementsAre(2));
+  EXPECT_THAT(admission.impossible, IsEmpty());
+  EXPECT_EQ(scheduler.status().held.memory, 60u);
+  EXPECT_TRUE(scheduler.end(2, Ending::finished));
+  EXPECT_THAT(scheduler.admit(kQuiet).granted, ElementsAre(4));
+}
+
 TEST(Scheduler, prepares_no_more_of_a_class_than_may_wait_for_their_grant) {
   SchedulerOptions options = small_machine();
   options.max_prepared = 2;

@@ -51,7 +51,7 @@ class ShadowRequests {
 
   void arrived(RequestId id, const std::optional<ArrivalRefusal>& refusal) {
     const bool takes =
-        waiting() < options_.max_waiting && (!reserves() || fits(requests_[id].request.holds, limits_));
+        waiting() < options_.max_waiting && (!reserves() || fits(requests_[id].request.holds, capacities_));
     violations_.expect(takes == !refusal, id, "refused with room for it, or taken without");
     shadows_[id].left = requests_[id].request.work;
     if (refusal) {
@@ -96,22 +96,23 @@ class ShadowRequests {
     for (Resource resource : kResources)
       capacities[resource] = options_.capacities[resource] * permille / 1000;
     limits_ = Resources(capacities, options_.reservation_permille).limits();
-    return capacities;
+    return capacities_ = capacities;
   }
 
   void admitted(const Admission& admission, const Amounts& held) {
     for (const auto& impossible : admission.impossible) {
       expect_state(impossible.id, State::prepared, "refused while it was not waiting");
-      violations_.expect(!fits(holds(impossible.id), limits_), impossible.id, "refused though it can fit");
+      violations_.expect(!fits(holds(impossible.id), capacities_), impossible.id, "refused though it can fit");
       enter(impossible.id, State::over);
       ++refused_;
     }
     for (RequestId id : admission.granted) {
       expect_state(id, State::prepared, "granted while it was not waiting");
       enter(id, State::granted);
+      const Amounts& bounds = granted_.size() == 1 ? capacities_ : limits_;
       // A capacity may have shrunk below what was held: then only those may be granted that hold none of it.
       for (Resource resource : kResources) {
-        violations_.expect(!reserves() || holds(id)[resource] == 0 || held_[resource] <= limits_[resource],
+        violations_.expect(!reserves() || holds(id)[resource] == 0 || held_[resource] <= bounds[resource],
                            id, "granted above a limit");
       }
     }
@@ -187,7 +188,7 @@ class ShadowRequests {
   std::vector<ShadowRequest> shadows_;
   std::vector<RequestId> granted_;
   std::array<size_t, 6> counts_{};
-  Amounts limits_, held_;
+  Amounts capacities_, limits_, held_;
   uint64_t completed_ = 0, ended_ = 0, refused_ = 0, answer_tokens_ = 0;
 };
 

@@ -14,6 +14,16 @@ bool is_under_way(const ScheduledRequest& request) {
   return request.preparation() != ScheduledRequest::Preparation::waiting;
 }
 
+// Of the request alone, beside whatever is none of the requests'.
+Error too_large(const ScheduledRequest& request, const scheduling::ResourceRefusal& refusal,
+                const Ledger& ledger) {
+  if (refusal.resource != scheduling::Resource::memory) {
+    return Error(ErrorCode::limit, "request: " + refusal.message());
+  }
+  return Error(ErrorCode::limit,
+               shortage_of("request: needs", request.needs(), refusal.limit, ledger.cap_bytes()));
+}
+
 }  // namespace
 
 // Free, or given up by caches where that is wanted.
@@ -96,7 +106,8 @@ bool Engine::admit() {
     return found;
   });
   for (const auto& impossible : admission.impossible) {
-    end_with(impossible.id, Error(ErrorCode::limit, "request: " + impossible.refusal.message()));
+    const Ledger& ledger = model_.layer().memory().ledger();
+    end_with(impossible.id, too_large(*requests_.at(impossible.id), impossible.refusal, ledger));
   }
   for (scheduling::RequestId id : admission.granted) {
     attempt(id, [&] { requests_.at(id)->begin(); });

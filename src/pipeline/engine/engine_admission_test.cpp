@@ -179,6 +179,9 @@ class PicturesUnderACap : public testing::Test {
  protected:
   static constexpr int kPreparing = 4;
 
+  /// Of the memory, requests may hold the share `together`.
+  explicit PicturesUnderACap(double together = 1) : together_(together) {}
+
   static LoadOptions options() {
     LoadOptions options{.path = kSource / "models/shapes", .threads = 1, .cache_folder = ""};
     options.disabled_passes = {"feature_cache", "prefix_cache"};
@@ -232,6 +235,7 @@ class PicturesUnderACap : public testing::Test {
     return answers;
   }
 
+  const double together_;
   CountedMemory blocks_;
   std::shared_ptr<detail::Runtime> runtime_ =
       std::make_shared<detail::Runtime>(options(), detail::RuntimeSystem{.blocks = &blocks_});
@@ -240,7 +244,7 @@ class PicturesUnderACap : public testing::Test {
                                                          .num_preprocess_threads = kPreparing,
                                                          .memory_pool_size = 0,
                                                          .enable_profiling = false,
-                                                         .resource_reservation_ratio = 1,
+                                                         .resource_reservation_ratio = together_,
                                                          .dynamic_resource_adjustment = false});
   const uint64_t base_ = ledger().report().held_bytes;
 };
@@ -254,6 +258,20 @@ TEST_F(PicturesUnderACap, of_which_one_fits_at_a_time_are_all_answered_as_withou
   EXPECT_EQ(held_at_the_end(), base_);
   EXPECT_EQ(pipeline_.get_performance_metrics().failed_inferences, 0u);
   EXPECT_EQ(runtime_->layer.requests().done(), 2 * asked.size());  // each once, however often it was set back
+}
+
+class PicturesThatShareLess : public PicturesUnderACap {
+ protected:
+  PicturesThatShareLess() : PicturesUnderACap(0.3) {}
+};
+
+TEST_F(PicturesThatShareLess, than_one_of_them_takes_are_answered_one_at_a_time) {
+  const auto asked = requests(10);
+  const auto expected = answers_alone(asked);
+  ledger().set_cap(base_ + most_of(asked));
+  auto streams = submit(asked);
+  for (size_t i = 0; i < streams.size(); ++i) EXPECT_EQ(streams[i].result().tokens, expected[i]) << i;
+  EXPECT_EQ(held_at_the_end(), base_);
 }
 
 TEST_F(PicturesUnderACap, fail_alone_where_they_never_fit) {

@@ -1,0 +1,83 @@
+#include "media/frame_memory.h"
+
+#include <algorithm>
+#include <memory>
+#include <new>
+
+extern "C" {
+#include <libavcodec/avcodec.h>
+}
+
+namespace qvl {
+namespace {
+
+// 4:2:0 with more than 8 bits, the most that AV1's main profile has for a pixel.
+constexpr int64_t kAv1BytesPerPixel = 3;
+// Eight that others refer to, one in the making, one shown.
+constexpr int64_t kAv1Frames = 10;
+
+uint64_t bytes_of(const AVFrame& frame) {
+  uint64_t bytes = 0;
+  for (const AVBufferRef* buffer : frame.buf) bytes += buffer != nullptr ? buffer->size : 0;
+  return bytes;
+}
+
+}  // namespace
+
+void FrameMemory::watch(AVCodecContext& decoder) {
+  decoder.opaque = this;
+  decoder.get_buffer2 = get_buffer;
+  if (decoder.codec_id != AV_CODEC_ID_AV1) return;
+  const int64_t pixels = int64_t{std::max(decoder.width, 0)} * std::max(decoder.height, 0);
+  take(static_cast<uint64_t>(pixels * kAv1BytesPerPixel * kAv1Frames));
+}
+
+void FrameMemory::check() const {
+  const std::lock_guard lock(mutex_);
+  if (refused_) std::rethrow_exception(refused_);
+}
+
+void FrameMemory::take(uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  if (held_ + bytes > most_) {
+    charged_.push_back(home_.charge(held_ + bytes - most_));
+    most_ = held_ + bytes;
+  }
+  held_ += bytes;
+}
+
+// FFmpeg carries a reference to whatever opaque_ref names along with every reference to a frame, and ends it
+// with the last one.
+int FrameMemory::get_buffer(AVCodecContext* decoder, AVFrame* frame, int flags) noexcept {
+  auto& frames = *static_cast<FrameMemory*>(decoder->opaque);
+  const int error = avcodec_default_get_buffer2(decoder, frame, flags);
+  if (error < 0) return error;
+  auto taken = std::unique_ptr<uint64_t>(new (std::nothrow) uint64_t(bytes_of(*frame)));
+  try {
+    if (!taken) throw std::bad_alloc();
+    frames.take(*taken);
+  } catch (...) {
+    const std::lock_guard lock(frames.mutex_);
+    frames.refused_ = std::current_exception();
+    av_frame_unref(frame);
+    return AVERROR(ENOMEM);
+  }
+  auto* const bytes = reinterpret_cast<uint8_t*>(taken.get());
+  frame->opaque_ref = av_buffer_create(bytes, sizeof(uint64_t), let_go, &frames, AV_BUFFER_FLAG_READONLY);
+  if (frame->opaque_ref == nullptr) {
+    let_go(&frames, reinterpret_cast<uint8_t*>(taken.release()));
+    av_frame_unref(frame);
+    return AVERROR(ENOMEM);
+  }
+  (void)taken.release();
+  return 0;
+}
+
+void FrameMemory::let_go(void* frames, uint8_t* bytes) noexcept {
+  const std::unique_ptr<uint64_t> taken(reinterpret_cast<uint64_t*>(bytes));
+  auto& account = *static_cast<FrameMemory*>(frames);
+  const std::lock_guard lock(account.mutex_);
+  account.held_ -= *taken;
+}
+
+}  // namespace qvl
