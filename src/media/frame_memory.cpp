@@ -11,6 +11,8 @@ extern "C" {
 namespace qvl {
 namespace {
 
+// Contexts, tables and packets of a decoder and a container, and the code of FFmpeg that comes into memory.
+constexpr uint64_t kDecoderBytes = uint64_t{5} << 20;
 // 4:2:0 with more than 8 bits, the most that AV1's main profile has for a pixel.
 constexpr int64_t kAv1BytesPerPixel = 3;
 // Eight that others refer to, one in the making, one shown.
@@ -27,6 +29,7 @@ uint64_t bytes_of(const AVFrame& frame) {
 void FrameMemory::watch(AVCodecContext& decoder) {
   decoder.opaque = this;
   decoder.get_buffer2 = get_buffer;
+  take(kDecoderBytes);
   if (decoder.codec_id != AV_CODEC_ID_AV1) return;
   const int64_t pixels = int64_t{std::max(decoder.width, 0)} * std::max(decoder.height, 0);
   take(static_cast<uint64_t>(pixels * kAv1BytesPerPixel * kAv1Frames));
@@ -52,32 +55,30 @@ int FrameMemory::get_buffer(AVCodecContext* decoder, AVFrame* frame, int flags) 
   auto& frames = *static_cast<FrameMemory*>(decoder->opaque);
   const int error = avcodec_default_get_buffer2(decoder, frame, flags);
   if (error < 0) return error;
-  auto taken = std::unique_ptr<uint64_t>(new (std::nothrow) uint64_t(bytes_of(*frame)));
   try {
-    if (!taken) throw std::bad_alloc();
-    frames.take(*taken);
+    auto taken = std::make_unique<Taken>(Taken{.frames = &frames});
+    frames.take(bytes_of(*frame));
+    taken->bytes = bytes_of(*frame);
+    frame->opaque_ref =
+        av_buffer_create(&taken->unused, sizeof taken->unused, let_go, taken.get(), AV_BUFFER_FLAG_READONLY);
+    if (frame->opaque_ref == nullptr) throw std::bad_alloc();
+    (void)taken.release();  // let_go takes it back
+    return 0;
   } catch (...) {
     const std::lock_guard lock(frames.mutex_);
     frames.refused_ = std::current_exception();
-    av_frame_unref(frame);
-    return AVERROR(ENOMEM);
   }
-  auto* const bytes = reinterpret_cast<uint8_t*>(taken.get());
-  frame->opaque_ref = av_buffer_create(bytes, sizeof(uint64_t), let_go, &frames, AV_BUFFER_FLAG_READONLY);
-  if (frame->opaque_ref == nullptr) {
-    let_go(&frames, reinterpret_cast<uint8_t*>(taken.release()));
-    av_frame_unref(frame);
-    return AVERROR(ENOMEM);
-  }
-  (void)taken.release();
-  return 0;
+  av_frame_unref(frame);
+  return AVERROR(ENOMEM);
 }
 
-void FrameMemory::let_go(void* frames, uint8_t* bytes) noexcept {
-  const std::unique_ptr<uint64_t> taken(reinterpret_cast<uint64_t*>(bytes));
-  auto& account = *static_cast<FrameMemory*>(frames);
-  const std::lock_guard lock(account.mutex_);
-  account.held_ -= *taken;
+void FrameMemory::let_go(void* taken, uint8_t*) noexcept {
+  const std::unique_ptr<Taken> done(static_cast<Taken*>(taken));
+}
+
+FrameMemory::Taken::~Taken() {
+  const std::lock_guard lock(frames->mutex_);
+  frames->held_ -= bytes;
 }
 
 }  // namespace qvl

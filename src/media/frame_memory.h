@@ -23,15 +23,23 @@ class FrameMemory {
   FrameMemory(const FrameMemory&) = delete;
   FrameMemory& operator=(const FrameMemory&) = delete;
 
-  /// Counts what `decoder`, which is not open yet, takes through FFmpeg's allocator. A library with one of its
-  /// own (dav1d) is set down with all the frames its format may refer to. Throws MemoryRefused for those.
+  /// Counts what `decoder`, which is not open yet, takes through FFmpeg's allocator, and a fixed sum for what
+  /// it takes besides. A library with an allocator of its own (dav1d) is set down with all the frames its
+  /// format may refer to. Throws MemoryRefused for the sum and those.
   void watch(AVCodecContext& decoder);
   /// Throws the MemoryRefused of a frame for which there was no room: to the decoder it was an ENOMEM.
   void check() const;
 
  private:
+  // Of one frame, given back with it.
+  struct Taken {
+    FrameMemory* frames;
+    uint64_t bytes = 0;
+    uint8_t unused = 0;  // FFmpeg wants a pointer to bytes
+    ~Taken();
+  };
   static int get_buffer(AVCodecContext* decoder, AVFrame* frame, int flags) noexcept;
-  static void let_go(void* frames, uint8_t* bytes) noexcept;
+  static void let_go(void* taken, uint8_t*) noexcept;
   void take(uint64_t bytes);
 
   const MemoryHome home_;

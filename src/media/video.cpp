@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <new>
 #include <optional>
+#include <utility>
 
 #include "base/error.h"
 #include "media/media_file.h"
@@ -44,13 +45,18 @@ SampledVideo decode_sampled(const VideoSource& source, int64_t total, const Patc
   return video;
 }
 
+// What the container tells of its frames; the stream is gone then, with all it held.
+std::pair<int64_t, double> count_and_rate(const VideoSource& source) {
+  VideoStream counting(source);
+  const int64_t count = counting.count_packets();
+  return {count, counting.frames_per_second()};
+}
+
 // A container's count of packets is normally the number of frames. Where decoding shows another number,
 // sampling starts again with the true one.
 PatchedVideo decode_all(const VideoSource& source, const PatchOptions& options,
                         const VideoSampling& sampling) {
-  VideoStream counting(source);
-  int64_t total = counting.count_packets();
-  double fps = counting.frames_per_second();
+  const auto [total, fps] = count_and_rate(source);
   if (total == 0) fail(ErrorCode::media, "{}: the video has no frames", source.name);
   SampledVideo video = decode_sampled(source, total, options, sampling);
   if (video.frames_decoded != total) {

@@ -151,10 +151,11 @@ std::optional<std::string> cap_too_low(const LoadDecision& decision) {
   if (inputs.model.linears.empty()) return std::nullopt;
   const uint64_t least = predict_memory(inputs.model, plan).total(), cap = inputs.memory_cap();
   if (least <= cap) return std::nullopt;
-  return fmt::format("memory: the cap of {} holds no plan, the least takes {}: only small requests fit, and "
-                     "everything is computed with {} on {} {}",
-                     mebibytes(cap), mebibytes(least), name_of(plan.forms.isa), plan.threads,
-                     plan.threads == 1 ? "thread" : "threads");
+  return fmt::format(
+      "memory: the cap of {} holds no plan, the least takes {}: only small requests fit, and "
+      "everything is computed with {} on {} {}",
+      mebibytes(cap), mebibytes(least), name_of(plan.forms.isa), plan.threads,
+      plan.threads == 1 ? "thread" : "threads");
 }
 
 std::optional<std::string> disk_too_full(const LoadOptions& load, const LoadDecision& decision,

@@ -80,7 +80,7 @@ TEST(LoadDecision, tells_of_a_cap_that_holds_no_plan) {
   inputs.memory_limit_bytes = 600 << 20;
   EXPECT_THAT(cap_too_low(decide(inputs)).value_or(""),
               MatchesRegex("memory: the cap of 600.0 MiB holds no plan, the least takes [0-9.]+ [MG]iB: only "
-                           "small requests fit, and everything is computed with scalar on 1 thread"));
+                           "small requests fit, and everything is computed with avx2 on 1 thread"));
 }
 
 TEST(LoadDecision, level_0_allows_nothing) {

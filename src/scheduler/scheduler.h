@@ -24,8 +24,8 @@ struct SchedulerOptions {
   Amounts capacities{};
   /// Of the capacities that requests hold together, 1 to 1000. One that nobody is beside may hold all.
   int reservation_permille = 700;
-  uint32_t max_waiting = 256;      ///< requests that arrived and hold nothing yet
-  uint32_t max_preparing = 4;      ///< requests being prepared at a time
+  uint32_t max_waiting = 256;  ///< requests that arrived and hold nothing yet
+  uint32_t max_preparing = 4;  ///< requests being prepared at a time
   /// Requests of one class that are prepared and wait for their grant, beyond which no more of the class are
   /// prepared: what they hold is memory that those before them may need.
   uint32_t max_prepared = 4;

@@ -102,7 +102,8 @@ class ShadowRequests {
   void admitted(const Admission& admission, const Amounts& held) {
     for (const auto& impossible : admission.impossible) {
       expect_state(impossible.id, State::prepared, "refused while it was not waiting");
-      violations_.expect(!fits(holds(impossible.id), capacities_), impossible.id, "refused though it can fit");
+      violations_.expect(!fits(holds(impossible.id), capacities_), impossible.id,
+                         "refused though it can fit");
       enter(impossible.id, State::over);
       ++refused_;
     }
@@ -112,8 +113,8 @@ class ShadowRequests {
       const Amounts& bounds = granted_.size() == 1 ? capacities_ : limits_;
       // A capacity may have shrunk below what was held: then only those may be granted that hold none of it.
       for (Resource resource : kResources) {
-        violations_.expect(!reserves() || holds(id)[resource] == 0 || held_[resource] <= bounds[resource],
-                           id, "granted above a limit");
+        violations_.expect(!reserves() || holds(id)[resource] == 0 || held_[resource] <= bounds[resource], id,
+                           "granted above a limit");
       }
     }
     violations_.expect(held == held_, std::nullopt,

@@ -102,8 +102,10 @@ EngineOutlook Engine::outlook() const {
 }
 
 EngineOutlook Engine::current_outlook() const {
-  const uint64_t limit = scheduler_.resources().limits().memory;
-  const uint64_t held = scheduler_.resources().held().memory;
+  const scheduling::Resources& resources = scheduler_.resources();
+  const uint64_t held = resources.held().memory;
+  const bool alone = scheduler_.status().granted == 0;
+  const uint64_t limit = alone ? resources.capacities().memory : resources.limits().memory;
   return {.costs = scheduler_.costs(),
           .memory_left = reserves_ ? limit - std::min(limit, held) : std::numeric_limits<uint64_t>::max()};
 }

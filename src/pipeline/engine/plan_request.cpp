@@ -57,12 +57,6 @@ std::vector<MediumPlan> plans_of(const Media& media, const Kept& kept, const Vis
   return plans;
 }
 
-uint64_t sum_of(const std::vector<MemoryNeed>& needs) {
-  uint64_t bytes = 0;
-  for (const MemoryNeed& need : needs) bytes += need.bytes;
-  return bytes;
-}
-
 // The engine asks for what a request will take when its first picture and all videos are cut: to be admitted
 // it takes their patches and all of that. Cutting them may have taken more.
 std::vector<MemoryNeed> needs_until_the_end(const InferenceRequest& request, const RequestPrompt& prompt,

@@ -189,7 +189,7 @@ TEST(RequestPlan, of_a_picture_that_fits_is_enough_for_it) {
   EXPECT_GT(pipeline.run_inference(request).usage.completion_tokens, 0);
 }
 
-TEST(RequestPlan, minds_what_requests_may_hold_together) {
+TEST(RequestPlan, lets_a_request_alone_have_more_than_requests_may_hold_together) {
   const Model model = small_model();
   SystemOptimizationConfig config = bare();
   config.resource_scheduling_enabled = true;
@@ -200,11 +200,12 @@ TEST(RequestPlan, minds_what_requests_may_hold_together) {
   // Enough for the process, but not for a twentieth of it.
   const auto all = *ledger.reserve(MemoryPart::other, ledger.free_bytes() - 2 * plan.memory_bytes);
   auto pipeline = apply_system_level_optimizations(model, config);
-  const RequestPlan refused = pipeline.plan(request);
-  EXPECT_GT(refused.memory_free_bytes, refused.memory_bytes);
-  EXPECT_FALSE(refused.fits);
+  EXPECT_TRUE(pipeline.plan(request).fits);
+  EXPECT_FALSE(pipeline.run_inference(request).tokens.empty());
+  const auto more = *ledger.reserve(MemoryPart::other, plan.memory_bytes * 3 / 2);
+  EXPECT_FALSE(pipeline.plan(request).fits);
   EXPECT_THAT(error_of(ErrorCode::limit, [&] { pipeline.run_inference(request); }),
-              ::testing::StartsWith("request: memory: "));
+              ::testing::StartsWith("request: needs "));
 }
 
 TEST(RequestPlan, refuses_what_the_request_would_be_refused_for) {
