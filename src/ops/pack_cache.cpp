@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "memory/file_descriptor.h"
 
 namespace qvl {
 namespace {
@@ -49,13 +50,9 @@ Trailer trailer_for(const std::string& key, uint64_t bytes) {
   return trailer;
 }
 
-// A file descriptor closed at the end.
-struct Descriptor {
-  int fd;
-  ~Descriptor() {
-    if (fd >= 0) ::close(fd);
-  }
-};
+bool is_of_this_version(const Trailer& trailer) {
+  return std::memcmp(trailer.magic, Trailer().magic, sizeof trailer.magic) == 0;
+}
 
 // Nothing where it is no regular file.
 std::optional<uint64_t> file_bytes(int fd) {
@@ -92,22 +89,23 @@ std::string ContentHash::text() const {
 
 PackedFileState map_packed_file(const std::filesystem::path& path, const std::string& key, uint64_t bytes,
                                 AddressRange& range, ThreadPool& pool, const std::stop_token& stop) {
-  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
-  if (file.fd < 0) return PackedFileState::differs;
+  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!file) return PackedFileState::differs;
   Trailer found;
-  if (!read_trailer(file.fd, bytes, found)) {
-    return file_bytes(file.fd) && !is_packed_file(file.fd) ? PackedFileState::damaged
-                                                           : PackedFileState::differs;
+  if (!read_trailer(file.get(), bytes, found)) {
+    return file_bytes(file.get()) && !is_packed_file(file.get()) ? PackedFileState::damaged
+                                                                 : PackedFileState::differs;
   }
   Trailer expected = trailer_for(key, bytes);
+  if (is_of_this_version(found) && own_hash(found) != found.own_hash) return PackedFileState::damaged;
   expected.content_hash = found.content_hash;
   expected.own_hash = own_hash(expected);
   if (std::memcmp(&found, &expected, sizeof found) != 0) return PackedFileState::differs;
-  if (!range.back_with_file(file.fd, bytes, AddressRange::Access::read)) return PackedFileState::differs;
+  if (!range.back_with_file(file.get(), bytes, AddressRange::Access::read)) return PackedFileState::differs;
   // When it was used last, also where the disk is mounted without access times. Refused: nothing is lost.
   const struct timespec used_now[2] = {{.tv_sec = 0, .tv_nsec = UTIME_NOW},
                                        {.tv_sec = 0, .tv_nsec = UTIME_OMIT}};
-  (void)!::futimens(file.fd, used_now);
+  (void)!::futimens(file.get(), used_now);
   const auto hash = hash_contents({range.data(), bytes}, pool, stop);
   if (!hash) return PackedFileState::differs;
   return *hash == found.content_hash ? PackedFileState::fits : PackedFileState::damaged;

@@ -1,7 +1,7 @@
 // The file that keeps packed weights between starts.
 //
-// Layout: the weights, whole pages, then one page of trailer: magic, version, key, size and a
-// hash of the weights. A file is written under a temporary name and takes its own in the end.
+// Layout: the weights, whole pages, then a trailer: magic with version, size, hashes of the key, of the
+// weights and of the trailer itself. A file is written under a temporary name and takes its own in the end.
 #pragma once
 
 #include <cstddef>
@@ -32,8 +32,9 @@ class ContentHash {
 
 enum class PackedFileState {
   fits,     ///< it lies behind the range now
-  differs,  ///< there is none, its trailer is of other weights, or `stop` ended the check
-  damaged,  ///< of no use to anybody: cut short, nothing of ours, or not the weights its trailer names
+  differs,  ///< there is none, its trailer is of other weights or another version, or `stop` ended the check
+  damaged,  ///< of no use to anybody: cut short, nothing of ours, not the trailer or weights it was written
+            ///< with
 };
 /// Puts the file at `path` behind `range` where it holds `bytes` of weights packed for `key` and is
 /// undamaged.

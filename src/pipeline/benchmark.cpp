@@ -35,6 +35,13 @@ void check(bool fits, std::string_view name, int64_t found, std::string_view exp
   if (!fits) fail(ErrorCode::usage, "{}: found {}, expected {}", name, found, expected);
 }
 
+// Twice the same would have one key in the report.
+void check_each_once(std::string_view name, const std::vector<int64_t>& values) {
+  for (auto value = values.begin(); value != values.end(); ++value) {
+    check(std::find(values.begin(), value, *value) == value, name, *value, "each once");
+  }
+}
+
 int64_t tokens_with_text(int64_t size, const VisionConfig& vision) {
   const int64_t side = size / (vision.patch_size * vision.spatial_merge_size);
   return side * side + kTextBesidePicture;
@@ -65,6 +72,8 @@ void check_options(const BenchmarkOptions& options, const Runtime& runtime) {
     check(streams >= 1 && streams <= kMaxStreams, "streams", streams, fmt::format("1 to {}", kMaxStreams));
   }
   for (int64_t size : options.image_sizes) check_picture(size, runtime.files.config);
+  check_each_once("streams", options.streams);
+  check_each_once("image_sizes", options.image_sizes);
 }
 
 // values: at least one

@@ -141,6 +141,14 @@ TEST_F(BenchmarkTest, refuses_what_cannot_be_measured) {
                       o.image_sizes = {64, 31};
                     })),
             "image_sizes: found 31, expected multiples of 32 up to 8192");
+  EXPECT_EQ(refusal(ErrorCode::usage, with([](auto& o) {
+                      o.streams = {1, 8, 1};
+                    })),
+            "streams: found 1, expected each once");
+  EXPECT_EQ(refusal(ErrorCode::usage, with([](auto& o) {
+                      o.image_sizes = {64, 64};
+                    })),
+            "image_sizes: found 64, expected each once");
   EXPECT_EQ(refusal(ErrorCode::usage, with([](auto& o) { o.prompt_tokens = 4096; })),
             "prompt_tokens: found 4096, expected 1 to 4095");
   EXPECT_EQ(refusal(ErrorCode::usage, with([](auto& o) { o.decode_tokens = 0; })),
