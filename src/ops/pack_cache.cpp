@@ -91,11 +91,11 @@ PackedFileState map_packed_file(const std::filesystem::path& path, const std::st
                                 AddressRange& range, ThreadPool& pool, const std::stop_token& stop) {
   const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!file) return PackedFileState::differs;
-  Trailer found;
-  if (!read_trailer(file.get(), bytes, found)) {
-    return file_bytes(file.get()) && !is_packed_file(file.get()) ? PackedFileState::damaged
-                                                                 : PackedFileState::differs;
+  if (!is_packed_file(file.get())) {
+    return file_bytes(file.get()) ? PackedFileState::damaged : PackedFileState::differs;
   }
+  Trailer found;
+  if (!read_trailer(file.get(), bytes, found)) return PackedFileState::differs;
   Trailer expected = trailer_for(key, bytes);
   if (is_of_this_version(found) && own_hash(found) != found.own_hash) return PackedFileState::damaged;
   expected.content_hash = found.content_hash;
