@@ -75,11 +75,12 @@ class InferenceStream {
   uint64_t id() const;
   /// Waits for the next event; nothing behind `finished`. Texts that nobody fetched in time come as one.
   std::optional<InferenceEvent> next();
-  /// Waits at most so long, and tells whether next() would not wait now.
+  /// Waits at most so long, and tells whether next() would not wait now. Not at all below 0;
+  /// milliseconds::max() is for ever.
   bool wait_for_event(std::chrono::milliseconds most);
   /// Waits for the end. Throws the Error the request failed with. A cancelled one has the tokens so far.
   InferenceOutput result();
-  /// Waits at most so long, and tells whether result() would not wait now.
+  /// As wait_for_event(), and tells whether result() would not wait now.
   bool wait_for_result(std::chrono::milliseconds most);
   /// Ends the request after the current step at the latest; what it held is free then. One whose picture or
   /// video is being read ends when that has been read, and none while a conversation of the same model

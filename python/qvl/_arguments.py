@@ -8,6 +8,7 @@ import functools
 import inspect
 import operator
 import os
+import threading
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -164,3 +165,19 @@ def checked(function: Function) -> Function:
 def out_of_range(name: str, value: Any, kind: Kind) -> UsageError:
     """For a value of the right kind that C++ does not take: a number beyond those it counts with."""
     return UsageError(f"{name}: found {shown(value)}, which is out of range, expected {kind.words}")
+
+
+def waiting_time(name: str, value: Any) -> float | None:
+    """Seconds to wait at most, of a number or None; None: for ever, which all above what clocks count is (centuries).
+    UsageError for what is negative or no number."""
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except OverflowError:  # an integer beyond all of float
+        seconds = float("inf") if value > 0 else -1.0
+    except (TypeError, ValueError):  # an array of several numbers
+        raise refusal(name, value, "a number or None") from None
+    if not seconds >= 0:  # NaN is neither
+        raise refusal(name, value, "seconds of 0 or more, or None")
+    return seconds if seconds < threading.TIMEOUT_MAX else None

@@ -6,7 +6,7 @@ import reprlib
 from collections import deque
 from typing import Any, Iterable, Iterator, Mapping
 
-from ._arguments import checked
+from ._arguments import checked, waiting_time
 from ._callables import CallableEngine
 from ._config import config_for
 from ._core import InferenceEvent, SystemOptimizationConfig
@@ -35,9 +35,10 @@ class InferenceStream:
 
     @checked
     def result(self, timeout: float | None = None) -> Any:
-        """Waits for the answer, at most `timeout` seconds; then TimeoutError. Raises what the request failed with. A
-        cancelled one has the tokens so far."""
-        if not self._running.wait(timeout):
+        """Waits for the answer, at most `timeout` seconds; then TimeoutError. None, infinity, and what is longer than clocks
+        count wait for ever. Raises UsageError for seconds below 0 or NaN, and what the request failed with. A cancelled one
+        has the tokens so far."""
+        if not self._running.wait(waiting_time("timeout", timeout)):
             raise TimeoutError(f"request {self.id}: no result within {timeout} s")
         return self._running.result()
 

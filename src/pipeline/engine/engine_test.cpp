@@ -248,6 +248,14 @@ TEST(Pipeline, is_over_after_cleanup) {
   pipeline.cleanup();
 }
 
+TEST(Pipeline, its_streams_are_waited_for_as_long_as_it_takes) {
+  auto pipeline = apply_system_level_optimizations(small_model(), {});
+  InferenceStream stream = pipeline.submit({.prompt = "Count.", .generation = {.max_tokens = 200}});
+  EXPECT_TRUE(stream.wait_for_event(std::chrono::milliseconds::max()));
+  EXPECT_TRUE(stream.wait_for_result(std::chrono::milliseconds::max()));
+  EXPECT_TRUE(stream.wait_for_result(std::chrono::milliseconds::min()));
+}
+
 // As the documents write it.
 TEST(Pipeline, is_used_as_its_documents_say) {
   const std::filesystem::path path = kSource / "models/shapes";
