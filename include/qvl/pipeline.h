@@ -66,11 +66,13 @@ class PipelineState;
 }  // namespace detail
 
 /// A request under way. Cheap to copy, thread-safe; may outlive the pipeline. The request goes on when all
-/// copies are gone.
+/// copies are gone. Moving copies: none is left empty.
 class InferenceStream {
  public:
   explicit InferenceStream(std::shared_ptr<detail::InferenceChannel> channel)
       : channel_(std::move(channel)) {}
+  InferenceStream(const InferenceStream&) = default;
+  InferenceStream& operator=(const InferenceStream&) = default;
 
   uint64_t id() const;
   /// Waits for the next event; nothing behind `finished`. Texts that nobody fetched in time come as one.
@@ -159,7 +161,8 @@ struct PerformanceMetrics {
 std::string to_json(const PerformanceMetrics& metrics);
 
 /// Runs requests. Movable, thread-safe. One thread of its own computes, in steps that all requests share;
-/// further ones read and prepare.
+/// further ones read and prepare. One that was moved from throws Error{environment} whatever is asked of it;
+/// its cleanup() does nothing.
 class OptimizedInferencePipeline {
  public:
   /// As apply_system_level_optimizations() below.
@@ -190,11 +193,13 @@ class OptimizedInferencePipeline {
   RequestPlan plan(const InferenceRequest& request);
 
   PerformanceMetrics get_performance_metrics() const;
-  /// Cancels what is under way, waits for it, and gives everything back; submitting throws Error{environment}
-  /// from then on. May be called again.
+  /// Cancels what is under way, waits for it, and gives everything back. Everything else but
+  /// get_performance_metrics() throws Error{environment} from then on. May be called again.
   void cleanup();
 
  private:
+  detail::PipelineState& state() const;
+
   std::unique_ptr<detail::PipelineState> state_;
 };
 

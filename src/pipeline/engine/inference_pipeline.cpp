@@ -25,6 +25,7 @@ class PipelineState {
   Engine& engine() { return engine_; }
   int64_t logits(const LogitsRequest& request, const LogitsSink& sink, const Listeners& listeners);
   RequestPlan plan(const InferenceRequest& request) {
+    engine_.check_open();
     check_request(request);
     return model_->plan(request, engine_.outlook());
   }
@@ -40,6 +41,7 @@ class PipelineState {
 int64_t PipelineState::logits(const LogitsRequest& request, const LogitsSink& sink,
                               const Listeners& listeners) {
   using End = InferenceRecord::End;
+  engine_.check_open();
   const Stopwatch watch;
   engine_.record().submitted(steady_ns());
   InferenceRecord::Ended ended{.end = End::failed, .now_ns = 0};
@@ -105,6 +107,7 @@ InferenceOutput OptimizedInferencePipeline::run_inference(const InferenceRequest
 std::vector<InferenceOutput> OptimizedInferencePipeline::run_batch_inference(
     std::span<const InferenceRequest> requests) {
   std::vector<InferenceOutput> outputs;
+  state().engine().check_open();
   outputs.reserve(requests.size());
   std::deque<InferenceStream> under_way;
   std::exception_ptr error;
@@ -130,20 +133,25 @@ std::vector<InferenceOutput> OptimizedInferencePipeline::run_batch_inference(
 }
 
 InferenceStream OptimizedInferencePipeline::submit(InferenceRequest request) {
-  return state_->engine().submit(std::move(request));
+  return state().engine().submit(std::move(request));
 }
 
 int64_t OptimizedInferencePipeline::logits(const LogitsRequest& request, const LogitsSink& sink,
                                            const Listeners& listeners) {
-  return state_->logits(request, sink, listeners);
+  return state().logits(request, sink, listeners);
 }
 
 RequestPlan OptimizedInferencePipeline::plan(const InferenceRequest& request) {
-  return with_memory_for("to plan a request", [&] { return state_->plan(request); });
+  return with_memory_for("to plan a request", [&] { return state().plan(request); });
 }
 
 PerformanceMetrics OptimizedInferencePipeline::get_performance_metrics() const {
-  return with_memory_for("for the metrics", [&] { return state_->metrics(); });
+  return with_memory_for("for the metrics", [&] { return state().metrics(); });
+}
+
+detail::PipelineState& OptimizedInferencePipeline::state() const {
+  if (!state_) fail(ErrorCode::environment, "pipeline: it was moved from, and takes no more requests");
+  return *state_;
 }
 
 void OptimizedInferencePipeline::cleanup() {
