@@ -10,7 +10,8 @@ import operator
 import os
 import threading
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -165,6 +166,17 @@ def checked(function: Function) -> Function:
 def out_of_range(name: str, value: Any, kind: Kind) -> UsageError:
     """For a value of the right kind that C++ does not take: a number beyond those it counts with."""
     return UsageError(f"{name}: found {shown(value)}, which is out of range, expected {kind.words}")
+
+
+@contextmanager
+def as_written(name: str, written: str) -> Iterator[None]:
+    """Errors that leave the block call the argument `name` as its user does."""
+    try:
+        yield
+    except UsageError as error:
+        if not str(error).startswith(f"{name}: "):
+            raise
+        raise UsageError(written + str(error)[len(name):]) from None
 
 
 def waiting_time(name: str, value: Any) -> float | None:
