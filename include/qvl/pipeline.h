@@ -177,7 +177,8 @@ class OptimizedInferencePipeline {
   /// Waits for the answer. Throws Error as Conversation::ask does.
   InferenceOutput run_inference(const InferenceRequest& request);
   /// All of them as one continuous batch, those of the normal class in the background; answers in the order
-  /// of the requests. Where one fails, throws its Error after all have ended.
+  /// of the requests. Where one fails, throws its Error "request N: ..." after all have ended; the first is
+  /// 0.
   std::vector<InferenceOutput> run_batch_inference(std::span<const InferenceRequest> requests);
   /// Begins a request. Throws Error{usage} at once for values out of range; all else comes with the stream.
   InferenceStream submit(InferenceRequest request);

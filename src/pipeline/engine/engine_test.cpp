@@ -261,6 +261,23 @@ TEST(Pipeline, is_over_after_cleanup) {
   pipeline.cleanup();
 }
 
+TEST(Pipeline, says_of_which_request_of_a_batch_an_error_is) {
+  auto pipeline = apply_system_level_optimizations(small_model(), {});
+  const InferenceRequest good{.prompt = "Name a colour.", .generation = {.max_tokens = 1}};
+  const InferenceRequest gone{.prompt = "x", .images = {"/nowhere.png"}};
+  InferenceRequest wrong = good;
+  wrong.generation.max_tokens = 0;
+  const auto run = [&](const std::vector<InferenceRequest>& batch) {
+    return [&pipeline, batch] { pipeline.run_batch_inference(batch); };
+  };
+  EXPECT_EQ(error_of(ErrorCode::media, run({good, gone, good})),
+            "request 1: /nowhere.png: cannot open: No such file or directory");
+  std::vector<InferenceRequest> many(70, good);
+  many.push_back(wrong);
+  EXPECT_EQ(error_of(ErrorCode::usage, run(many)), "request 70: max_tokens: found 0, expected 1 to 16777216");
+  EXPECT_EQ(pipeline.get_performance_metrics().total_inferences, 72u) << "all others were answered";
+}
+
 TEST(Pipeline, says_that_it_was_moved_from) {
   auto pipeline = apply_system_level_optimizations(small_model(), {});
   auto other = std::move(pipeline);

@@ -81,6 +81,21 @@ InferenceRequest in_background(InferenceRequest request) {
   return request;
 }
 
+// An Error of a batch, with the request it is of; as it is where there is no memory for that.
+std::exception_ptr with_place(const std::exception_ptr& error, size_t place) noexcept {
+  try {
+    try {
+      std::rethrow_exception(error);
+    } catch (const Error& problem) {
+      fail(problem.code(), "request {}: {}", place, problem.what());
+    }
+  } catch (const Error&) {
+    return std::current_exception();
+  } catch (...) {
+    return error;
+  }
+}
+
 }  // namespace
 
 OptimizedInferencePipeline::OptimizedInferencePipeline(Model model, const SystemOptimizationConfig& config) {
@@ -109,22 +124,26 @@ std::vector<InferenceOutput> OptimizedInferencePipeline::run_batch_inference(
   std::vector<InferenceOutput> outputs;
   state().engine().check_open();
   outputs.reserve(requests.size());
-  std::deque<InferenceStream> under_way;
+  struct UnderWay {
+    size_t place;
+    InferenceStream stream;
+  };
+  std::deque<UnderWay> under_way;
   std::exception_ptr error;
   const auto take_oldest = [&] {
     try {
-      outputs.push_back(under_way.front().result());
+      outputs.push_back(under_way.front().stream.result());
     } catch (...) {
-      if (!error) error = std::current_exception();
+      if (!error) error = with_place(std::current_exception(), under_way.front().place);
     }
     under_way.pop_front();
   };
-  for (const InferenceRequest& request : requests) {
+  for (size_t place = 0; place < requests.size(); ++place) {
     if (under_way.size() == kBatchWindow) take_oldest();
     try {
-      under_way.push_back(submit(in_background(request)));
+      under_way.push_back({place, submit(in_background(requests[place]))});
     } catch (...) {
-      if (!error) error = std::current_exception();
+      if (!error) error = with_place(std::current_exception(), place);
     }
   }
   while (!under_way.empty()) take_oldest();
