@@ -1,5 +1,6 @@
 #include "batch_request.h"
 
+#include <algorithm>
 #include <array>
 #include <limits>
 #include <set>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "answer_report.h"
+#include "json_text.h"
 #include "media_list.h"
 #include "options.h"
 
@@ -35,7 +37,7 @@ Json parse_object(const std::string& text) {
   };
   try {
     Json json = Json::parse(text, check);
-    if (!json.is_object()) refuse("expected a JSON object");
+    if (!json.is_object()) refuse("found " + shown(json) + ", expected a JSON object");
     return json;
   } catch (const Json::parse_error& error) {
     refuse("malformed JSON at byte " + std::to_string(error.byte));
@@ -44,51 +46,72 @@ Json parse_object(const std::string& text) {
   }
 }
 
-std::string text_of(const std::string& key, const Json& value) {
-  if (!value.is_string()) refuse(key + ": expected a text");
-  return value.get<std::string>();
+// What a line gives for one key.
+struct Given {
+  const std::string& key;
+  const Json& value;
+  const std::string& line;
+
+  [[noreturn]] void refuse_for(const std::string& expected) const {
+    refuse(key + ": found " + shown_as_written(line, key, value) + ", expected " + expected);
+  }
+};
+
+std::string text_of(const Given& given) {
+  if (!given.value.is_string()) given.refuse_for("a text");
+  return given.value.get<std::string>();
 }
 
-double number_of(const std::string& key, const Json& value) {
-  if (!value.is_number()) refuse(key + ": found " + quoted(value.dump()) + ", expected a number");
-  return value.get<double>();
+double number_of(const Given& given) {
+  if (!given.value.is_number()) given.refuse_for("a number");
+  return given.value.get<double>();
 }
 
-int64_t integer_of(const std::string& key, const Json& value) {
+int64_t integer_of(const Given& given) {
+  const Json& value = given.value;
   const bool fits = value.is_number_integer() &&
                     !(value.is_number_unsigned() &&
                       value.get<uint64_t>() > static_cast<uint64_t>(std::numeric_limits<int64_t>::max()));
-  if (!fits) refuse(key + ": found " + quoted(value.dump()) + ", expected an integer");
+  if (!fits) given.refuse_for("an integer of at most 64 bits");
   return value.get<int64_t>();
 }
 
-uint64_t unsigned_of(const std::string& key, const Json& value) {
-  if (!value.is_number_unsigned()) {
-    refuse(key + ": found " + quoted(value.dump()) + ", expected an integer of 0 or more");
+// Here rather than in the pipeline, which knows one name of it.
+int64_t answer_length_of(const Given& given) {
+  constexpr int64_t kMost = 1 << 24;
+  if (!given.value.is_number_integer() || given.value < 1 || given.value > kMost) {
+    given.refuse_for("an integer from 1 to " + std::to_string(kMost));
   }
-  return value.get<uint64_t>();
+  return given.value.get<int64_t>();
 }
 
-std::vector<std::string> texts_of(const std::string& key, const Json& value) {
-  if (value.is_string()) return {value.get<std::string>()};
-  if (!value.is_array()) refuse(key + ": expected a text or a list of texts");
-  std::vector<std::string> texts;
-  for (const Json& text : value) texts.push_back(text_of(key, text));
-  return texts;
+uint64_t unsigned_of(const Given& given) {
+  if (!given.value.is_number_unsigned()) {
+    given.refuse_for("an integer from 0 to " + std::to_string(std::numeric_limits<uint64_t>::max()));
+  }
+  return given.value.get<uint64_t>();
+}
+
+std::vector<std::string> texts_of(const Given& given) {
+  if (given.value.is_string()) return {given.value.get<std::string>()};
+  const auto is_text = [](const Json& each) { return each.is_string(); };
+  if (!given.value.is_array() || !std::all_of(given.value.begin(), given.value.end(), is_text)) {
+    given.refuse_for("a text or a list of texts");
+  }
+  return given.value.get<std::vector<std::string>>();
 }
 
 template <typename Value>
-Value choice_of(const std::string& key, const Json& value,
-                std::initializer_list<std::pair<std::string_view, Value>> choices) {
+Value choice_of(const Given& given, std::initializer_list<std::pair<std::string_view, Value>> choices) {
   std::string names;
   for (const auto& [name, choice] : choices) {
-    if (value.is_string() && value.get_ref<const std::string&>() == name) return choice;
+    if (given.value.is_string() && given.value.get_ref<const std::string&>() == name) return choice;
     (names += names.empty() ? "" : ", ") += name;
   }
-  refuse(key + ": found " + quoted(value.dump()) + ", expected one of " + names);
+  given.refuse_for("one of " + names);
 }
 
-using Read = void (*)(const std::string& key, const Json& value, InferenceRequest& request);
+using Read = void (*)(const Given& given, InferenceRequest& request);
 
 struct Field {
   std::string_view name;
@@ -97,58 +120,55 @@ struct Field {
 
 // Everything but id and the lists of files.
 constexpr std::array kFields = {
-    Field{"prompt", [](const std::string& key, const Json& value,
-                       InferenceRequest& request) { request.prompt = text_of(key, value); }},
-    Field{"system", [](const std::string& key, const Json& value,
-                       InferenceRequest& request) { request.system = text_of(key, value); }},
+    Field{"prompt", [](const Given& given, InferenceRequest& request) { request.prompt = text_of(given); }},
+    Field{"system", [](const Given& given, InferenceRequest& request) { request.system = text_of(given); }},
     Field{"class",
-          [](const std::string& key, const Json& value, InferenceRequest& request) {
-            request.request_class = choice_of<RequestClass>(key, value,
-                                                            {{"interactive", RequestClass::interactive},
-                                                             {"normal", RequestClass::normal},
-                                                             {"background", RequestClass::background}});
+          [](const Given& given, InferenceRequest& request) {
+            request.request_class =
+                choice_of<RequestClass>(given, {{"interactive", RequestClass::interactive},
+                                                {"normal", RequestClass::normal},
+                                                {"background", RequestClass::background}});
           }},
-    Field{"client", [](const std::string& key, const Json& value,
-                       InferenceRequest& request) { request.client = unsigned_of(key, value); }},
-    Field{"max_image_tokens",
-          [](const std::string& key, const Json& value, InferenceRequest& request) {
-            request.max_image_tokens = integer_of(key, value);
-          }},
-    Field{"deadline_ms", [](const std::string& key, const Json& value,
-                            InferenceRequest& request) { request.deadline_ms = integer_of(key, value); }},
+    Field{"client",
+          [](const Given& given, InferenceRequest& request) { request.client = unsigned_of(given); }},
+    Field{
+        "max_image_tokens",
+        [](const Given& given, InferenceRequest& request) { request.max_image_tokens = integer_of(given); }},
+    Field{"deadline_ms",
+          [](const Given& given, InferenceRequest& request) { request.deadline_ms = integer_of(given); }},
     Field{"video_prompt",
-          [](const std::string& key, const Json& value, InferenceRequest& request) {
+          [](const Given& given, InferenceRequest& request) {
             request.video_prompt = choice_of<VideoPrompt>(
-                key, value,
-                {{"timestamps", VideoPrompt::timestamps}, {"nested", VideoPrompt::nested_timestamps}});
+                given, {{"timestamps", VideoPrompt::timestamps}, {"nested", VideoPrompt::nested_timestamps}});
           }},
     Field{"max_tokens",
-          [](const std::string& key, const Json& value, InferenceRequest& request) {
-            request.generation.max_tokens = integer_of(key, value);
+          [](const Given& given, InferenceRequest& request) {
+            request.generation.max_tokens = answer_length_of(given);
           }},
     Field{"max_new_tokens",
-          [](const std::string& key, const Json& value, InferenceRequest& request) {
-            request.generation.max_tokens = integer_of(key, value);
+          [](const Given& given, InferenceRequest& request) {
+            request.generation.max_tokens = answer_length_of(given);
           }},
     Field{"temperature",
-          [](const std::string& key, const Json& value, InferenceRequest& request) {
-            request.generation.temperature = number_of(key, value);
+          [](const Given& given, InferenceRequest& request) {
+            request.generation.temperature = number_of(given);
           }},
-    Field{"top_k", [](const std::string& key, const Json& value,
-                      InferenceRequest& request) { request.generation.top_k = integer_of(key, value); }},
-    Field{"top_p", [](const std::string& key, const Json& value,
-                      InferenceRequest& request) { request.generation.top_p = number_of(key, value); }},
+    Field{"top_k", [](const Given& given,
+                      InferenceRequest& request) { request.generation.top_k = integer_of(given); }},
+    Field{"top_p",
+          [](const Given& given, InferenceRequest& request) { request.generation.top_p = number_of(given); }},
     Field{"repetition_penalty",
-          [](const std::string& key, const Json& value, InferenceRequest& request) {
-            request.generation.repetition_penalty = number_of(key, value);
+          [](const Given& given, InferenceRequest& request) {
+            request.generation.repetition_penalty = number_of(given);
           }},
     Field{"presence_penalty",
-          [](const std::string& key, const Json& value,
-             InferenceRequest& request) { request.generation.presence_penalty = number_of(key, value); }},
-    Field{"seed", [](const std::string& key, const Json& value,
-                     InferenceRequest& request) { request.generation.seed = unsigned_of(key, value); }},
-    Field{"stop", [](const std::string& key, const Json& value,
-                     InferenceRequest& request) { request.generation.stop = texts_of(key, value); }},
+          [](const Given& given, InferenceRequest& request) {
+            request.generation.presence_penalty = number_of(given);
+          }},
+    Field{"seed", [](const Given& given,
+                     InferenceRequest& request) { request.generation.seed = unsigned_of(given); }},
+    Field{"stop",
+          [](const Given& given, InferenceRequest& request) { request.generation.stop = texts_of(given); }},
 };
 
 const Field& field_of(const std::string& key) {
@@ -160,11 +180,12 @@ const Field& field_of(const std::string& key) {
   refuse(quoted(key) + ": unknown key, expected one of " + names);
 }
 
-void read_fields(const Json& json, const BatchDefaults& defaults, BatchRequest& out) {
+void read_fields(const std::string& line, const BatchDefaults& defaults, BatchRequest& out) {
+  const Json json = parse_object(line);
   if (json.contains("id")) {
     const Json& id = json["id"];
     if (!id.is_string() && !id.is_number_integer() && !id.is_null()) {
-      refuse("id: expected a text or an integer");
+      Given{"id", id, line}.refuse_for("a text or an integer");
     }
     out.id = id;
   }
@@ -174,7 +195,7 @@ void read_fields(const Json& json, const BatchDefaults& defaults, BatchRequest& 
   for (const auto& [key, value] : json.items()) {
     if (key == "id" || key == "images" || key == "videos") continue;
     const Field& field = field_of(key);
-    if (!value.is_null()) field.read(key, value, out.request);
+    if (!value.is_null()) field.read({.key = key, .value = value, .line = line}, out.request);
   }
   out.request.images = media_list(json, "images", defaults.folder);
   out.request.videos = media_list(json, "videos", defaults.folder);
@@ -189,7 +210,7 @@ BatchRequest parse_batch_line(const TextLine& line, const BatchDefaults& default
       throw Error(ErrorCode::limit,
                   "a line of more than the " + std::to_string(kMaxRequestBytes) + " bytes allowed");
     }
-    read_fields(parse_object(line.text), defaults, out);
+    read_fields(line.text, defaults, out);
   } catch (const Error& error) {
     out.refusal = error;
   }

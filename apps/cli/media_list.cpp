@@ -1,5 +1,8 @@
 #include "media_list.h"
 
+#include <algorithm>
+
+#include "json_text.h"
 #include "qvl/error.h"
 
 namespace qvl::cli {
@@ -9,9 +12,11 @@ std::vector<std::filesystem::path> media_list(const nlohmann::ordered_json& obje
   std::vector<std::filesystem::path> paths;
   if (!object.contains(key)) return paths;
   const auto& names = object.at(key);
-  if (!names.is_array()) throw Error(ErrorCode::usage, key + ": expected a list of files");
+  const auto is_text = [](const auto& name) { return name.is_string(); };
+  if (!names.is_array() || !std::all_of(names.begin(), names.end(), is_text)) {
+    throw Error(ErrorCode::usage, key + ": found " + shown(names) + ", expected a list of files");
+  }
   for (const auto& name : names) {
-    if (!name.is_string()) throw Error(ErrorCode::usage, key + ": expected a list of files");
     const auto& file = name.get_ref<const std::string&>();
     if (file.find('\0') != std::string::npos) {
       throw Error(ErrorCode::usage, key + ": a NUL character in the name of a file");

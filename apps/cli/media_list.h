@@ -9,7 +9,7 @@
 namespace qvl::cli {
 
 /// The files under `key`, relative ones from `folder` on; none where there is no such key. Throws
-/// Error{usage} "KEY: expected a list of files".
+/// Error{usage} "KEY: found 5, expected a list of files".
 std::vector<std::filesystem::path> media_list(const nlohmann::ordered_json& object, const std::string& key,
                                               const std::filesystem::path& folder);
 

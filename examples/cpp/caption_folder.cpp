@@ -10,6 +10,7 @@
 #include <exception>
 #include <filesystem>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "qvl/pipeline.h"
@@ -22,7 +23,11 @@ constexpr size_t kWindow = 16;
 
 std::vector<std::filesystem::path> files_of(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> files;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+  std::error_code problem;
+  const std::filesystem::directory_iterator entries(folder, problem);
+  if (problem)
+    throw qvl::Error(qvl::ErrorCode::usage, folder.string() + ": cannot open: " + problem.message());
+  for (const auto& entry : entries) {
     if (entry.is_regular_file()) files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -22,7 +23,10 @@ class SizeJob : public qvl::InferenceJob {
   }
   qvl::InferenceStep step(qvl::StepContext&) override {
     const auto& file = files_[next_++];
-    qvl::InferenceStep made{.text = std::to_string(std::filesystem::file_size(file)) + " bytes\n"};
+    std::error_code problem;
+    const auto bytes = std::filesystem::file_size(file, problem);
+    if (problem) throw qvl::Error(qvl::ErrorCode::media, file.string() + ": no size: " + problem.message());
+    qvl::InferenceStep made{.text = std::to_string(bytes) + " bytes\n"};
     if (next_ == files_.size()) made.finish = qvl::FinishReason::stop;
     return made;
   }
@@ -53,6 +57,9 @@ int main(int argc, char** argv) {
     const auto answer = pipeline.run_inference({.prompt = "How large?", .images = {argv + 1, argv + argc}});
     std::printf("%s", answer.text.c_str());
     return 0;
+  } catch (const qvl::Error& error) {
+    std::fprintf(stderr, "own_model: %s\n", error.what());
+    return static_cast<int>(error.code());
   } catch (const std::exception& error) {
     std::fprintf(stderr, "own_model: %s\n", error.what());
     return 1;

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -22,7 +23,12 @@ using Counts = std::array<size_t, 256>;  // of each value of a byte
 
 // Throws Error{limit}, with what each part holds, where the file does not fit below the cap.
 qvl::system::TensorBlock read(qvl::system::MemoryManager& memory, const fs::path& path) {
-  auto block = memory.allocate(fs::file_size(path));
+  std::error_code problem;
+  const auto bytes = fs::file_size(path, problem);
+  if (problem) {
+    throw qvl::Error(qvl::ErrorCode::environment, path.string() + ": cannot be read: " + problem.message());
+  }
+  auto block = memory.allocate(bytes);
   std::ifstream file(path, std::ios::binary);
   file.read(reinterpret_cast<char*>(block.data()), static_cast<std::streamsize>(block.size()));
   if (!file) throw qvl::Error(qvl::ErrorCode::environment, path.string() + ": cannot be read");

@@ -8,15 +8,24 @@ from pathlib import Path
 import qvl
 
 # %% Which pictures
+def stop(message):
+    print(message, file=sys.stderr)
+    sys.exit(2)
+
+
 if len(sys.argv) not in (2, 3) or not Path(sys.argv[1]).is_dir():
-    sys.exit("usage: caption_folder.py FOLDER [MODEL], where FOLDER has pictures")
+    stop("usage: caption_folder.py FOLDER [MODEL], where FOLDER has pictures")
 folder = Path(sys.argv[1])
 model = sys.argv[2] if len(sys.argv) > 2 else Path(__file__).resolve().parents[2] / "models" / "shapes"
 pictures = sorted(path for path in folder.iterdir() if path.suffix.lower() in {".jpg", ".jpeg", ".png", ".webp", ".gif"})
 
 # %% All of them as one batch: a request that fails does not stop the others
 captions, failures = {}, {}
-with qvl.OptimizedInferencePipeline(model) as pipeline:
+try:
+    pipeline = qvl.OptimizedInferencePipeline(model)
+except qvl.Error as error:
+    stop(f"caption_folder.py: {error}")
+with pipeline:
     streams = [(path, pipeline.submit("Describe this picture.", images=[path], max_tokens=64, request_class="background"))
                for path in pictures]
     for path, stream in streams:

@@ -66,20 +66,23 @@ class PipelineState;
 }  // namespace detail
 
 /// A request under way. Cheap to copy, thread-safe; may outlive the pipeline. The request goes on when all
-/// copies are gone.
+/// copies are gone. Moving copies: none is left empty.
 class InferenceStream {
  public:
   explicit InferenceStream(std::shared_ptr<detail::InferenceChannel> channel)
       : channel_(std::move(channel)) {}
+  InferenceStream(const InferenceStream&) = default;
+  InferenceStream& operator=(const InferenceStream&) = default;
 
   uint64_t id() const;
   /// Waits for the next event; nothing behind `finished`. Texts that nobody fetched in time come as one.
   std::optional<InferenceEvent> next();
-  /// Waits at most so long, and tells whether next() would not wait now.
+  /// Waits at most so long, and tells whether next() would not wait now. Not at all below 0;
+  /// milliseconds::max() is for ever.
   bool wait_for_event(std::chrono::milliseconds most);
   /// Waits for the end. Throws the Error the request failed with. A cancelled one has the tokens so far.
   InferenceOutput result();
-  /// Waits at most so long, and tells whether result() would not wait now.
+  /// As wait_for_event(), and tells whether result() would not wait now.
   bool wait_for_result(std::chrono::milliseconds most);
   /// Ends the request after the current step at the latest; what it held is free then. One whose picture or
   /// video is being read ends when that has been read, and none while a conversation of the same model
@@ -158,7 +161,8 @@ struct PerformanceMetrics {
 std::string to_json(const PerformanceMetrics& metrics);
 
 /// Runs requests. Movable, thread-safe. One thread of its own computes, in steps that all requests share;
-/// further ones read and prepare.
+/// further ones read and prepare. One that was moved from throws Error{environment} whatever is asked of it;
+/// its cleanup() does nothing.
 class OptimizedInferencePipeline {
  public:
   /// As apply_system_level_optimizations() below.
@@ -173,7 +177,8 @@ class OptimizedInferencePipeline {
   /// Waits for the answer. Throws Error as Conversation::ask does.
   InferenceOutput run_inference(const InferenceRequest& request);
   /// All of them as one continuous batch, those of the normal class in the background; answers in the order
-  /// of the requests. Where one fails, throws its Error after all have ended.
+  /// of the requests. Where one fails, throws its Error "request N: ..." after all have ended; the first is
+  /// 0.
   std::vector<InferenceOutput> run_batch_inference(std::span<const InferenceRequest> requests);
   /// Begins a request. Throws Error{usage} at once for values out of range; all else comes with the stream.
   InferenceStream submit(InferenceRequest request);
@@ -189,11 +194,13 @@ class OptimizedInferencePipeline {
   RequestPlan plan(const InferenceRequest& request);
 
   PerformanceMetrics get_performance_metrics() const;
-  /// Cancels what is under way, waits for it, and gives everything back; submitting throws Error{environment}
-  /// from then on. May be called again.
+  /// Cancels what is under way, waits for it, and gives everything back. Everything else but
+  /// get_performance_metrics() throws Error{environment} from then on. May be called again.
   void cleanup();
 
  private:
+  detail::PipelineState& state() const;
+
   std::unique_ptr<detail::PipelineState> state_;
 };
 

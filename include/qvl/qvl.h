@@ -68,7 +68,7 @@ struct LoadOptions {
   std::optional<std::filesystem::path> cache_folder = {};
   SystemOptimizationConfig system = {};        ///< how the machine may be used
   std::set<std::string> disabled_passes = {};  ///< of the optimizer, by name: PlanReport has them
-  /// Bytes that the process never passes, in place of the configuration's share: memory_limit_from_text().
+  /// Bytes never passed, 16 MiB or more, in place of the configuration's share: memory_limit_from_text().
   std::optional<uint64_t> memory_limit = {};
   bool trace = false;              ///< record where the time goes: Model::write_trace
   ProgressListener progress = {};  ///< may be empty

@@ -8,8 +8,10 @@ import functools
 import inspect
 import operator
 import os
+import threading
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -164,3 +166,30 @@ def checked(function: Function) -> Function:
 def out_of_range(name: str, value: Any, kind: Kind) -> UsageError:
     """For a value of the right kind that C++ does not take: a number beyond those it counts with."""
     return UsageError(f"{name}: found {shown(value)}, which is out of range, expected {kind.words}")
+
+
+@contextmanager
+def as_written(name: str, written: str) -> Iterator[None]:
+    """Errors that leave the block call the argument `name` as its user does."""
+    try:
+        yield
+    except UsageError as error:
+        if not str(error).startswith(f"{name}: "):
+            raise
+        raise UsageError(written + str(error)[len(name):]) from None
+
+
+def waiting_time(name: str, value: Any) -> float | None:
+    """Seconds to wait at most, of a number or None; None: for ever, which all above what clocks count is (centuries).
+    UsageError for what is negative or no number."""
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except OverflowError:  # an integer beyond all of float
+        seconds = float("inf") if value > 0 else -1.0
+    except (TypeError, ValueError):  # an array of several numbers
+        raise refusal(name, value, "a number or None") from None
+    if not seconds >= 0:  # NaN is neither
+        raise refusal(name, value, "seconds of 0 or more, or None")
+    return seconds if seconds < threading.TIMEOUT_MAX else None

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any, Sequence
 
 from . import _core
-from ._arguments import checked, listed
+from ._arguments import checked, listed, refusal
 from ._core import SystemOptimizationConfig
 from ._errors import LimitError, UsageError
 
@@ -17,7 +17,7 @@ def _checked_shape(shape) -> tuple[int, ...]:
     """A tuple of sizes, from one size or a sequence of them."""
     sizes = tuple(map(operator.index, listed("shape", shape if isinstance(shape, Iterable) else [shape], Sequence[int])))
     if any(size < 0 for size in sizes):
-        raise UsageError(f"shape: found {sizes}, expected sizes of 0 or more")
+        raise refusal("shape", sizes, "sizes of 0 or more")
     return sizes
 
 
@@ -28,8 +28,21 @@ def _product(sizes) -> int:
     return total
 
 
+def _most_dimensions(numpy) -> int:
+    """Of an array. NumPy has no public name for it."""
+    return 64 if int(numpy.__version__.partition(".")[0]) >= 2 else 32
+
+
 def _is_torch(dtype) -> bool:
     return type(dtype).__module__.partition(".")[0] == "torch"
+
+
+def _empty(numpy, sizes, dtype):
+    """An array without bytes. NumPy counts the sizes beside its 0 all the same."""
+    try:
+        return numpy.empty(sizes, dtype)
+    except ValueError:
+        raise refusal("shape", sizes, f"sizes that NumPy can count in {sys.maxsize} bytes") from None
 
 
 class MemoryManager:
@@ -105,9 +118,12 @@ class MemoryManager:
             raise UsageError(f"dtype: found {dtype!r}, expected one of NumPy or torch") from error
         if of.hasobject:
             raise UsageError(f"dtype: found {of}, expected one without Python objects")
+        most = _most_dimensions(numpy)
+        if len(sizes) > most:
+            raise UsageError(f"shape: found {len(sizes)} dimensions, expected at most {most}")
         count = _product(sizes) * of.itemsize
         if count == 0:
-            return numpy.empty(sizes, of)
+            return _empty(numpy, sizes, of)
         return self._bytes(count).view(of).reshape(sizes)
 
     def _torch_tensor(self, sizes, dtype, device):

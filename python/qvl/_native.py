@@ -5,6 +5,7 @@ import threading
 from typing import Any, Mapping
 
 from . import _core
+from ._arguments import as_written
 from ._core import SystemOptimizationConfig
 from ._errors import UsageError
 from ._model import GENERATION_FIELDS, Model, choice, generation_options, paths_of, set_field
@@ -131,9 +132,10 @@ class NativeEngine:
                 raise UsageError(f"{next(iter(fields))}: an option of generation, which max_new_tokens asks for")
             return LogitsRun(self._pipeline, self._model.vocabulary, tensors)
         pad = fields.pop("pad_token_id", self._model.pad_token_id)
-        request = _inference_request({"temperature": 0, **fields, "max_tokens": new_tokens})
         runs = []
-        for prompt in tensors.prompts:
-            request.tensors = prompt.inputs
-            runs.append(self._begin(request, Pictures(())))
+        with as_written("max_tokens", "max_new_tokens"):
+            request = _inference_request({"temperature": 0, **fields, "max_tokens": new_tokens})
+            for prompt in tensors.prompts:
+                request.tensors = prompt.inputs
+                runs.append(self._begin(request, Pictures(())))
         return TokensRun(runs, tensors, pad)

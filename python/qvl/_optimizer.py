@@ -11,7 +11,7 @@ from typing import Any, Callable, TypeVar
 from . import _core
 from ._config import config_for
 from ._core import ResourceScheduler, SystemOptimizationConfig, SystemProfiler
-from ._errors import UsageError
+from ._errors import MachineError, UsageError
 from ._memory import MemoryManager
 from ._model import Model, load_model
 from ._threads import ThreadManager
@@ -33,6 +33,7 @@ class SystemOptimizer:
         self._begin = time.monotonic()
         self._operations = 0
         self._count = threading.Lock()
+        self._cleaned_up = False
         self.profiler.start_profiling()
 
     def optimize_for_inference(self, model: Any) -> Any:
@@ -79,18 +80,26 @@ class SystemOptimizer:
             time.monotonic() - self._begin)
 
     def cleanup_resources(self) -> None:
-        """Ends the pools once their tasks are done, ends profiling, gives memory back. May be called again."""
+        """Ends the pools once their tasks are done, ends profiling, gives memory back. May be called again. Everything else
+        but get_system_optimization_report() raises MachineError, a RuntimeError, from then on."""
+        self._cleaned_up = True
         self.thread_manager.shutdown()
         self.profiler.stop_profiling()
         self.memory_manager.cleanup_memory()
 
     def __enter__(self) -> SystemOptimizer:
+        self._check_open()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.cleanup_resources()
 
+    def _check_open(self):
+        if self._cleaned_up:
+            raise MachineError("optimizer: it was cleaned up, and takes no more work")
+
     def _operation(self):
+        self._check_open()
         with self._count:
             self._operations += 1
 

@@ -2,6 +2,7 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 
+#include "argument_names.h"
 #include "bindings.h"
 #include "qvl/system.h"
 
@@ -32,7 +33,7 @@ void translate(const std::exception_ptr& thrown, void*) {
     std::rethrow_exception(thrown);
   } catch (const Error& error) {
     const nb::object type = nb::module_::import_("qvl._errors").attr(exception_name(error.code()));
-    PyErr_SetObject(type.ptr(), nb::str(error.what()).ptr());
+    PyErr_SetObject(type.ptr(), nb::str(with_argument_names(error.what()).c_str()).ptr());
   }
 }
 

@@ -2,6 +2,7 @@
 import ast
 import inspect
 import os
+import threading
 import unittest
 from pathlib import Path
 from typing import Any, Callable, Iterable, Literal, Sequence
@@ -114,12 +115,42 @@ class ArgumentsTest(unittest.TestCase):
                 (lambda: call("x", max_tokens=2 ** 70), f"max_tokens: found {2 ** 70}, which is out of range, expected an integer"),
             ])
         self.refuses([
-            (lambda: pipeline.submit("x", max_tokens=1).result("a"), "timeout: found 'a', expected a number or None"),
             (lambda: qvl.OptimizedInferencePipeline(self.model, 5), "config: found 5, expected a SystemOptimizationConfig or None"),
         ])
         with qvl.OptimizedInferencePipeline(lambda **_: None) as called:
             self.refuses([(lambda: called.submit({"x": 1}, request_class=[]),
                            "request_class: found [], expected one of interactive, normal, background")])
+
+    def test_of_waiting_for_a_result(self):
+        stream = self.pipeline.submit("x", max_tokens=1)
+        text = str(stream.result())
+        with qvl.OptimizedInferencePipeline(lambda x: x) as called:
+            for waited, expected in ((stream, text), (called.submit(text), text)):
+                for endless in (None, float("inf"), 1e300, numpy.float64(1e20), threading.TIMEOUT_MAX * 2, 10 ** 400, 2 ** 63):
+                    self.assertEqual(str(waited.result(endless)), expected)
+                seconds = "seconds of 0 or more, or None"
+                self.refuses([
+                    (lambda: waited.result("a"), "timeout: found 'a', expected a number or None"),
+                    (lambda: waited.result(numpy.zeros(2)), "timeout: found array([0., 0.]), expected a number or None"),
+                    (lambda: waited.result(float("nan")), f"timeout: found nan, expected {seconds}"),
+                    (lambda: waited.result(-1), f"timeout: found -1, expected {seconds}"),
+                    (lambda: waited.result(-0.5), f"timeout: found -0.5, expected {seconds}"),
+                    (lambda: waited.result(float("-inf")), f"timeout: found -inf, expected {seconds}"),
+                    (lambda: waited.result(-10 ** 70), f"timeout: found -1{'0' * 58}..., expected {seconds}"),
+                ])
+
+    def test_waiting_without_end_is_of_a_result_that_comes_later_too(self):
+        release = threading.Event()
+        with qvl.OptimizedInferencePipeline(lambda x: release.wait() and x) as called:
+            stream = called.submit(5)
+            with self.assertRaises(TimeoutError):
+                stream.result(0)
+            results = []
+            waiting = threading.Thread(target=lambda: results.append(stream.result(float("inf"))))
+            waiting.start()
+            release.set()
+            waiting.join()
+            self.assertEqual(results, [5])
 
     def test_of_components(self):
         memory, scheduler = qvl.MemoryManager(), qvl.ResourceScheduler()

@@ -84,8 +84,9 @@ class CallablesTest(unittest.TestCase):
         stream = pipeline.submit("x")
         with self.assertRaises(KeyError):
             stream.result()
-        with self.assertRaises(KeyError):
+        with self.assertRaises(KeyError) as caught:
             pipeline.run_batch_inference(["y", "z"])
+        self.assertEqual(getattr(caught.exception, "__notes__", ["request 0 of the batch"]), ["request 0 of the batch"])
         metrics = pipeline.get_performance_metrics()
         self.assertEqual((metrics["total_inferences"], metrics["failed_inferences"]), (0, 3))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 SOURCE = Path(os.environ["QVL_SOURCE_DIR"])
 SCRIPTS = SOURCE / "examples" / "python"
+MODEL = SOURCE / "models" / "shapes"
 HEART = SOURCE / "examples" / "blue-heart.png"
 
 
@@ -39,6 +40,21 @@ class ExamplesTest(unittest.TestCase):
             done = run("caption_folder.py", folder)
         self.assertEqual((done.stdout, done.returncode), ("b.png\tA blue heart on a black background.\n", 1))
         self.assertTrue(done.stderr.startswith(f"{broken}: "), done.stderr)
+
+    def test_wrong_paths_are_one_line_and_status_2(self):
+        gone = "/nowhere/at all"
+        for script, arguments, line in (
+                ("usage.py", [gone], f"usage.py: {gone}: cannot open: No such file or directory"),
+                ("usage.py", [MODEL, gone], f"usage.py: {gone}: cannot open: No such file or directory"),
+                ("caption_folder.py", [gone], "usage: caption_folder.py FOLDER [MODEL], where FOLDER has pictures"),
+                ("caption_folder.py", [SOURCE / "examples", gone], f"caption_folder.py: {gone}: cannot open: No such file or directory"),
+                ("wrap_transformers.py", [MODEL], "wrap_transformers.py: found 1 arguments, expected CHECKPOINT PICTURE"),
+                ("wrap_transformers.py", [gone, HEART],
+                 f"wrap_transformers.py: {gone}: found no config.json in it, expected the folder of a checkpoint"),
+                ("wrap_transformers.py", [MODEL, gone], f"wrap_transformers.py: {gone}: found no file, expected a picture")):
+            with self.subTest(script, arguments=arguments):
+                done = run(script, *arguments)
+                self.assertEqual((done.stdout, done.stderr, done.returncode), ("", line + "\n", 2))
 
 
 if __name__ == "__main__":

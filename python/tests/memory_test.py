@@ -82,9 +82,25 @@ class MemoryManagerTest(unittest.TestCase):
         self.assertEqual(self.manager.allocate_tensor((0, 5)).shape, (0, 5))
         self.assertEqual(pool(self.manager)["misses"], 0)
 
+    def test_tensors_have_as_many_dimensions_as_arrays_may(self):
+        self.assertEqual(self.manager.allocate_tensor((1,) * self.most_dimensions()).ndim, self.most_dimensions())
+
+    @staticmethod
+    def most_dimensions():
+        for count in range(1, 1000):
+            try:
+                numpy.empty((1,) * count)
+            except ValueError:
+                return count - 1
+
     def test_refuses_bad_shapes_types_and_devices(self):
+        most = self.most_dimensions()
         for arguments, message in [
             (((2, -1),), "shape: found (2, -1), expected sizes of 0 or more"),
+            (((1,) * 70,), f"shape: found 70 dimensions, expected at most {most}"),
+            (((0,) * 70,), f"shape: found 70 dimensions, expected at most {most}"),
+            (((0, 2 ** 62, 2 ** 62),), f"shape: found {(0, 2 ** 62, 2 ** 62)}, expected sizes that NumPy can count in {2 ** 63 - 1} bytes"),
+            (((2 ** 70, 0),), f"shape: found {(2 ** 70, 0)}, expected sizes that NumPy can count in {2 ** 63 - 1} bytes"),
             ((2.5,), "shape: found 2.5, expected an integer or a list of integers"),
             (("x",), "shape: found 'x', expected an integer or a list of integers"),
             (((2, "x"),), "shape[1]: found 'x', expected an integer"),

@@ -17,6 +17,9 @@ import qvl
 SOURCE = Path(os.environ["QVL_SOURCE_DIR"])
 MODEL = SOURCE / "models" / "shapes"
 PICTURE = SOURCE / "examples" / "white-square-black-square.png"
+sys.path.append(str(SOURCE / "tests" / "cli"))
+from text_gguf import write_text_gguf  # noqa: E402
+
 ANSWER = "A white square and a black square above a yellow square and a yellow number 7 on a grey background."
 
 
@@ -141,6 +144,15 @@ class ModelTest(unittest.TestCase):
         numpy.testing.assert_array_equal(
             self.model.logits("<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n", form="raw", chunk=3), of_ids)
 
+    def test_a_missing_vision_file_is_called_by_its_argument(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "text.gguf"
+            write_text_gguf(MODEL, path)
+            conversation = qvl.Conversation(qvl.load_model(path, cache_folder=""))
+            with self.assertRaises(qvl.MediaError) as caught:
+                conversation.ask("x", [PICTURE])
+            self.assertEqual(str(caught.exception), f"{PICTURE}: the model was loaded without its vision file; give it with mmproj")
+
     def test_loading_and_planning_obey_a_memory_limit_and_passes_left_out(self):
         chosen = {name: choice["value"] for name, choice in qvl.plan(MODEL, kv="int16", cache_folder="")["choices"].items()}
         self.assertEqual(chosen["keys and values"], "16")
@@ -151,10 +163,18 @@ class ModelTest(unittest.TestCase):
         self.assertLessEqual(plan["memory_bytes"], 64 << 20)
         with self.assertRaises(qvl.LimitError) as caught:
             qvl.load_model(MODEL, memory_limit=17 << 20)
-        self.assertIn(" are free of the limit of 17.00 MiB ", str(caught.exception))
+        self.assertTrue(str(caught.exception).endswith(" are free of the limit of 17.00 MiB (memory_limit)"), caught.exception)
+        with self.assertRaises(qvl.LimitError) as caught:
+            qvl.plan(MODEL, memory_limit=16 << 20)
+        self.assertTrue(str(caught.exception).endswith("), the cap is 16.0 MiB (memory_limit)"), caught.exception)
+        for load in (qvl.load_model, qvl.plan):
+            for least in (0, (16 << 20) - 1):
+                with self.assertRaises(qvl.UsageError) as caught:
+                    load(MODEL, memory_limit=least)
+                self.assertEqual(str(caught.exception), f"memory_limit: found {least}, expected at least 16.0 MiB")
         with self.assertRaises(ValueError) as caught:
             qvl.load_model(MODEL, disabled_passes=["x"])
-        self.assertTrue(str(caught.exception).startswith('disable-pass: found "x", expected one of disk_feature_cache, '))
+        self.assertTrue(str(caught.exception).startswith('disabled_passes: found "x", expected one of disk_feature_cache, '))
         model = qvl.load_model(MODEL, memory_limit="512MiB", disabled_passes=["feature_cache"], cache_folder="")
         with qvl.OptimizedInferencePipeline(model) as pipeline:
             for _ in range(2):

@@ -82,8 +82,15 @@ class SystemOptimizerTest(unittest.TestCase):
         self.assertTrue(future.done())
         self.assertFalse(optimizer.profiler.profiling)
         self.assertEqual(optimizer.memory_manager.get_memory_efficiency_report()["tensor_pool_size"], 0)
-        with self.assertRaises(RuntimeError):
-            optimizer.execute_compute_async(int)
+        operations = optimizer.get_system_optimization_report()["operation_count"]
+        for call in (lambda: optimizer.execute_compute_async(int), lambda: optimizer.preprocess_input_async(int),
+                     lambda: optimizer.transfer_data_async([1.5]), lambda: optimizer.optimize_for_inference(len),
+                     lambda: optimizer.optimize_for_inference(os.path.join(SOURCE, "models", "shapes")), optimizer.__enter__):
+            with self.assertRaises(RuntimeError) as caught:
+                call()
+            self.assertIsInstance(caught.exception, qvl.MachineError)
+            self.assertEqual(str(caught.exception), "optimizer: it was cleaned up, and takes no more work")
+        self.assertEqual(optimizer.get_system_optimization_report()["operation_count"], operations)
         optimizer.cleanup_resources()
 
 

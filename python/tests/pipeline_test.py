@@ -54,10 +54,21 @@ class PipelineTest(unittest.TestCase):
     def test_one_failure_of_a_batch_is_raised_after_all_have_ended(self):
         missing = SOURCE / "no such picture.png"
         with self.assertRaises(qvl.MediaError) as caught:
-            self.pipeline.run_batch_inference([{"prompt": "x", "images": [missing]}, {"prompt": QUESTION, "images": [HEART]}])
-        self.assertEqual(str(caught.exception), f"{missing}: cannot open: No such file or directory")
+            self.pipeline.run_batch_inference([{"prompt": QUESTION, "images": [HEART]}, {"prompt": "x", "images": [missing]},
+                                               {"prompt": QUESTION, "images": [CROSS]}])
+        self.assertEqual(str(caught.exception), f"request 1: {missing}: cannot open: No such file or directory")
         metrics = self.pipeline.get_performance_metrics()
-        self.assertEqual((metrics["total_inferences"], metrics["failed_inferences"]), (1, 1))
+        self.assertEqual((metrics["total_inferences"], metrics["failed_inferences"]), (2, 1))
+
+    def test_a_wrong_field_of_a_batch_is_raised_with_the_place_of_its_request(self):
+        for wrong, message in (({"prompt": "x", "max_tokens": 0}, "max_tokens: found 0, expected 1 to 16777216"),
+                               ({"promt": "x"}, "promt: unknown field, expected one of prompt, images, "),
+                               (5, "inputs: found int, expected a text or a mapping of fields"),
+                               ({"input_ids": [[1]], "max_new_tokens": 0}, "max_new_tokens: found 0, expected 1 to 16777216")):
+            with self.subTest(message), self.assertRaises(qvl.UsageError) as caught:
+                self.pipeline.run_batch_inference(iter([*["x"] * 70, wrong]))
+            self.assertTrue(str(caught.exception).startswith(f"request 70: {message}"), caught.exception)
+            self.assertNotIn("\n", str(caught.exception))
 
     def test_a_stream_tells_the_answer_piece_by_piece(self):
         stream = self.pipeline.submit(QUESTION, images=[HEART])

@@ -108,7 +108,10 @@ class TensorsTest(unittest.TestCase):
              "pixel_values, image_grid_thw, pixel_values_videos, video_grid_thw, max_new_tokens, pad_token_id, "
              "request_class, client, deadline_ms, temperature, top_k, top_p, repetition_penalty, presence_penalty, seed, stop, "
              "prefill_chunk"),
-            ({**good, "max_new_tokens": 0}, "max_tokens: found 0, expected 1 to 16777216"),
+            ({**good, "max_new_tokens": 0}, "max_new_tokens: found 0, expected 1 to 16777216"),
+            ({**good, "max_new_tokens": "few"}, "max_new_tokens: found 'few', expected an integer"),
+            ({**good, "max_new_tokens": 2 ** 70}, f"max_new_tokens: found {2 ** 70}, which is out of range, expected an integer"),
+            ({**good, "max_new_tokens": 1, "top_k": -1}, "top_k: found -1, expected 0 to 16777216"),
         ]
         for inputs, message in wrong:
             with self.subTest(message), self.assertRaises(ValueError) as caught:

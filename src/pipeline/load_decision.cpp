@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "memory/memory_limit.h"
+#include "memory/memory_size.h"
 #include "ops/machine_peaks.h"
 #include "ops/weight_packer.h"
 #include "optimizer/measurements.h"
@@ -99,6 +100,10 @@ PlanInputs inputs_under(const LoadDecision& loaded, const SystemOptimizationConf
 PlanInputs plan_inputs(const LoadOptions& load, const ModelFacts& model, PlanOptions::Measure measure,
                        const SystemFiles& files, std::vector<std::string>& warnings) {
   validate(load.system);
+  if (load.memory_limit && *load.memory_limit < kLeastMemoryLimit) {
+    fail(ErrorCode::usage, "memory_limit: found {}, expected at least {}", *load.memory_limit,
+         format_bytes(kLeastMemoryLimit));
+  }
   PlanInputs inputs{.model = model,
                     .hardware = read_hardware(files),
                     .config = load.system,

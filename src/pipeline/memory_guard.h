@@ -14,8 +14,8 @@
 namespace qvl {
 
 namespace detail {
-/// Throws MemoryShortage "not enough memory WHAT_FOR: CAUSE", without a cause Error{limit}; without both
-/// where there is no memory for them.
+/// Throws MemoryShortage "not enough memory WHAT_FOR: CAUSE", without the words of a cause that say so again;
+/// without a cause Error{limit}; without both where there is no memory for them.
 [[noreturn]] void fail_for_memory(FunctionRef<std::string()> what_for, std::string_view cause);
 }  // namespace detail
 

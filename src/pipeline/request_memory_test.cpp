@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/error_testing.h"
 #include "memory/memory_testing.h"
 #include "pipeline/runtime.h"
 
@@ -256,6 +257,15 @@ TEST(LoadMemory, the_limits_of_the_plan_reach_a_loaded_checkpoint) {
   EXPECT_EQ(less.layer.limits().feature_bytes, 0u);
   EXPECT_EQ(less.layer.prefill_chunk(1000), 512);
   EXPECT_EQ(less.layer.state().config.memory_pool_size, 0);
+}
+
+TEST(LoadMemory, a_limit_below_the_least_is_a_slip_of_the_unit) {
+  for (const uint64_t limit : {uint64_t{0}, (uint64_t{16} << 20) - 1}) {
+    LoadOptions options = options_for(kSource / "models/shapes");
+    options.memory_limit = limit;
+    EXPECT_EQ(error_of(ErrorCode::usage, [&] { load_model(options); }),
+              fmt::format("memory_limit: found {}, expected at least 16.0 MiB", limit));
+  }
 }
 
 TEST(LoadMemory, weights_that_do_not_fit_are_refused_in_one_line) {

@@ -4,6 +4,7 @@
 #include <new>
 
 #include "base/error.h"
+#include "base/waiting_time.h"
 
 #if defined(__SANITIZE_THREAD__)
 // A future's exception is counted inside libstdc++, which is built without the sanitizer: it does not see
@@ -164,7 +165,7 @@ void TaskPool::close(Shutdown how) {
 
 bool TaskPool::wait_idle(std::chrono::milliseconds most) const {
   std::unique_lock lock(mutex_);
-  return idle_.wait_for(lock, most, [this] { return counts_.running + counts_.waiting == 0; });
+  return idle_.wait_for(lock, waiting_time(most), [this] { return counts_.running + counts_.waiting == 0; });
 }
 
 void TaskPool::shutdown(Shutdown how) {

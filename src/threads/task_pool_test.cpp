@@ -236,6 +236,15 @@ TEST(TaskPool, is_idle_when_what_its_last_task_held_is_released) {
   EXPECT_EQ(held.use_count(), 1);
 }
 
+TEST(TaskPool, is_waited_for_as_long_as_it_takes) {
+  TaskPool pool(options(1));
+  std::latch may_end(1);
+  auto task = pool.submit([&] { may_end.wait(); });
+  EXPECT_FALSE(pool.wait_idle(std::chrono::milliseconds::min()));
+  std::jthread ending([&] { may_end.count_down(); });
+  EXPECT_TRUE(pool.wait_idle(std::chrono::milliseconds::max()));
+}
+
 TEST(TaskPool, takes_no_task_after_shutdown) {
   TaskPool pool(bounded(1, 1));
   pool.shutdown(Shutdown::drain);

@@ -105,7 +105,7 @@ class BadQuestions(ProgramTest):
 
     def test_media_are_lists_of_names(self):
         path = self.folder / "questions.jsonl"
-        rows = [("a.png", "images: expected a list of files"), ([1], "images: expected a list of files"),
+        rows = [("a.png", 'images: found "a.png", expected a list of files'), ([1], "images: found [1], expected a list of files"),
                 (["a\0b"], "images: a NUL character in the name of a file")]
         for images, message in rows:
             path.write_text(json.dumps({"kind": "k", "question": "Q", "answer": "A", "images": images}) + "\n")

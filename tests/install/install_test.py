@@ -111,8 +111,15 @@ class Installed(unittest.TestCase):
         self.assertEqual(list(report), ["system_summary", "hardware_info", "memory_efficiency", "resource_status", "operation_count", "uptime",
                                         "config"])
         self.assertEqual(report["operation_count"], 1)
-        refused = self.example("system_parts", "missing", code=1)
-        self.assertIn("No such file or directory", refused.stderr)
+
+    def test_what_is_missing_is_one_line(self):
+        for args, code, message in ((("system_parts", "missing"), 6, "missing: cannot be read: No such file or directory"),
+                                    (("own_model", "missing"), 4, "missing: no size: No such file or directory"),
+                                    (("own_model", EXAMPLES), 4, f"{EXAMPLES}: no size: Is a directory"),
+                                    (("caption_folder", MODEL, "missing"), 2, "missing: cannot open: No such file or directory"),
+                                    (("caption_folder", "missing", EXAMPLES), 3, "missing: cannot open: No such file or directory")):
+            refused = self.example(*args, code=code)
+            self.assertEqual((refused.stdout, refused.stderr), ("", f"{args[0]}: {message}\n"))
 
     def test_the_pieces_of_the_documentation_compile_and_those_of_the_page_on_cpp_run(self):
         project = self.build / "snippets"

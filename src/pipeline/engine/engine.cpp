@@ -40,6 +40,10 @@ InferenceRecord::End record_of(FinishReason reason) {
   return InferenceRecord::End::answered;
 }
 
+[[noreturn]] void fail_closed() {
+  fail(ErrorCode::environment, "pipeline: it was cleaned up, and takes no more requests");
+}
+
 }  // namespace
 
 Engine::Engine(EngineModel& model, const SystemOptimizationConfig& config)
@@ -71,14 +75,18 @@ InferenceStream Engine::submit(InferenceRequest request) {
     arrived.emplace(channel->id(), model_.request(std::move(request), channel));
     {
       const std::lock_guard lock(mutex_);
-      if (inbox_.closing)
-        fail(ErrorCode::environment, "pipeline: it was cleaned up, and takes no more requests");
+      if (inbox_.closing) fail_closed();
       record_.submitted(steady_ns());  // before the engine can have ended it
       inbox_.arrived.merge(arrived);
     }
     bell_->ring();
     return InferenceStream(std::move(channel));
   });
+}
+
+void Engine::check_open() {
+  const std::lock_guard lock(mutex_);
+  if (inbox_.closing) fail_closed();
 }
 
 void Engine::shutdown() {

@@ -27,9 +27,11 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  /// Takes a request. Throws Error{usage} for values out of range, and after shutdown; Error{limit} where
-  /// there is no memory for it.
+  /// Takes a request. Throws Error{usage} for values out of range, Error{environment} after shutdown,
+  /// Error{limit} where there is no memory for it.
   InferenceStream submit(InferenceRequest request);
+  /// Throws Error{environment} after shutdown.
+  void check_open();
   /// Cancels all requests and returns when everything they held is free. May be called again.
   void shutdown();
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <functional>
 #include <random>
 #include <thread>
 
@@ -238,14 +239,65 @@ TEST(Pipeline, guesses_tokens_without_changing_the_answer) {
   }
 }
 
+void expect_refuses_all_with(OptimizedInferencePipeline& pipeline, const std::string& message) {
+  const InferenceRequest request{.prompt = "Name a colour."};
+  const auto refusal = [](const std::function<void()>& call) {
+    return error_of(ErrorCode::environment, call);
+  };
+  EXPECT_EQ(refusal([&] { pipeline.submit(request); }), message);
+  EXPECT_EQ(refusal([&] { pipeline.run_inference(request); }), message);
+  EXPECT_EQ(refusal([&] { pipeline.run_batch_inference({}); }), message);
+  EXPECT_EQ(refusal([&] { pipeline.plan(request); }), message);
+  EXPECT_EQ(refusal([&] { pipeline.logits({.turn = {.text = "x"}}, [](auto...) {}, {}); }), message);
+}
+
 TEST(Pipeline, is_over_after_cleanup) {
   auto pipeline = apply_system_level_optimizations(small_model(), {});
   InferenceStream stream = pipeline.submit({.prompt = "Count.", .generation = {.max_tokens = 500}});
   pipeline.cleanup();
   EXPECT_NO_THROW(stream.result());
-  EXPECT_EQ(error_of(ErrorCode::environment, [&] { pipeline.submit({.prompt = "Name a colour."}); }),
-            "pipeline: it was cleaned up, and takes no more requests");
+  expect_refuses_all_with(pipeline, "pipeline: it was cleaned up, and takes no more requests");
+  EXPECT_EQ(pipeline.get_performance_metrics().failed_inferences, 0u);
   pipeline.cleanup();
+}
+
+TEST(Pipeline, says_of_which_request_of_a_batch_an_error_is) {
+  auto pipeline = apply_system_level_optimizations(small_model(), {});
+  const InferenceRequest good{.prompt = "Name a colour.", .generation = {.max_tokens = 1}};
+  const InferenceRequest gone{.prompt = "x", .images = {"/nowhere.png"}};
+  InferenceRequest wrong = good;
+  wrong.generation.max_tokens = 0;
+  const auto run = [&](const std::vector<InferenceRequest>& batch) {
+    return [&pipeline, batch] { pipeline.run_batch_inference(batch); };
+  };
+  EXPECT_EQ(error_of(ErrorCode::media, run({good, gone, good})),
+            "request 1: /nowhere.png: cannot open: No such file or directory");
+  std::vector<InferenceRequest> many(70, good);
+  many.push_back(wrong);
+  EXPECT_EQ(error_of(ErrorCode::usage, run(many)), "request 70: max_tokens: found 0, expected 1 to 16777216");
+  EXPECT_EQ(pipeline.get_performance_metrics().total_inferences, 72u) << "all others were answered";
+}
+
+TEST(Pipeline, says_that_it_was_moved_from) {
+  auto pipeline = apply_system_level_optimizations(small_model(), {});
+  auto other = std::move(pipeline);
+  const std::string message = "pipeline: it was moved from, and takes no more requests";
+  expect_refuses_all_with(pipeline, message);  // NOLINT: that is what it is about
+  EXPECT_EQ(error_of(ErrorCode::environment, [&] { (void)pipeline.get_performance_metrics(); }), message);
+  pipeline.cleanup();
+  InferenceStream stream = other.submit({.prompt = "Count.", .generation = {.max_tokens = 1}});
+  InferenceStream moved = std::move(stream);
+  EXPECT_EQ(stream.result().tokens, moved.result().tokens);  // NOLINT
+  pipeline = std::move(other);
+  EXPECT_EQ(pipeline.get_performance_metrics().total_inferences, 1u);
+}
+
+TEST(Pipeline, its_streams_are_waited_for_as_long_as_it_takes) {
+  auto pipeline = apply_system_level_optimizations(small_model(), {});
+  InferenceStream stream = pipeline.submit({.prompt = "Count.", .generation = {.max_tokens = 200}});
+  EXPECT_TRUE(stream.wait_for_event(std::chrono::milliseconds::max()));
+  EXPECT_TRUE(stream.wait_for_result(std::chrono::milliseconds::max()));
+  EXPECT_TRUE(stream.wait_for_result(std::chrono::milliseconds::min()));
 }
 
 // As the documents write it.

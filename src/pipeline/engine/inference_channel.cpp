@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/waiting_time.h"
 #include "pipeline/memory_guard.h"
 
 namespace qvl {
@@ -42,7 +43,7 @@ std::optional<InferenceEvent> InferenceChannel::next() {
 
 bool InferenceChannel::wait_for_event(std::chrono::milliseconds most) {
   std::unique_lock lock(mutex_);
-  return changed_.wait_for(lock, most, [this] { return has_event(); });
+  return changed_.wait_for(lock, waiting_time(most), [this] { return has_event(); });
 }
 
 InferenceOutput InferenceChannel::result() {
@@ -54,7 +55,7 @@ InferenceOutput InferenceChannel::result() {
 
 bool InferenceChannel::wait_for_result(std::chrono::milliseconds most) {
   std::unique_lock lock(mutex_);
-  return changed_.wait_for(lock, most, [this] { return ended(); });
+  return changed_.wait_for(lock, waiting_time(most), [this] { return ended(); });
 }
 
 void InferenceChannel::cancel() {

@@ -25,6 +25,7 @@ class PipelineState {
   Engine& engine() { return engine_; }
   int64_t logits(const LogitsRequest& request, const LogitsSink& sink, const Listeners& listeners);
   RequestPlan plan(const InferenceRequest& request) {
+    engine_.check_open();
     check_request(request);
     return model_->plan(request, engine_.outlook());
   }
@@ -40,6 +41,7 @@ class PipelineState {
 int64_t PipelineState::logits(const LogitsRequest& request, const LogitsSink& sink,
                               const Listeners& listeners) {
   using End = InferenceRecord::End;
+  engine_.check_open();
   const Stopwatch watch;
   engine_.record().submitted(steady_ns());
   InferenceRecord::Ended ended{.end = End::failed, .now_ns = 0};
@@ -79,6 +81,21 @@ InferenceRequest in_background(InferenceRequest request) {
   return request;
 }
 
+// An Error of a batch, with the request it is of; as it is where there is no memory for that.
+std::exception_ptr with_place(const std::exception_ptr& error, size_t place) noexcept {
+  try {
+    try {
+      std::rethrow_exception(error);
+    } catch (const Error& problem) {
+      fail(problem.code(), "request {}: {}", place, problem.what());
+    }
+  } catch (const Error&) {
+    return std::current_exception();
+  } catch (...) {
+    return error;
+  }
+}
+
 }  // namespace
 
 OptimizedInferencePipeline::OptimizedInferencePipeline(Model model, const SystemOptimizationConfig& config) {
@@ -105,23 +122,28 @@ InferenceOutput OptimizedInferencePipeline::run_inference(const InferenceRequest
 std::vector<InferenceOutput> OptimizedInferencePipeline::run_batch_inference(
     std::span<const InferenceRequest> requests) {
   std::vector<InferenceOutput> outputs;
+  state().engine().check_open();
   outputs.reserve(requests.size());
-  std::deque<InferenceStream> under_way;
+  struct UnderWay {
+    size_t place;
+    InferenceStream stream;
+  };
+  std::deque<UnderWay> under_way;
   std::exception_ptr error;
   const auto take_oldest = [&] {
     try {
-      outputs.push_back(under_way.front().result());
+      outputs.push_back(under_way.front().stream.result());
     } catch (...) {
-      if (!error) error = std::current_exception();
+      if (!error) error = with_place(std::current_exception(), under_way.front().place);
     }
     under_way.pop_front();
   };
-  for (const InferenceRequest& request : requests) {
+  for (size_t place = 0; place < requests.size(); ++place) {
     if (under_way.size() == kBatchWindow) take_oldest();
     try {
-      under_way.push_back(submit(in_background(request)));
+      under_way.push_back({place, submit(in_background(requests[place]))});
     } catch (...) {
-      if (!error) error = std::current_exception();
+      if (!error) error = with_place(std::current_exception(), place);
     }
   }
   while (!under_way.empty()) take_oldest();
@@ -130,20 +152,25 @@ std::vector<InferenceOutput> OptimizedInferencePipeline::run_batch_inference(
 }
 
 InferenceStream OptimizedInferencePipeline::submit(InferenceRequest request) {
-  return state_->engine().submit(std::move(request));
+  return state().engine().submit(std::move(request));
 }
 
 int64_t OptimizedInferencePipeline::logits(const LogitsRequest& request, const LogitsSink& sink,
                                            const Listeners& listeners) {
-  return state_->logits(request, sink, listeners);
+  return state().logits(request, sink, listeners);
 }
 
 RequestPlan OptimizedInferencePipeline::plan(const InferenceRequest& request) {
-  return with_memory_for("to plan a request", [&] { return state_->plan(request); });
+  return with_memory_for("to plan a request", [&] { return state().plan(request); });
 }
 
 PerformanceMetrics OptimizedInferencePipeline::get_performance_metrics() const {
-  return with_memory_for("for the metrics", [&] { return state_->metrics(); });
+  return with_memory_for("for the metrics", [&] { return state().metrics(); });
+}
+
+detail::PipelineState& OptimizedInferencePipeline::state() const {
+  if (!state_) fail(ErrorCode::environment, "pipeline: it was moved from, and takes no more requests");
+  return *state_;
 }
 
 void OptimizedInferencePipeline::cleanup() {
