@@ -176,7 +176,8 @@ void read_fields(const Json& json, const BatchDefaults& defaults, BatchRequest& 
     const Field& field = field_of(key);
     if (!value.is_null()) field.read(key, value, out.request);
   }
-  out.request.images = media_list(json, "images", defaults.folder);
+  const auto images = media_list(json, "images", defaults.folder);
+  out.request.images.assign(images.begin(), images.end());
   out.request.videos = media_list(json, "videos", defaults.folder);
 }
 
