@@ -65,7 +65,9 @@ class RowsOfFunction final : public PixelSource {
     const auto count = static_cast<int64_t>(rgb.size()) / (width_ * 3);
     const nb::gil_scoped_acquire locked;
     try {
-      const auto made = nb::cast<nb::bytes>((*rows_)(first, count));
+      const nb::object found = (*rows_)(first, count);
+      if (!nb::isinstance<nb::bytes>(found)) fail("no bytes");
+      const auto made = nb::borrow<nb::bytes>(found);
       if (made.size() != rgb.size()) {
         fail(std::to_string(made.size()) + " bytes, expected " + std::to_string(rgb.size()));
       }
