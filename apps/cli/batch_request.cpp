@@ -197,7 +197,8 @@ void read_fields(const std::string& line, const BatchDefaults& defaults, BatchRe
     const Field& field = field_of(key);
     if (!value.is_null()) field.read({.key = key, .value = value, .line = line}, out.request);
   }
-  out.request.images = media_list(json, "images", defaults.folder);
+  const auto images = media_list(json, "images", defaults.folder);
+  out.request.images.assign(images.begin(), images.end());
   out.request.videos = media_list(json, "videos", defaults.folder);
 }
 

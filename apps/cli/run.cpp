@@ -53,7 +53,7 @@ InferenceRequest defaults_of(const RunArgs& args) {
 InferenceRequest request_of(const RunArgs& args, const Turn& turn) {
   InferenceRequest request = defaults_of(args);
   request.prompt = turn.text;
-  request.images = turn.images;
+  request.images.assign(turn.images.begin(), turn.images.end());
   request.videos = turn.videos;
   return request;
 }

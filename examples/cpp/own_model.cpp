@@ -16,23 +16,23 @@ namespace {
 
 class SizeJob : public qvl::InferenceJob {
  public:
-  explicit SizeJob(std::vector<std::filesystem::path> files) : files_(std::move(files)) {}
+  explicit SizeJob(std::vector<qvl::Picture> pictures) : pictures_(std::move(pictures)) {}
 
   qvl::InferenceNeeds needs() const override {
-    return {.memory_bytes = 4096, .steps = static_cast<int64_t>(files_.size())};
+    return {.memory_bytes = 4096, .steps = static_cast<int64_t>(pictures_.size())};
   }
   qvl::InferenceStep step(qvl::StepContext&) override {
-    const auto& file = files_[next_++];
+    const auto& file = pictures_[next_++].path();
     std::error_code problem;
     const auto bytes = std::filesystem::file_size(file, problem);
     if (problem) throw qvl::Error(qvl::ErrorCode::media, file.string() + ": no size: " + problem.message());
     qvl::InferenceStep made{.text = std::to_string(bytes) + " bytes\n"};
-    if (next_ == files_.size()) made.finish = qvl::FinishReason::stop;
+    if (next_ == pictures_.size()) made.finish = qvl::FinishReason::stop;
     return made;
   }
 
  private:
-  const std::vector<std::filesystem::path> files_;
+  const std::vector<qvl::Picture> pictures_;
   size_t next_ = 0;
 };
 

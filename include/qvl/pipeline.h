@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "qvl/inference_model.h"
+#include "qvl/picture.h"
 #include "qvl/qvl.h"
 #include "qvl/request_plan.h"
 #include "qvl/system_config.h"
@@ -31,7 +32,7 @@ enum class RequestClass { interactive, normal, background };
 /// One question, asked of nobody before: the pictures, then the videos, then the prompt.
 struct InferenceRequest {
   std::string prompt = {};
-  std::vector<std::filesystem::path> images = {};
+  std::vector<Picture> images = {};  ///< paths, or what lies in memory
   std::vector<std::filesystem::path> videos = {};
   std::string system = {};                   ///< empty: no system turn
   std::optional<TensorInputs> tensors = {};  ///< in place of all of these

@@ -1,7 +1,6 @@
 """Requests on checkpoints that are loaded: what the pipeline of C++ runs."""
 from __future__ import annotations
 
-import threading
 from typing import Any, Mapping
 
 from . import _core
@@ -9,7 +8,7 @@ from ._arguments import as_written
 from ._core import SystemOptimizationConfig
 from ._errors import UsageError
 from ._model import GENERATION_FIELDS, Model, choice, generation_options, paths_of, set_field
-from ._pictures import Pictures
+from ._pictures import pictures_of
 from ._tensors import LogitsRun, TensorInputs, TokensRun, has_tensors, other_fields
 
 # Types of those that are set as they are; None of those that stand for something.
@@ -51,30 +50,14 @@ def _inference_request(fields: Mapping[str, Any]):
     return request
 
 
-class _NativeRun:
-    """A request of the engine with its pictures."""
-
-    def __init__(self, stream, pictures: Pictures):
-        self._stream, self._pictures = stream, pictures
-        self.id, self.next, self.wait, self.done, self.cancel = stream.id, stream.next, stream.wait, stream.done, stream.cancel
-
-    def result(self):
-        with self._pictures.names_in_errors():
-            answer = self._stream.result()
-        answer._rename_media(self._pictures.names)
-        return answer
-
-
 class NativeEngine:
     """Runs requests on a loaded checkpoint."""
 
     def __init__(self, model: Model, config: SystemOptimizationConfig):
         self._model = model
         self._pipeline = _core.Pipeline(model._loaded, config)
-        self._lock = threading.Lock()
-        self._under_way: list[_NativeRun] = []  # their pictures are there until they end
 
-    def submit(self, inputs: Any, fields: Mapping[str, Any]) -> _NativeRun:
+    def submit(self, inputs: Any, fields: Mapping[str, Any]) -> _core.Stream:
         """Begins a request that has a text."""
         merged = _merged(inputs, fields)
         if has_tensors(merged):
@@ -91,36 +74,23 @@ class NativeEngine:
         merged = _merged(inputs, fields)
         if has_tensors(merged):
             raise UsageError("input_ids: found tensors, expected a text, pictures or videos to plan for")
-        request, pictures = self._request(merged)
-        with pictures.names_in_errors():
-            plan = self._pipeline.plan(request)
-        for medium in plan["media"]:
-            medium["path"] = pictures.named(medium["path"])
-        return plan
+        return self._pipeline.plan(self._request(merged))
 
     def metrics(self) -> dict[str, Any]:
         return self._pipeline.metrics()
 
     def cleanup(self) -> None:
         self._pipeline.cleanup()
-        with self._lock:
-            self._under_way.clear()
 
     def _submit(self, fields):
-        return self._begin(*self._request(fields))
+        return self._pipeline.submit(self._request(fields))
 
     @staticmethod
     def _request(fields):
         request = _inference_request(fields)
-        pictures = Pictures(fields.get("images", ()))
-        request.images, request.videos = pictures.paths, paths_of("videos", fields.get("videos", ()))
-        return request, pictures
-
-    def _begin(self, request, pictures):
-        with self._lock:
-            running = _NativeRun(self._pipeline.submit(request), pictures)
-            self._under_way = [each for each in self._under_way if not each.done()] + [running]
-        return running
+        request.images = pictures_of(fields.get("images", ()))
+        request.videos = paths_of("videos", fields.get("videos", ()))
+        return request
 
     def _start_tensors(self, inputs):
         fields = other_fields(inputs, _TENSOR_OPTIONS)
@@ -137,5 +107,5 @@ class NativeEngine:
             request = _inference_request({"temperature": 0, **fields, "max_tokens": new_tokens})
             for prompt in tensors.prompts:
                 request.tensors = prompt.inputs
-                runs.append(self._begin(request, Pictures(())))
+                runs.append(self._pipeline.submit(request))
         return TokensRun(runs, tensors, pad)

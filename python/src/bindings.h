@@ -19,6 +19,7 @@ void bind_threads(nb::module_& module, const std::shared_ptr<LiveParts>& parts);
 void bind_memory(nb::module_& module);
 void bind_resources(nb::module_& module);
 void bind_model(nb::module_& module);
+void bind_pictures(nb::module_& module);
 void bind_conversation(nb::module_& module);
 void bind_pipeline(nb::module_& module, const std::shared_ptr<LiveParts>& parts);
 

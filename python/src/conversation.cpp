@@ -1,13 +1,10 @@
 // Conversation and what it answers with.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/filesystem.h>
-#include <nanobind/stl/map.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/string_view.h>
 #include <nanobind/stl/vector.h>
-
-#include <map>
 
 #include "bindings.h"
 #include "listeners.h"
@@ -62,14 +59,6 @@ class Talk {
   AtHome<Conversation> conversation_;
 };
 
-// Pictures that are no files have paths that mean nothing to who gave them.
-void rename_media(Answer& answer, const std::map<std::string, std::string>& names) {
-  for (MediumReport& medium : answer.media) {
-    const auto named = names.find(medium.path.string());
-    if (named != names.end()) medium.path = named->second;
-  }
-}
-
 void bind_answer(nb::module_& module) {
   nb::class_<Usage>(module, "Usage", "Tokens of one answer.")
       .def_ro("prompt_tokens", &Usage::prompt_tokens)
@@ -98,7 +87,6 @@ void bind_answer(nb::module_& module) {
       .def_ro("usage", &Answer::usage)
       .def_ro("timings", &Answer::timings)
       .def_ro("media", &Answer::media)
-      .def("_rename_media", &rename_media, nb::arg("names"))
       .def("__str__", [](const Answer& self) { return self.text; })
       .def("__repr__", [](const Answer& self) {
         return "Answer(text=" + nb::cast<std::string>(nb::repr(nb::cast(self.text))) + ", finish_reason='" +

@@ -12,6 +12,7 @@
 #include <span>
 
 #include "bindings.h"
+#include "kept.h"
 #include "listeners.h"
 #include "qvl/plan.h"
 
@@ -110,15 +111,6 @@ SharedModel load(const LoadOptions& options, const nb::object& on_progress) {
   return SharedModel("Model", std::move(loaded));
 }
 
-// Holds an object of Python for C++, which may let it go on any thread, and after the interpreter's end.
-std::shared_ptr<const void> kept(const nb::object& object) {
-  return {object.inc_ref().ptr(), [](PyObject* pointer) {
-            if (!Py_IsInitialized()) return;
-            const nb::gil_scoped_acquire locked;
-            Py_DECREF(pointer);
-          }};
-}
-
 // `checkpoint` has name, config, generation, folder, owner, and tensors as (name, dtype, shape, address,
 // bytes), which the package has checked to lie in memory of the owner.
 SharedModel load_from_memory(const LoadOptions& options, const nb::dict& checkpoint) {
@@ -134,7 +126,7 @@ SharedModel load_from_memory(const LoadOptions& options, const nb::dict& checkpo
                                   .shape = nb::cast<std::vector<uint64_t>>(each[2]),
                                   .bytes = {data, nb::cast<size_t>(each[4])}});
   }
-  in_memory->keep_alive = kept(checkpoint["owner"]);
+  in_memory->keep_alive = kept(nb::borrow(checkpoint["owner"]));
   LoadOptions asked = options;
   asked.in_memory = std::move(in_memory);
   return load(asked, nb::none());

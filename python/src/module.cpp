@@ -56,6 +56,7 @@ NB_MODULE(_core, module) {
   bind_memory(module);
   bind_resources(module);
   bind_model(module);
+  bind_pictures(module);
   bind_conversation(module);
   bind_pipeline(module, parts);
   module.def("end_threads", [parts] { parts->end(); });

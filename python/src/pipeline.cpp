@@ -95,9 +95,7 @@ class Pipeline {
  public:
   Pipeline(const SharedModel& model, const SystemOptimizationConfig& config,
            const std::shared_ptr<LiveParts>& parts)
-      : model_(model),
-        pipeline_("OptimizedInferencePipeline",
-                  std::make_shared<OptimizedInferencePipeline>(model->model, config)) {
+      : model_(model), pipeline_("OptimizedInferencePipeline", made(model->model, config)) {
     parts->add(pipeline_.shared());
   }
   ~Pipeline() {
@@ -106,7 +104,13 @@ class Pipeline {
   Pipeline(const Pipeline&) = delete;
   Pipeline& operator=(const Pipeline&) = delete;
 
-  Stream submit(const InferenceRequest& request) { return {model_, pipeline_->submit(request)}; }
+  Stream submit(InferenceRequest request) {
+    const auto pipeline = pipeline_.shared();
+    return {model_, [&] {
+              const nb::gil_scoped_release unlocked;
+              return pipeline->submit(std::move(request));
+            }()};
+  }
   // Logits of a prompt, to `out`: [its tokens, vocabulary].
   void logits(const LogitsRequest& request, const Rows& out) {
     const auto pipeline = pipeline_.shared();
@@ -152,6 +156,13 @@ class Pipeline {
   }
 
  private:
+  // Waits for whoever computes, who may need the interpreter's lock to let go of a picture.
+  static std::shared_ptr<OptimizedInferencePipeline> made(const Model& model,
+                                                          const SystemOptimizationConfig& config) {
+    const nb::gil_scoped_release unlocked;
+    return std::make_shared<OptimizedInferencePipeline>(model, config);
+  }
+
   SharedModel model_;
   HomeProcess home_;
   AtHome<OptimizedInferencePipeline> pipeline_;

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy
 
 import qvl
-from qvl._pictures import Pictures
 
 SOURCE = Path(os.environ["QVL_SOURCE_DIR"])
 MODEL = SOURCE / "models" / "shapes"
@@ -170,16 +169,6 @@ class PipelineTest(unittest.TestCase):
             broken.result()
         self.assertTrue(str(caught.exception).startswith("images[1]: "), caught.exception)
         self.assertEqual(from_array.result().usage.image_tokens, 20)  # enlarged to 160 x 128, a token for 32 x 32
-
-    def test_an_array_is_looked_at_as_it_is(self):
-        pixels = numpy.zeros((128, 160, 3), numpy.uint8)
-        pixels[:] = (255, 102, 0)
-        pictures = Pictures([pixels])
-        values, grid = self.model.pixels(pictures.paths[0])
-        self.assertEqual(grid, (1, 8, 10))
-        channels = values.reshape(80, 3, 2 * 16 * 16)
-        for channel, expected in enumerate((1.0, -0.2, -1.0)):
-            numpy.testing.assert_allclose(channels[:, channel], expected, atol=1e-6)
 
     def test_names_what_is_wrong_with_a_request(self):
         wrong = [

@@ -29,7 +29,7 @@ struct DecodedPicture {
   int orientation = 1;  ///< EXIF orientation 1..8, not applied yet
 };
 
-/// Throws Error{media} for an empty or too long picture, Error{limit} for too large a side or area.
+/// check_picture_size() of a picture with this header.
 void check_size(const PictureSource& source, Size size);
 
 /// Throws Error{media} where the file is shorter than `least_bytes`, below which its format cannot describe

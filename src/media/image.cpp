@@ -91,23 +91,26 @@ const Codec& codec_of(const PictureSource& source) {
 
 }  // namespace
 
-void check_size(const PictureSource& source, Size size) {
-  const ImageLimits& limits = source.limits;
+void check_picture_size(Size size, std::string_view name, const ImageLimits& limits) {
   if (size.width < 1 || size.height < 1) {
-    fail(ErrorCode::media, "{}: {}x{} pixels, expected at least 1x1", source.name, size.width, size.height);
+    fail(ErrorCode::media, "{}: {}x{} pixels, expected at least 1x1", name, size.width, size.height);
   }
   if (std::max(size.width, size.height) > limits.max_side) {
-    fail(ErrorCode::limit, "{}: {}x{} pixels, at most {} allowed on a side", source.name, size.width,
-         size.height, limits.max_side);
+    fail(ErrorCode::limit, "{}: {}x{} pixels, at most {} allowed on a side", name, size.width, size.height,
+         limits.max_side);
   }
   if (size.width > limits.max_pixels / size.height) {
-    fail(ErrorCode::limit, "{}: {}x{} pixels, at most {} allowed in all", source.name, size.width,
-         size.height, limits.max_pixels);
+    fail(ErrorCode::limit, "{}: {}x{} pixels, at most {} allowed in all", name, size.width, size.height,
+         limits.max_pixels);
   }
   if (std::max(size.width, size.height) > limits.max_aspect_ratio * std::min(size.width, size.height)) {
-    fail(ErrorCode::media, "{}: {}x{} pixels, one side at most {} times the other allowed", source.name,
-         size.width, size.height, limits.max_aspect_ratio);
+    fail(ErrorCode::media, "{}: {}x{} pixels, one side at most {} times the other allowed", name, size.width,
+         size.height, limits.max_aspect_ratio);
   }
+}
+
+void check_size(const PictureSource& source, Size size) {
+  check_picture_size(size, source.name, source.limits);
 }
 
 void check_length(const PictureSource& source, uint64_t least_bytes) {

@@ -37,6 +37,9 @@ struct ImageLimits {
   int max_jpeg_scans = 500;
 };
 
+/// Throws Error{media} for an empty or too long picture, Error{limit} for too large a side or area.
+void check_picture_size(Size size, std::string_view name, const ImageLimits& limits);
+
 /// Decodes JPEG, PNG, WebP or the first frame of a GIF, found by content, with EXIF orientation applied and
 /// alpha dropped. All large memory comes from `memory`, or is set down there where a library takes it.
 /// Throws Error{media} or Error{limit}, beginning with `name`.

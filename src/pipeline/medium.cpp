@@ -1,11 +1,13 @@
 #include "pipeline/medium.h"
 
+#include <span>
 #include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "media/media_file.h"
 #include "pipeline/memory_guard.h"
+#include "pipeline/picture.h"
 #include "pipeline/runtime.h"
 #include "pipeline/stopwatch.h"
 
@@ -24,54 +26,99 @@ MediaFile read_file(const std::filesystem::path& path, uint64_t most_bytes, deta
   return MediaFile(path, most_bytes, runtime.layer.home(MemoryPart::pixels));
 }
 
+// Of a picture that has a file, on disk or in memory.
+MediaFile read_file(const Medium& medium, const ImageLimits& limits, detail::Runtime& runtime) {
+  if (!medium.in_memory) return read_file(medium.path, limits.max_file_bytes, runtime);
+  const FileBytes* file = medium.in_memory->file_bytes();
+  QVL_CHECK(file != nullptr);
+  const StageZone zone = runtime.layer.zone(Stage::read);
+  return MediaFile({.name = medium.path.string(), .file = file->bytes}, limits.max_file_bytes,
+                   runtime.layer.home(MemoryPart::pixels));
+}
+
+const PixelSource* pixels_of(const Medium& medium) {
+  return medium.in_memory ? medium.in_memory->pixels() : nullptr;
+}
+
+// A picture that lies on its side takes as many tokens: cut_patches turns the grid with it.
+void settle_size(Medium& medium, const ImageHeader& header, detail::Runtime& runtime) {
+  const PatchOptions options = patch_options(runtime.files.image_preprocessor, medium.max_tokens);
+  const Size size = smart_resize(header.size, options, medium.name);
+  // A budget that changes nothing: its features are those of a picture without one.
+  const PatchOptions unlimited = patch_options(runtime.files.image_preprocessor);
+  if (size == smart_resize(header.size, unlimited, medium.name)) medium.max_tokens.reset();
+  medium.size = header.size;
+  medium.cutting_bytes = pixel_bytes(header, size, options);
+  medium.grid = {.t = 1, .h = size.height / options.patch_size, .w = size.width / options.patch_size};
+}
+
+// Sizes are judged before pixels are looked at.
+void look_at(Medium& medium, const PixelSource& pixels, detail::Runtime& runtime) {
+  settle_size(medium, {.size = {.height = pixels.height(), .width = pixels.width()}}, runtime);
+  const StageZone zone = runtime.layer.zone(Stage::read);
+  medium.key = runtime.caches->pixels_key(medium.size, key_of(pixels), medium.max_tokens);
+}
+
+void look_at(Medium& medium, detail::Runtime& runtime) {
+  const ImageLimits limits;
+  const MediaFile file = read_file(medium, limits, runtime);
+  settle_size(medium, image_header(file.bytes(), medium.path.string(), limits), runtime);
+  medium.key = runtime.caches->image_key(file.bytes(), medium.max_tokens);
+}
+
+void check_same(const Medium& medium, const ContentKey& key) {
+  if (key == medium.key) return;
+  fail(ErrorCode::media, "{}: became another picture while it was read", medium.name);
+}
+
+// The key is that of the copy: whatever happens to the source, what is cut is what the key stands for.
+Image read_same_pixels(const Medium& medium, const PixelSource& pixels, detail::Runtime& runtime) {
+  const StageZone zone = runtime.layer.zone(Stage::decode_picture);
+  Image image = read_pixels(pixels, runtime.layer.home(MemoryPart::pixels));
+  const ContentKey contents = key_of(std::as_bytes(std::span(image.rgb)));
+  check_same(medium, runtime.caches->pixels_key(medium.size, contents, medium.max_tokens));
+  return image;
+}
+
 // Its pixels; the bytes of the file are gone then.
 Image read_same_image(const Medium& medium, detail::Runtime& runtime) {
+  if (const PixelSource* pixels = pixels_of(medium)) return read_same_pixels(medium, *pixels, runtime);
   const ImageLimits limits;
   const MemoryHome home = runtime.layer.home(MemoryPart::pixels);
-  const MediaFile file = read_file(medium.path, limits.max_file_bytes, runtime);
-  if (runtime.caches->image_key(file.bytes(), medium.max_tokens) != medium.key) {
-    fail(ErrorCode::media, "{}: became another picture while it was read", medium.name);
-  }
+  const MediaFile file = read_file(medium, limits, runtime);
+  check_same(medium, runtime.caches->image_key(file.bytes(), medium.max_tokens));
   const StageZone zone = runtime.layer.zone(Stage::decode_picture);
   return decode_image(file.bytes(), medium.path.string(), limits, home);
 }
 
 }  // namespace
 
-Medium read_image_medium(const MediumSource& source, detail::Runtime& runtime) {
-  const std::filesystem::path& path = source.path;
+Medium read_image_medium(const Picture& picture, std::optional<int64_t> max_tokens,
+                         detail::Runtime& runtime) {
+  const std::filesystem::path& path = picture.path();
   check_vision(path, runtime);
   return with_memory_for(
       [&] { return fmt::format("to read the picture {}", path_name(path)); },
       [&] {
-        Medium medium{.kind = Medium::Kind::image,
-                      .path = path,
-                      .name = path_name(path),
-                      .max_tokens = source.max_tokens};
-        const PatchOptions options = patch_options(runtime.files.image_preprocessor, source.max_tokens);
-        const ImageLimits limits;
-        const MediaFile file = read_file(path, limits.max_file_bytes, runtime);
-        // A picture that lies on its side takes as many tokens: cut_patches turns the grid with it.
-        const ImageHeader header = image_header(file.bytes(), path.string(), limits);
-        const Size size = smart_resize(header.size, options, medium.name);
-        // A budget that changes nothing: its features are those of a picture without one.
-        const PatchOptions unlimited = patch_options(runtime.files.image_preprocessor);
-        if (size == smart_resize(header.size, unlimited, medium.name)) medium.max_tokens.reset();
-        medium.key = runtime.caches->image_key(file.bytes(), medium.max_tokens);
-        medium.size = header.size;
-        medium.cutting_bytes = pixel_bytes(header, size, options);
-        medium.grid = {.t = 1, .h = size.height / options.patch_size, .w = size.width / options.patch_size};
+        Medium medium{
+            .kind = Medium::Kind::image, .path = path, .name = path_name(path), .max_tokens = max_tokens};
+        if (!picture.is_file()) medium.in_memory = picture;
+        if (const PixelSource* pixels = picture.pixels()) {
+          look_at(medium, *pixels, runtime);
+        } else {
+          look_at(medium, runtime);
+        }
         return medium;
       });
 }
 
-Medium read_video_medium(const MediumSource& source, detail::Runtime& runtime) {
-  const std::filesystem::path& path = source.path;
+Medium read_video_medium(const std::filesystem::path& path, std::optional<int64_t> max_tokens,
+                         detail::Runtime& runtime) {
   check_vision(path, runtime);
   return with_memory_for([&] { return fmt::format("to read the video {}", path_name(path)); },
                          [&] {
                            const PreprocessorConfig& config = runtime.files.video_preprocessor;
-                           const VideoOptions options{.patches = patch_options(config, source.max_tokens),
+                           const VideoOptions options{.patches = patch_options(config, max_tokens),
                                                       .sampling = video_sampling(config),
                                                       .memory = runtime.layer.home(MemoryPart::pixels)};
                            const MediaFile file = read_file(path, options.limits.max_file_bytes, runtime);
@@ -82,10 +129,10 @@ Medium read_video_medium(const MediumSource& source, detail::Runtime& runtime) {
                            Medium medium{.kind = Medium::Kind::video,
                                          .path = path,
                                          .name = path_name(path),
-                                         .max_tokens = source.max_tokens,
+                                         .max_tokens = max_tokens,
                                          .size = video.size,
                                          .grid = video.patches.grid};
-                           medium.key = runtime.caches->video_key(file.bytes(), source.max_tokens);
+                           medium.key = runtime.caches->video_key(file.bytes(), max_tokens);
                            QVL_CHECK(std::ssize(video.timestamps) == medium.grid.t);
                            for (double seconds : video.timestamps)
                              medium.step_times.push_back(timestamp_text(seconds));
@@ -113,7 +160,7 @@ void take_features(Medium& medium, SharedFeatures features, FeatureOrigin origin
 void cut_patches(Medium& medium, detail::Runtime& runtime) {
   if (medium.features || medium.patches.pixels.rows() > 0) return;
   if (medium.kind == Medium::Kind::video) {
-    Medium again = read_video_medium({medium.path, medium.max_tokens}, runtime);
+    Medium again = read_video_medium(medium.path, medium.max_tokens, runtime);
     if (again.key != medium.key) {
       fail(ErrorCode::media, "{}: became another video since it was asked about", medium.name);
     }

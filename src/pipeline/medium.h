@@ -14,6 +14,7 @@
 #include "model/qwen3_vl.h"
 #include "pipeline/cache/content_key.h"
 #include "pipeline/cache/feature_cache.h"
+#include "qvl/picture.h"
 #include "qvl/qvl.h"
 
 namespace qvl {
@@ -26,8 +27,9 @@ struct Runtime;
 struct Medium {
   enum class Kind { image, video };
   Kind kind = Kind::image;
-  std::filesystem::path path = {};
+  std::filesystem::path path = {};         ///< the name of a picture that is no file
   std::string name = {};                   ///< the path, for messages
+  std::optional<Picture> in_memory = {};   ///< a picture that is no file
   std::optional<int64_t> max_tokens = {};  ///< what made it smaller: Turn::max_image_tokens
   Size size = {};                          ///< of the file's pixels; of a picture before it is turned upright
   PatchGrid grid = {};
@@ -47,15 +49,12 @@ struct Medium {
   }
 };
 
-/// A file, and how many tokens it may take at most: Turn::max_image_tokens.
-struct MediumSource {
-  std::filesystem::path path = {};
-  std::optional<int64_t> max_tokens = {};
-};
-/// Reads the header of a picture.
-Medium read_image_medium(const MediumSource& source, detail::Runtime& runtime);
+/// Reads the header of a picture, or its pixels where it has none. `max_tokens` that it may take at most:
+/// Turn::max_image_tokens.
+Medium read_image_medium(const Picture& picture, std::optional<int64_t> max_tokens, detail::Runtime& runtime);
 /// Decodes a video: no header tells for certain how many frames it has.
-Medium read_video_medium(const MediumSource& source, detail::Runtime& runtime);
+Medium read_video_medium(const std::filesystem::path& path, std::optional<int64_t> max_tokens,
+                         detail::Runtime& runtime);
 
 /// Takes features that are kept of an earlier request: then nothing needs to be cut or computed.
 void find_features(Medium& medium, detail::Runtime& runtime);

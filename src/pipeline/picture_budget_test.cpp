@@ -69,7 +69,7 @@ TEST(PictureBudget, of_an_earlier_turn_stays_in_later_ones) {
 
 TEST(PictureBudget, holds_when_a_picture_is_cut) {
   const Model model = small_model();
-  Medium medium = read_image_medium({kPicture, 20}, model.runtime());
+  Medium medium = read_image_medium(kPicture, 20, model.runtime());
   EXPECT_EQ(medium.grid, (PatchGrid{.t = 1, .h = 10, .w = 6}));
   cut_patches(medium, model.runtime());
   EXPECT_EQ(medium.grid, (PatchGrid{.t = 1, .h = 10, .w = 6}));
@@ -79,7 +79,7 @@ TEST(PictureBudget, holds_when_a_picture_is_cut) {
 TEST(PictureBudget, of_a_video_is_that_of_each_step) {
   const Model model = small_model();
   const auto video_at_most = [&](std::optional<int64_t> tokens) {
-    return read_video_medium({kVideo, tokens}, model.runtime());
+    return read_video_medium(kVideo, tokens, model.runtime());
   };
   const Medium whole = video_at_most({});
   const int64_t step_tokens = whole.grid.tokens_per_step(2);

@@ -166,7 +166,8 @@ class TensorsOfAPicture : public ::testing::Test {
 
 TEST_F(TensorsOfAPicture, GiveTheAnswerOfItsFileInAPipeline) {
   OptimizedInferencePipeline pipeline(model, {.num_compute_threads = 2});
-  const auto of_file = pipeline.run_inference({.prompt = turn.text, .images = turn.images});
+  const auto of_file =
+      pipeline.run_inference({.prompt = turn.text, .images = {turn.images.begin(), turn.images.end()}});
   const auto of_tensors = pipeline.run_inference({.tensors = inputs()});
   EXPECT_EQ(of_tensors.text, "A blue heart on a black background.");
   EXPECT_EQ(of_tensors.tokens, of_file.tokens);

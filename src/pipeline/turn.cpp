@@ -1,6 +1,7 @@
 #include "pipeline/turn.h"
 
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "pipeline/check_range.h"
@@ -33,11 +34,10 @@ void check_room_for_video(const Media& before, const detail::Runtime& runtime) {
        before.back()->name, config.text.max_position_embeddings);
 }
 
-Medium read_medium(const Turn& turn, size_t index, detail::Runtime& runtime) {
-  if (index < turn.images.size()) {
-    return read_image_medium({turn.images[index], turn.max_image_tokens}, runtime);
-  }
-  return read_video_medium({turn.videos[index - turn.images.size()], turn.max_image_tokens}, runtime);
+Medium read_medium(const MediaSources& sources, size_t index, detail::Runtime& runtime) {
+  const size_t images = sources.images.size();
+  if (index < images) return read_image_medium(sources.images[index], sources.max_image_tokens, runtime);
+  return read_video_medium(sources.videos[index - images], sources.max_image_tokens, runtime);
 }
 
 }  // namespace
@@ -55,11 +55,15 @@ ChatMessage text_message(Role role, std::string text) {
   return message;
 }
 
-ChatMessage user_message(const Turn& turn) {
-  if (turn.text.empty() && turn.images.empty() && turn.videos.empty()) {
+void check_user_message(std::string_view text, size_t media) {
+  if (text.empty() && media == 0) {
     fail(ErrorCode::usage, "prompt: it is empty, expected a text, a picture or a video");
   }
-  check_utf8("prompt", turn.text);
+  check_utf8("prompt", text);
+}
+
+ChatMessage user_message(const Turn& turn) {
+  check_user_message(turn.text, turn.images.size() + turn.videos.size());
   return user_message(turn.text, turn.images.size(), turn.videos.size());
 }
 
@@ -80,17 +84,23 @@ void check_max_image_tokens(std::optional<int64_t> tokens) {
   if (tokens) check_range<int64_t>("max_image_tokens", *tokens, 1, kMostImageTokens);
 }
 
-Media read_media(const Turn& turn, detail::Runtime& runtime, const Listeners& listeners) {
-  check_max_image_tokens(turn.max_image_tokens);
-  const size_t count = turn.images.size() + turn.videos.size();
+Media read_media(const MediaSources& sources, detail::Runtime& runtime, const Listeners& listeners) {
+  check_max_image_tokens(sources.max_image_tokens);
+  const size_t count = sources.images.size() + sources.videos.size();
   check_media_count(count);
   Media media;
   for (size_t i = 0; i < count && !listeners.stop.stop_requested(); ++i) {
     report(listeners, "preprocess", static_cast<double>(i) / static_cast<double>(count));
-    if (i >= turn.images.size()) check_room_for_video(media, runtime);
-    media.push_back(std::make_shared<Medium>(read_medium(turn, i, runtime)));
+    if (i >= sources.images.size()) check_room_for_video(media, runtime);
+    media.push_back(std::make_shared<Medium>(read_medium(sources, i, runtime)));
   }
   return media;
+}
+
+Media read_media(const Turn& turn, detail::Runtime& runtime, const Listeners& listeners) {
+  const std::vector<Picture> images(turn.images.begin(), turn.images.end());
+  return read_media({.images = images, .videos = turn.videos, .max_image_tokens = turn.max_image_tokens},
+                    runtime, listeners);
 }
 
 bool encode_media(const Media& media, detail::Runtime& runtime, const Listeners& listeners,

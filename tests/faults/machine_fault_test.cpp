@@ -23,7 +23,7 @@ using testing::HasSubstr;
 
 const std::filesystem::path kSource = QVL_SOURCE_DIR;
 const Turn kTurn{.text = "What is in the picture?", .images = {kSource / "examples/blue-heart.png"}};
-const InferenceRequest kRequest{.prompt = kTurn.text, .images = kTurn.images};
+const InferenceRequest kRequest{.prompt = kTurn.text, .images = {kTurn.images.begin(), kTurn.images.end()}};
 
 LoadOptions options() { return {.path = kSource / "models/shapes", .threads = 2, .cache_folder = ""}; }
 

@@ -175,7 +175,8 @@ TEST_P(MemoryFaultsOfRequests, of_a_pipeline_end_one_and_serve_the_next) {
   const Turn turn = question("examples/blue-heart.png");
   const auto expected = answer(turn);
   const auto held = held_by(*runtime_);
-  const InferenceRequest request{.prompt = turn.text, .images = turn.images, .generation = generation_};
+  const InferenceRequest request{
+      .prompt = turn.text, .images = {turn.images.begin(), turn.images.end()}, .generation = generation_};
   std::optional<OptimizedInferencePipeline> pipeline;
   std::optional<InferenceRequest> next;  // the caller's copies are not what is tried
   const Scenario serving{

@@ -139,8 +139,9 @@ class StressedPipeline : public testing::TestWithParam<Disk> {
   void make_kinds() {
     const auto ask = [this](std::string prompt, std::vector<fs::path> images, GenerationOptions generation) {
       for (fs::path& image : images) image = kSource / "examples" / image;
-      kinds_.push_back(
-          {.request = {.prompt = std::move(prompt), .images = images, .generation = generation}});
+      kinds_.push_back({.request = {.prompt = std::move(prompt),
+                                    .images = {images.begin(), images.end()},
+                                    .generation = generation}});
     };
     const GenerationOptions greedy{.max_tokens = 12, .temperature = 0};
     for (const char* image :
@@ -160,7 +161,7 @@ class StressedPipeline : public testing::TestWithParam<Disk> {
     for (const fs::path& image : impossible) {
       kinds_.push_back({.request = {.prompt = "What is it?", .images = {image}, .generation = greedy}});
     }
-    const std::vector<fs::path> second = {kSource / "examples/blue-heart.png", impossible.front()};
+    const std::vector<Picture> second = {kSource / "examples/blue-heart.png", impossible.front()};
     kinds_.push_back({.request = {.prompt = "What is it?", .images = second, .generation = greedy}});
     kinds_.push_back({.request = {.prompt = context, .generation = greedy}});
 

@@ -4,17 +4,35 @@
 #include <xxhash.h>
 
 #include <charconv>
+#include <new>
 
 namespace qvl {
+namespace {
+
+ContentKey key_from(const XXH128_hash_t& hash) { return {.high = hash.high64, .low = hash.low64}; }
+
+}  // namespace
 
 std::string ContentKey::text() const { return fmt::format("{:016x}{:016x}", high, low); }
 
 ContentKey key_of(std::span<const std::byte> bytes) {
-  const XXH128_hash_t hash = XXH3_128bits(bytes.data(), bytes.size());
-  return {.high = hash.high64, .low = hash.low64};
+  return key_from(XXH3_128bits(bytes.data(), bytes.size()));
 }
 
 ContentKey key_of(std::string_view text) { return key_of(std::as_bytes(std::span(text))); }
+
+ContentHasher::ContentHasher() : state_(XXH3_createState()) {
+  if (!state_) throw std::bad_alloc();
+  XXH3_128bits_reset(state_.get());
+}
+
+void ContentHasher::FreeState::operator()(XXH3_state_s* state) const { XXH3_freeState(state); }
+
+void ContentHasher::add(std::span<const std::byte> bytes) {
+  XXH3_128bits_update(state_.get(), bytes.data(), bytes.size());
+}
+
+ContentKey ContentHasher::key() const { return key_from(XXH3_128bits_digest(state_.get())); }
 
 std::optional<ContentKey> key_from(std::string_view digits) {
   constexpr size_t kHalf = 16;

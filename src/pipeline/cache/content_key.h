@@ -4,10 +4,13 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+
+struct XXH3_state_s;
 
 namespace qvl {
 
@@ -22,6 +25,22 @@ struct ContentKey {
 
 ContentKey key_of(std::span<const std::byte> bytes);
 ContentKey key_of(std::string_view text);
+
+/// key_of() bytes that come one part after another, however they are parted. Thread-compatible.
+class ContentHasher {
+ public:
+  ContentHasher();
+  void add(std::span<const std::byte> bytes);
+  /// Of all that was added.
+  ContentKey key() const;
+
+ private:
+  struct FreeState {
+    void operator()(XXH3_state_s* state) const;
+  };
+  std::unique_ptr<XXH3_state_s, FreeState> state_;
+};
+
 /// The key whose text() this is, if any.
 std::optional<ContentKey> key_from(std::string_view digits);
 

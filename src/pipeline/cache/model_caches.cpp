@@ -104,6 +104,12 @@ ContentKey ModelCaches::image_key(std::span<const std::byte> file, std::optional
   return key_of(image_context_ + at_most(max_tokens) + " of " + key_of(file).text());
 }
 
+ContentKey ModelCaches::pixels_key(Size size, const ContentKey& pixels,
+                                   std::optional<int64_t> max_tokens) const {
+  return key_of(fmt::format("{}{} pixels {} {} of {}", image_context_, at_most(max_tokens), size.height,
+                            size.width, pixels.text()));
+}
+
 ContentKey ModelCaches::video_key(std::span<const std::byte> file, std::optional<int64_t> max_tokens) const {
   return key_of(video_context_ + at_most(max_tokens) + " of " + key_of(file).text());
 }

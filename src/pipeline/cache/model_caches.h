@@ -49,6 +49,8 @@ class ModelCaches {
   /// Of the bytes of a picture's or a video's file, and the tokens it may take at most: everything its
   /// features depend on.
   ContentKey image_key(std::span<const std::byte> file, std::optional<int64_t> max_tokens) const;
+  /// The same of a picture whose pixels, not its file, have the key `pixels`.
+  ContentKey pixels_key(Size size, const ContentKey& pixels, std::optional<int64_t> max_tokens) const;
   ContentKey video_key(std::span<const std::byte> file, std::optional<int64_t> max_tokens) const;
   /// The same of patches that were cut elsewhere. values: [grid.patches(), patch values]
   ContentKey patches_key(const PatchGrid& grid, std::span<const float> values) const;

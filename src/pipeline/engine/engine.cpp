@@ -422,6 +422,7 @@ void Engine::end(scheduling::RequestId id, End how) noexcept {
   }
   scheduler_.end(id, ending);
   request->give_back();
+  (void)request->take_request();  // what it has borrowed goes before its caller hears of the end
   short_of_memory_ = false;
   model_.after_request();
   ended.memory_percent = memory_percent();

@@ -428,14 +428,24 @@ bool EngineRequest::choose(std::span<float> logits) {
   } catch (const Error& error) {  // the sampler knows numbers, not where they come from
     fail(error.code(), "{}: {}", runtime_.name, error.what());
   }
-  if (!since_first_) {
+  const bool begins = !since_first_;
+  if (begins) {
     timings_.time_to_first_token_s = age_s();
     timings_.prefill_s = since_prefill_->seconds();
     since_first_.emplace();
   }
   const bool goes_on = writer_->add(ahead_.front());
   tell();
+  if (begins) let_go_of_pictures();
   return goes_on;
+}
+
+// What has begun to answer is not prepared again, so that nothing is read any more.
+void EngineRequest::let_go_of_pictures() {
+  for (Picture& picture : request_.images) picture.let_go();
+  for (const auto& medium : media_) {
+    if (medium->in_memory) medium->in_memory->let_go();
+  }
 }
 
 void EngineRequest::tell() {

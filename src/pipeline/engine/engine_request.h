@@ -78,6 +78,7 @@ class EngineRequest final : public ScheduledRequest {
   bool decoding() const { return cached_.held.size() >= prompt_.size(); }
   bool choose(std::span<float> logits);
   void tell();
+  void let_go_of_pictures();
   void read() override;
   Left left() const;
   void reserve_answer();

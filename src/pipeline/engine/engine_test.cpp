@@ -44,6 +44,12 @@ std::vector<InferenceRequest> mixed_requests() {
   };
 }
 
+std::vector<std::filesystem::path> paths_of(std::span<const Picture> pictures) {
+  std::vector<std::filesystem::path> paths;
+  for (const Picture& picture : pictures) paths.push_back(picture.path());
+  return paths;
+}
+
 struct Expected {
   std::string text;
   std::vector<int32_t> tokens;
@@ -54,8 +60,8 @@ std::vector<Expected> answers_alone(const Model& model, std::span<const Inferenc
   std::vector<Expected> answers;
   for (const InferenceRequest& request : requests) {
     Conversation conversation(model, {.system = request.system});
-    const Answer answer =
-        conversation.ask({.text = request.prompt, .images = request.images}, request.generation, {});
+    const Answer answer = conversation.ask({.text = request.prompt, .images = paths_of(request.images)},
+                                           request.generation, {});
     answers.push_back({answer.text, answer.tokens});
   }
   return answers;

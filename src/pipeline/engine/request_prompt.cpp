@@ -16,12 +16,7 @@ namespace {
 
 constexpr int64_t kMostDeadlineMs = std::numeric_limits<int32_t>::max();
 
-Turn turn_of(const InferenceRequest& request) {
-  return {.text = request.prompt,
-          .images = request.images,
-          .videos = request.videos,
-          .max_image_tokens = request.max_image_tokens};
-}
+size_t media_count(const InferenceRequest& request) { return request.images.size() + request.videos.size(); }
 
 }  // namespace
 
@@ -41,19 +36,20 @@ void check_request(const InferenceRequest& request) {
     return;
   }
   check_utf8("system", request.system);
-  (void)user_message(turn_of(request));
-  check_media_count(request.images.size() + request.videos.size());
+  check_user_message(request.prompt, media_count(request));
+  check_media_count(media_count(request));
 }
 
 RequestPrompt read_prompt(const InferenceRequest& request, detail::Runtime& runtime, std::stop_token stop) {
   (void)runtime.words();  // without a tokenizer nothing need be read
-  const Turn turn = turn_of(request);
   RequestPrompt prompt;
-  prompt.media = read_media(turn, runtime, {.text = {}, .progress = {}, .stop = std::move(stop)});
-  if (prompt.media.size() < turn.images.size() + turn.videos.size()) return {};
+  prompt.media = read_media(
+      {.images = request.images, .videos = request.videos, .max_image_tokens = request.max_image_tokens},
+      runtime, {.text = {}, .progress = {}, .stop = std::move(stop)});
+  if (prompt.media.size() < media_count(request)) return {};
   std::vector<ChatMessage> messages;
   if (!request.system.empty()) messages.push_back(text_message(Role::system, request.system));
-  messages.push_back(user_message(turn));
+  messages.push_back(user_message(request.prompt, request.images.size(), request.videos.size()));
   prompt.sequence = sequence_of(render_chat(messages, {}), prompt.media, request.video_prompt, runtime);
   return prompt;
 }
