@@ -46,7 +46,7 @@ Outputs compute(const LoadOptions& options, const std::filesystem::path& picture
                 const std::string& question) {
   Outputs out{.model = load_model(options)};
   const Model& model = out.model;
-  Medium medium = read_image_medium({picture}, model.runtime());
+  Medium medium = read_image_medium(picture, {}, model.runtime());
   cut_patches(medium, model.runtime());
   out.features = model.runtime().network.encode(medium.patches, model.runtime().ops, {});
   LogitsRequest request;
