@@ -66,7 +66,7 @@ class Deadline(ProgramTest):
         self.assertEqual(answers[0]["finish_reason"], "length")
         self.assertIn(answers[1]["finish_reason"], ("deadline", "stop", "length"))
         self.assertEqual(answers[2]["error"]["message"], "deadline_ms: found 0, expected 1 to 2147483647")
-        self.assertEqual(answers[3]["error"]["message"], 'deadline_ms: found "0.5", expected an integer')
+        self.assertEqual(answers[3]["error"]["message"], 'deadline_ms: found 0.5, expected an integer of at most 64 bits')
 
     def test_out_of_its_range_is_refused(self):
         for value in (0, -1, 2147483648, "soon"):
