@@ -53,12 +53,9 @@ std::string hardware_text(const HardwareInfo& info) {
   std::string text = line("processors", cores_text(info.cpu)) + line("caches", joined(info.cpu.caches)) +
                      line("instruction sets", joined(info.cpu.isas));
   text += line("  for qvl", info.budget.threads_cause);
-  if (info.memory) {
-    text += line("memory", gibibytes(info.memory->total_bytes) + ", " +
-                               gibibytes(info.memory->available_bytes) + " available");
-  }
-  text += line("  for qvl", gibibytes(info.budget.memory_bytes) +
-                                (info.budget.memory_cause.empty() ? "" : ": " + info.budget.memory_cause));
+  text += line("memory", gibibytes(info.memory.total_bytes) + ", " + gibibytes(info.memory.available_bytes) +
+                             " available");
+  text += line("  for qvl", gibibytes(info.budget.memory_bytes) + ": " + info.budget.memory_cause);
   text += line("measured", measured_text(info.measured));
   for (const DiskInfo& disk : info.disks) {
     text += line("disk", disk.name + (disk.model.empty() ? "" : " (" + disk.model + ")") + ", " +

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/fake_system.h"
+#include "memory/memory_limit.h"
 #include "optimizer/machine_config.h"
 
 namespace qvl {
@@ -85,6 +86,18 @@ TEST(HardwareFacts, the_least_limit_of_all_enclosing_groups_counts) {
   const HardwareFacts facts = read_hardware(system.files());
   EXPECT_EQ(facts.cpu_quota, 1.5);
   EXPECT_EQ(facts.usable_memory(), 2 * kGibibyte);
+}
+
+TEST(HardwareFacts, limits_are_those_that_running_keeps_to) {
+  const FakeSystem system;
+  write_laptop(system);
+  system.write("/proc/self/cgroup", "0::/jobs\n");
+  system.write("/sys/fs/cgroup/cgroup.controllers", "memory\n");
+  system.write("/sys/fs/cgroup/jobs/memory.max", "999999999999999\n");  // more than there is
+  EXPECT_EQ(read_hardware(system.files()).memory_limit_bytes, std::nullopt);
+  system.write("/sys/fs/cgroup/jobs/memory.high", "3221225472\n");
+  EXPECT_EQ(read_hardware(system.files()).memory_limit_bytes, memory_limit(system.files()).bytes);
+  EXPECT_EQ(read_hardware(system.files()).usable_memory(), 3 * kGibibyte);
 }
 
 TEST(HardwareFacts, groups_of_version_1_are_read_too) {

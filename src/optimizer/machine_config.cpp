@@ -30,9 +30,7 @@ SystemOptimizationConfig SystemOptimizationConfig::for_this_machine() {
 
 uint64_t memory_limit_from_text(std::string_view text, std::string_view name) {
   // As for a share in the configuration, so that none is more than there is.
-  const SystemFiles files;
-  const auto limit = memory_limit(files);
-  return parse_memory_limit(text, name, limit ? limit->bytes : read_hardware(files).usable_memory());
+  return parse_memory_limit(text, name, memory_limit(SystemFiles()).bytes);
 }
 
 }  // namespace qvl
