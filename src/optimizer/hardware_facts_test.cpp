@@ -146,14 +146,16 @@ TEST(HardwareFacts, the_fingerprint_changes_with_what_choices_depend_on) {
   EXPECT_NE(fingerprint(facts), first);
 }
 
-TEST(MachineConfig, has_a_thread_for_each_core_within_the_quota) {
+TEST(MachineConfig, has_a_thread_for_each_core_whatever_the_quota_of_the_moment) {
   const FakeSystem system;
   write_laptop(system);
   HardwareFacts facts = read_hardware(system.files());
   EXPECT_EQ(config_for(facts), (SystemOptimizationConfig{.num_compute_threads = 6}));
-  facts.cpu_quota = 1.5;
+  facts.cpu_quota = 0.5;
+  EXPECT_EQ(config_for(facts), (SystemOptimizationConfig{.num_compute_threads = 6}));
+  facts.cpus.resize(3);  // two threads of one core, one of another
   EXPECT_EQ(config_for(facts).num_compute_threads, 2);
-  EXPECT_EQ(config_for(facts).num_preprocess_threads, 2);
+  EXPECT_EQ(config_for(facts).num_preprocess_threads, 3);
   facts.memory_limit_bytes = kGibibyte;
   EXPECT_EQ(config_for(facts).memory_pool_size, 32 << 20);
   EXPECT_NO_THROW(validate(config_for(facts)));
