@@ -67,6 +67,10 @@ class Hardware(ProgramTest):
             run = json.loads(self.with_meminfo(meminfo, "run", "--model", MODEL, "--json", "--max-tokens", "1", "Q"))
             self.assertEqual(run["memory"]["cap_bytes"], share)
 
+    def test_less_than_a_gibibyte_is_shown_in_mebibytes(self):
+        text = self.with_meminfo("MemTotal: 51200 kB\nMemAvailable: 20480 kB\n", "hardware")
+        self.assertIn("\nmemory            50 MiB, 20 MiB available\n  for qvl         50 MiB: physical memory\n", text)
+
     def test_shows_what_a_plan_has_measured_and_measures_nothing_itself(self):
         args = ["hardware", "--cache", self.folder]
         nothing = {"memory_read_gb_s": None, "int8_gop_s": {}}
