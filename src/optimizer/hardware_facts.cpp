@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -124,13 +125,15 @@ HugePageSupport read_huge_pages(const SystemFiles& files) {
   return line->find("[madvise]") != std::string::npos ? HugePageSupport::on_advice : HugePageSupport::never;
 }
 
-// The mean of the last minute: this process has only just begun, so it is the load of others.
-double read_foreign_load(const SystemFiles& files) {
+// The mean of the last minute: this process has only just begun, so it is the load of others. More of them
+// than processors wait for one another.
+double read_foreign_load(const SystemFiles& files, size_t processors) {
   const auto line = files.first_line("/proc/loadavg");
   if (!line) return 0;
   double load = 0;
   const auto result = std::from_chars(line->data(), line->data() + line->size(), load);
-  return result.ec == std::errc() && load >= 0 && load < static_cast<double>(kMostCpus) ? load : 0;
+  if (result.ec != std::errc() || !std::isfinite(load) || load < 0) return 0;
+  return std::min(load, static_cast<double>(processors));
 }
 
 }  // namespace
@@ -152,8 +155,8 @@ HardwareFacts read_hardware(const SystemFiles& files) {
                       .cpu_quota = read_quota(files),
                       .memory_bytes = physical,
                       .memory_limit_bytes = read_memory_limit(files, physical),
-                      .huge_pages = read_huge_pages(files),
-                      .foreign_load = read_foreign_load(files)};
+                      .huge_pages = read_huge_pages(files)};
+  facts.foreign_load = read_foreign_load(files, facts.cpus.size());
   for (Isa isa : all_isas()) {
     if (supported(isa)) facts.isas.push_back(isa);
   }

@@ -38,7 +38,7 @@ struct HardwareFacts {
   uint64_t memory_bytes = 0;             ///< physical
   std::optional<uint64_t> memory_limit_bytes = {};  ///< of the cgroups, where they leave less
   HugePageSupport huge_pages = HugePageSupport::never;
-  double foreign_load = 0;                        ///< processors that others keep busy
+  double foreign_load = 0;                        ///< processors that others keep busy, at most all of `cpus`
   std::optional<uint64_t> cache_free_bytes = {};  ///< on the disk of the cache folder; nothing: no folder
   MeasuredRates measured = {};
 

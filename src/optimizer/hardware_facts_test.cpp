@@ -64,6 +64,20 @@ TEST(HardwareFacts, without_any_file_the_system_is_asked_or_nothing_is_assumed) 
   EXPECT_EQ(facts.foreign_load, 0);
 }
 
+TEST(HardwareFacts, others_keep_no_more_processors_busy_than_there_are) {
+  const FakeSystem system;
+  write_laptop(system);
+  system.write("/proc/loadavg", "12000.75 0.50 0.25 1/99 7\n");
+  EXPECT_EQ(read_hardware(system.files()).foreign_load, 8);
+  system.write("/proc/self/status", "Cpus_allowed_list:\t0-1\n");
+  system.write("/proc/loadavg", "3.42 0.50 0.25 1/99 7\n");
+  EXPECT_EQ(read_hardware(system.files()).foreign_load, 2);
+  for (const std::string none : {"inf", "nan", "-1", "1e999"}) {
+    system.write("/proc/loadavg", none + " 0.50 0.25 1/99 7\n");
+    EXPECT_EQ(read_hardware(system.files()).foreign_load, 0) << none;
+  }
+}
+
 TEST(HardwareFacts, a_memory_that_is_no_number_is_asked_of_the_system) {
   const FakeSystem system;
   for (const std::string value : {"abc kB", "-1 kB", "0 kB", "12", "99999999999999999999 kB", ""}) {
