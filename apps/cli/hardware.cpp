@@ -13,10 +13,7 @@
 namespace qvl::cli {
 namespace {
 
-std::string gibibytes(const std::optional<uint64_t>& bytes) {
-  if (!bytes) return "unknown";
-  return fixed(static_cast<double>(*bytes) / (1 << 30), 1) + " GiB";
-}
+std::string size_text(const std::optional<uint64_t>& bytes) { return bytes ? byte_size(*bytes) : "unknown"; }
 
 std::string joined(const std::vector<std::string>& parts) {
   std::string out;
@@ -53,20 +50,17 @@ std::string hardware_text(const HardwareInfo& info) {
   std::string text = line("processors", cores_text(info.cpu)) + line("caches", joined(info.cpu.caches)) +
                      line("instruction sets", joined(info.cpu.isas));
   text += line("  for qvl", info.budget.threads_cause);
-  if (info.memory) {
-    text += line("memory", gibibytes(info.memory->total_bytes) + ", " +
-                               gibibytes(info.memory->available_bytes) + " available");
-  }
-  text += line("  for qvl", gibibytes(info.budget.memory_bytes) +
-                                (info.budget.memory_cause.empty() ? "" : ": " + info.budget.memory_cause));
+  text += line("memory", byte_size(info.memory.total_bytes) + ", " + size_text(info.memory.available_bytes) +
+                             " available");
+  text += line("  for qvl", byte_size(info.budget.memory_bytes) + ": " + info.budget.memory_cause);
   text += line("measured", measured_text(info.measured));
   for (const DiskInfo& disk : info.disks) {
     text += line("disk", disk.name + (disk.model.empty() ? "" : " (" + disk.model + ")") + ", " +
-                             gibibytes(disk.size_bytes) + ", " + disk.kind);
+                             size_text(disk.size_bytes) + ", " + disk.kind);
   }
   for (const GpuInfo& gpu : info.gpus) {
     text += line(
-        "GPU", (gpu.name.empty() ? "unnamed" : gpu.name) + ", " + gibibytes(gpu.memory_bytes) +
+        "GPU", (gpu.name.empty() ? "unnamed" : gpu.name) + ", " + size_text(gpu.memory_bytes) +
                    (gpu.compute_capability.empty() ? "" : ", compute capability " + gpu.compute_capability));
   }
   if (info.gpus.empty()) text += line("GPU", info.gpu_problem.empty() ? "none" : "none: " + info.gpu_problem);

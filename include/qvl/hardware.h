@@ -27,13 +27,13 @@ struct BudgetInfo {
   int threads = 1;
   std::optional<double> quota_cpus = {};  ///< of all enclosing cgroups the least
   std::string threads_cause = {};
-  std::optional<uint64_t> memory_bytes = {};  ///< nothing where the kernel does not tell
+  uint64_t memory_bytes = 0;  ///< the least of physical memory and the limits of all enclosing cgroups
   std::string memory_cause = {};
 };
 
 struct MemoryInfo {
   uint64_t total_bytes = 0;
-  std::optional<uint64_t> available_bytes = {};
+  std::optional<uint64_t> available_bytes = {};  ///< nothing where the kernel does not tell
 };
 
 struct DiskInfo {
@@ -59,7 +59,7 @@ struct MeasuredInfo {
 struct HardwareInfo {
   CpuInfo cpu = {};
   BudgetInfo budget = {};
-  std::optional<MemoryInfo> memory = {};
+  MemoryInfo memory = {};
   std::vector<DiskInfo> disks = {};
   std::vector<GpuInfo> gpus = {};
   MeasuredInfo measured = {};
@@ -73,7 +73,8 @@ struct HardwareOptions {
 };
 
 /// Reads the kernel's files and the cache folder, and asks the GPU's driver, if there is one; measures
-/// nothing. What cannot be read is left out. Throws Error{usage} for a mask without a usable processor.
+/// nothing. What cannot be read is left out. Throws Error{usage} for a mask without a usable processor,
+/// Error{environment} where the system does not tell its memory in any way.
 HardwareInfo read_hardware_info(const HardwareOptions& options = {});
 
 /// One JSON object {cpu, budget, memory, measured, disks, gpus, gpu_problem, pressure_files} with the names

@@ -10,11 +10,11 @@
 namespace qvl {
 namespace {
 
-void lower(std::optional<MemoryLimit>& least, std::optional<int64_t> bytes, std::string cause) {
+void lower(MemoryLimit& least, std::optional<int64_t> bytes, std::string cause) {
   // Version 1 writes "no limit" as a number above any memory, version 2 as a word.
   if (!bytes || *bytes < 0) return;
   const auto found = static_cast<uint64_t>(*bytes);
-  if (!least || found < least->bytes) least = MemoryLimit{.bytes = found, .cause = std::move(cause)};
+  if (found < least.bytes) least = {.bytes = found, .cause = std::move(cause)};
 }
 
 // The value of a line "NAME 123" of memory.stat.
@@ -29,7 +29,7 @@ std::optional<int64_t> stat_field(std::string_view text, std::string_view name) 
   return std::nullopt;
 }
 
-void lower_by_group(std::optional<MemoryLimit>& least, const SystemFiles& files, const Cgroup& group) {
+void lower_by_group(MemoryLimit& least, const SystemFiles& files, const Cgroup& group) {
   const auto lower_by_file = [&](std::string_view name) {
     lower(least, files.number(fmt::format("{}/{}", group.folder, name)),
           fmt::format("cgroup {} {}", group.folder, name));
@@ -48,20 +48,17 @@ void lower_by_group(std::optional<MemoryLimit>& least, const SystemFiles& files,
 
 }  // namespace
 
-std::optional<MemoryLimit> memory_limit(const SystemFiles& files) {
-  std::optional<MemoryLimit> least;
-  if (const auto machine = machine_memory(files)) {
-    least = MemoryLimit{.bytes = machine->total, .cause = "physical memory"};
-  }
+MemoryLimit memory_limit(const SystemFiles& files) {
+  MemoryLimit least{.bytes = machine_memory(files).total, .cause = "physical memory"};
   for (const Cgroup& group : enclosing_cgroups(files, "memory")) lower_by_group(least, files, group);
   return least;
 }
 
 std::optional<std::string> told_if_lowered(uint64_t asked_bytes, const SystemFiles& files) {
-  const auto usable = memory_limit(files);
-  if (!usable || asked_bytes <= usable->bytes) return std::nullopt;
+  const MemoryLimit usable = memory_limit(files);
+  if (asked_bytes <= usable.bytes) return std::nullopt;
   return fmt::format("memory limit: found {}, lowered to the {} of {}", format_bytes(asked_bytes),
-                     format_bytes(usable->bytes), usable->cause);
+                     format_bytes(usable.bytes), usable.cause);
 }
 
 }  // namespace qvl

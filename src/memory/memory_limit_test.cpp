@@ -1,17 +1,18 @@
 #include "memory/memory_limit.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "base/fake_system.h"
+#include "memory/page_size.h"
 
 namespace qvl {
 namespace {
 
 void expect_limit(const FakeSystem& system, uint64_t bytes, std::string_view cause) {
-  const auto found = memory_limit(system.files());
-  ASSERT_TRUE(found.has_value());
-  EXPECT_EQ(found->bytes, bytes);
-  EXPECT_EQ(found->cause, cause);
+  const MemoryLimit found = memory_limit(system.files());
+  EXPECT_EQ(found.bytes, bytes);
+  EXPECT_EQ(found.cause, cause);
 }
 
 void write_machine(const FakeSystem& system) { system.write("/proc/meminfo", "MemTotal: 1000 kB\n"); }
@@ -24,7 +25,6 @@ TEST(MemoryLimit, is_the_physical_memory_outside_of_groups) {
 
 TEST(MemoryLimit, tells_who_asked_for_more_what_is_left_of_it_and_why) {
   FakeSystem system;
-  EXPECT_EQ(told_if_lowered(uint64_t{1} << 40, system.files()), std::nullopt);  // nobody knows
   write_machine(system);
   EXPECT_EQ(told_if_lowered(1'024'000, system.files()), std::nullopt);
   EXPECT_EQ(told_if_lowered(1'024'001, system.files()),
@@ -86,9 +86,20 @@ TEST(MemoryLimit, ignores_files_that_make_no_sense) {
   expect_limit(system, 1'024'000, "physical memory");
 }
 
-TEST(MemoryLimit, is_that_of_the_group_alone_where_the_machine_does_not_tell) {
+TEST(MemoryLimit, is_the_systems_count_of_pages_where_the_machine_does_not_tell) {
   FakeSystem system;
-  EXPECT_FALSE(memory_limit(system.files()).has_value());
+  const uint64_t physical = static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) * page_size();
+  expect_limit(system, physical, "physical memory");
+  system.write("/proc/meminfo", "MemTotal: -5 kB\n");
+  system.write("/proc/self/cgroup", "4:memory:/jobs\n");
+  system.write("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+  system.write("/sys/fs/cgroup/memory/jobs/memory.limit_in_bytes", "9223372036854771712\n");
+  expect_limit(system, physical, "physical memory");
+  EXPECT_EQ(told_if_lowered(physical, system.files()), std::nullopt);
+}
+
+TEST(MemoryLimit, is_that_of_a_group_that_allows_nothing) {
+  FakeSystem system;
   system.write("/proc/self/cgroup", "0::/\n");
   system.write("/sys/fs/cgroup/cgroup.controllers", "memory\n");
   system.write("/sys/fs/cgroup/memory.max", "0\n");

@@ -37,22 +37,19 @@ Json mebibytes(std::optional<uint64_t> bytes) {
 }
 
 void add_measured(Json& out, const MemoryReport& report) {
-  std::optional<uint64_t> rss, vms, peak_rss, available, total;
+  std::optional<uint64_t> rss, vms, peak_rss;
   if (report.process) {
     rss = report.process->rss;
     vms = report.process->vms;
     peak_rss = report.process->peak_rss;
   }
-  if (report.machine) {
-    available = report.machine->available;
-    total = report.machine->total;
-  }
+  const auto& [total, available] = report.machine;
   const auto percent = report.percent_used();
   out["rss"] = or_null(rss);
   out["vms"] = or_null(vms);
   out["peak_rss"] = or_null(peak_rss);
   out["available"] = or_null(available);
-  out["total"] = or_null(total);
+  out["total"] = total;
   out["percent_used"] = percent ? Json(*percent) : Json();
   out["rss_memory_mb"] = mebibytes(rss);
   out["available_memory_mb"] = mebibytes(available);
@@ -63,19 +60,14 @@ void add_measured(Json& out, const MemoryReport& report) {
 
 MemoryLimit memory_cap(const MemoryManagerOptions& options, const SystemFiles& files) {
   check(options);
-  const auto usable = memory_limit(files);
+  const MemoryLimit usable = memory_limit(files);
   if (const auto asked = options.memory_limit_bytes) {
-    if (!usable || *asked <= usable->bytes) return {.bytes = *asked, .cause = "as asked for"};
-    return {.bytes = usable->bytes,
-            .cause = fmt::format("{} asked for, lowered to {}", format_bytes(*asked), usable->cause)};
+    if (*asked <= usable.bytes) return {.bytes = *asked, .cause = "as asked for"};
+    return {.bytes = usable.bytes,
+            .cause = fmt::format("{} asked for, lowered to {}", format_bytes(*asked), usable.cause)};
   }
-  if (!usable) {
-    fail(ErrorCode::environment,
-         "cannot tell how much memory this process may use: neither /proc/meminfo nor a cgroup says; give a "
-         "limit in bytes");
-  }
-  return {.bytes = static_cast<uint64_t>(static_cast<double>(usable->bytes) * options.memory_limit_ratio),
-          .cause = fmt::format("{:.3g} % of {}", 100 * options.memory_limit_ratio, usable->cause)};
+  return {.bytes = static_cast<uint64_t>(static_cast<double>(usable.bytes) * options.memory_limit_ratio),
+          .cause = fmt::format("{:.3g} % of {}", 100 * options.memory_limit_ratio, usable.cause)};
 }
 
 double MemoryReport::memory_utilization() const {
@@ -85,9 +77,8 @@ double MemoryReport::memory_utilization() const {
 }
 
 std::optional<double> MemoryReport::percent_used() const {
-  if (!machine || !machine->available) return std::nullopt;
-  return 100 * static_cast<double>(machine->total - *machine->available) /
-         static_cast<double>(machine->total);
+  if (!machine.available) return std::nullopt;
+  return 100 * static_cast<double>(machine.total - *machine.available) / static_cast<double>(machine.total);
 }
 
 Json to_json(const MemoryReport& report) {

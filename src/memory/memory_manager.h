@@ -30,14 +30,13 @@ struct MemoryManagerOptions {
 };
 
 /// The cap under `options`, and its cause: "80 % of physical memory". Throws Error{usage} for an option
-/// outside its range, Error{environment} where the kernel does not tell what the process may use and no
-/// absolute limit is given.
+/// outside its range, and as memory_limit().
 MemoryLimit memory_cap(const MemoryManagerOptions& options, const SystemFiles& files);
 
 /// Memory at one moment. Sizes in bytes, those with _mb in units of 2^20 bytes.
 struct MemoryReport {
   std::optional<ProcessMemory> process{};  ///< as the kernel tells it
-  std::optional<MachineMemory> machine{};
+  MachineMemory machine;
   MemoryLimit limit;  ///< the cap, and its cause
   LedgerReport ledger;
   TensorPoolStats pool;

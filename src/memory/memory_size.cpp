@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
+#include <limits>
 #include <optional>
 
 #include "base/error.h"
@@ -26,6 +26,8 @@ constexpr Unit kUnits[] = {
     {"TiB", uint64_t{1} << 40},
 };
 
+constexpr uint64_t kMostBytes = std::numeric_limits<int64_t>::max();
+
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 // "12" or "12.5": no sign, no exponent, a digit on both sides of the point.
@@ -38,14 +40,15 @@ std::optional<double> plain_number(std::string_view text) {
   double value = 0;
   const auto parsed =
       std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
-  if (parsed.ec != std::errc() || !std::isfinite(value)) return std::nullopt;
-  return value;
+  if (parsed.ec == std::errc()) return value;
+  // Only digits and a point: what is out of range is beyond all numbers or below them.
+  const bool large = std::any_of(text.begin(), point, [](char c) { return c != '0'; });
+  return large ? std::numeric_limits<double>::infinity() : 0;
 }
 
-// Any number of bytes up to 2^63; more than there can be is no amount.
-std::optional<uint64_t> whole_bytes_of(double bytes) {
-  if (!(bytes < 9223372036854775808.0)) return std::nullopt;
-  return static_cast<uint64_t>(bytes);
+// More than there can be is the most there can be.
+uint64_t whole_bytes_of(double bytes) {
+  return bytes < 9223372036854775808.0 ? static_cast<uint64_t>(bytes) : kMostBytes;
 }
 
 std::optional<uint64_t> parse_amount(std::string_view text, uint64_t whole_bytes) {
@@ -57,12 +60,13 @@ std::optional<uint64_t> parse_amount(std::string_view text, uint64_t whole_bytes
   for (const Unit& unit : kUnits) {
     if (!text.ends_with(unit.name)) continue;
     const auto number = plain_number(text.substr(0, text.size() - unit.name.size()));
-    return number ? whole_bytes_of(*number * static_cast<double>(unit.bytes)) : std::nullopt;
+    if (!number) return std::nullopt;
+    return whole_bytes_of(*number * static_cast<double>(unit.bytes));
   }
-  int64_t bytes = 0;
+  if (text.empty() || !std::all_of(text.begin(), text.end(), is_digit)) return std::nullopt;
+  uint64_t bytes = 0;
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), bytes);
-  if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size() || bytes < 0) return std::nullopt;
-  return static_cast<uint64_t>(bytes);
+  return parsed.ec == std::errc() ? std::min(bytes, kMostBytes) : kMostBytes;
 }
 
 }  // namespace

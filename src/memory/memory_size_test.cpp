@@ -27,34 +27,28 @@ TEST(MemorySize, is_read_in_bytes_units_and_shares) {
   EXPECT_EQ(parsed("16.0000001MiB"), 16u << 20);  // a fraction of a byte is dropped
 }
 
+TEST(MemorySize, of_more_than_there_can_be_is_the_most_there_can_be) {
+  const std::string many(400, '9');
+  for (const std::string text : {std::string("99999999TiB"), std::string("9223372036854775808"),
+                                 std::string("99999999999999999999"), many, many + "GiB", many + ".5kB"}) {
+    EXPECT_EQ(parsed(text), 9'223'372'036'854'775'807u) << text;
+  }
+}
+
 TEST(MemorySize, refuses_what_is_no_amount) {
-  for (const char* text : {"",
-                           "1B",
-                           "1e30",
-                           "1e9",
-                           "10 GiB",
-                           "10Gib",
-                           "10gib",
-                           "10G",
-                           "GiB",
-                           "%",
-                           "-1",
-                           "-1GiB",
-                           "+1GiB",
-                           "1.GiB",
-                           ".5GiB",
-                           "1.5",
-                           "1,5GB",
-                           "1.5.0GB",
-                           "101%",
-                           "100.1%",
-                           "nan%",
-                           "infGiB",
-                           "0x10GiB",
-                           "10GiB ",
-                           " 10GiB",
-                           "99999999999TiB",
-                           "9223372036854775808"}) {
+  for (const char* text : {"",        "1B",
+                           "1e30",    "1e9",
+                           "10 GiB",  "10Gib",
+                           "10gib",   "10G",
+                           "GiB",     "%",
+                           "-1",      "-1GiB",
+                           "+1GiB",   "1.GiB",
+                           ".5GiB",   "1.5",
+                           "1,5GB",   "1.5.0GB",
+                           "101%",    "100.1%",
+                           "nan%",    "infGiB",
+                           "0x10GiB", "10GiB ",
+                           " 10GiB",  "-99999999999999999999"}) {
     try {
       parsed(text);
       ADD_FAILURE() << '"' << text << "\" was taken";
@@ -69,13 +63,15 @@ TEST(MemorySize, refuses_what_is_no_amount) {
 }
 
 TEST(MemorySize, refuses_less_than_any_program_needs) {
-  for (const char* text : {"0", "0GiB", "0%", "1", "16777215", "15.9MiB", "0.1%"}) {
+  const std::string tiny = "0." + std::string(400, '0') + "1GiB";
+  for (const char* text : {"0", "0GiB", "0%", "1", "16777215", "15.9MiB", "0.1%", tiny.c_str()}) {
     try {
       parsed(text);
       ADD_FAILURE() << '"' << text << "\" was taken";
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), ErrorCode::usage);
-      EXPECT_EQ(error.what(), fmt::format("--memory-limit: found \"{}\", expected at least 16.0 MiB", text));
+      EXPECT_EQ(error.what(),
+                fmt::format("--memory-limit: found \"{}\", expected at least 16.0 MiB", printable(text)));
     }
   }
 }

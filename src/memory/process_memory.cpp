@@ -1,10 +1,13 @@
 #include "memory/process_memory.h"
 
+#include <sys/sysinfo.h>
+
 #include <algorithm>
 #include <string>
 #include <string_view>
 
 #include "base/checked.h"
+#include "base/error.h"
 #include "memory/page_size.h"
 
 namespace qvl {
@@ -30,6 +33,19 @@ std::optional<uint64_t> field(std::string_view text, std::string_view name) {
     return bytes_of(line, 1024);
   }
   return std::nullopt;
+}
+
+// What the kernel says where its file is hidden. Not sysconf(): older C libraries read the same file for it.
+uint64_t counted_by_the_system() {
+  struct ::sysinfo counted = {};
+  const auto total = ::sysinfo(&counted) == 0
+                         ? checked_mul(uint64_t{counted.totalram}, uint64_t{counted.mem_unit})
+                         : std::nullopt;
+  if (!total || *total == 0) {
+    fail(ErrorCode::environment,
+         "cannot tell how much memory this machine has: neither /proc/meminfo nor sysinfo() says");
+  }
+  return *total;
 }
 
 }  // namespace
@@ -61,14 +77,13 @@ std::optional<ProcessMemory> process_memory(const SystemFiles& files) {
                        .rss_shmem = field(*text, "RssShmem")};
 }
 
-std::optional<MachineMemory> machine_memory(const SystemFiles& files) {
-  const auto text = files.read("/proc/meminfo");
-  if (!text) return std::nullopt;
-  const auto total = field(*text, "MemTotal");
-  if (!total || *total == 0) return std::nullopt;
-  auto available = field(*text, "MemAvailable");
+MachineMemory machine_memory(const SystemFiles& files) {
+  const std::string text = files.read("/proc/meminfo").value_or("");
+  const auto total = field(text, "MemTotal");
+  if (!total || *total == 0) return {.total = counted_by_the_system()};
+  auto available = field(text, "MemAvailable");
   if (available) available = std::min(*available, *total);
-  return MachineMemory{.total = *total, .available = available};
+  return {.total = *total, .available = available};
 }
 
 }  // namespace qvl

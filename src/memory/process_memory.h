@@ -27,14 +27,16 @@ struct ProcessMemory {
 /// Memory of the machine. Bytes.
 struct MachineMemory {
   uint64_t total = 0;
-  std::optional<uint64_t> available{};  ///< what a program can get without swapping; old kernels do not tell
+  std::optional<uint64_t>
+      available{};  ///< what a program can get without swapping; nothing where it is not told
 };
 
 /// From /proc/self/statm: cheap enough for every sample. Nothing where it cannot be read or makes no sense.
 std::optional<ResidentMemory> resident_memory(const SystemFiles& files);
 /// From /proc/self/status: the same by kind, and the peak.
 std::optional<ProcessMemory> process_memory(const SystemFiles& files);
-/// From /proc/meminfo.
-std::optional<MachineMemory> machine_memory(const SystemFiles& files);
+/// From /proc/meminfo; where that is hidden or makes no sense, the total from the system's count of pages.
+/// Throws Error{environment} where the system refuses to tell that too.
+MachineMemory machine_memory(const SystemFiles& files);
 
 }  // namespace qvl

@@ -1,6 +1,8 @@
 #include "memory/process_memory.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "base/fake_system.h"
 #include "memory/page_size.h"
@@ -50,21 +52,30 @@ TEST(ProcessMemory, of_the_machine_is_read_from_meminfo) {
   system.write("/proc/meminfo",
                "MemTotal:       10059776 kB\nMemFree:         1000000 kB\n"
                "MemAvailable:    7000000 kB\n");
-  const auto found = machine_memory(system.files());
-  ASSERT_TRUE(found.has_value());
-  EXPECT_EQ(found->total, 10'059'776ull * 1024);
-  EXPECT_EQ(found->available, 7'000'000ull * 1024);
+  EXPECT_EQ(machine_memory(system.files()).total, 10'059'776ull * 1024);
+  EXPECT_EQ(machine_memory(system.files()).available, 7'000'000ull * 1024);
   system.write("/proc/meminfo", "MemTotal: 100 kB\nMemAvailable: 200 kB\n");  // between two updates
-  EXPECT_EQ(machine_memory(system.files())->available, 102'400u);
+  EXPECT_EQ(machine_memory(system.files()).available, 102'400u);
   system.write("/proc/meminfo", "MemTotal: 100 kB\n");
-  EXPECT_EQ(machine_memory(system.files())->available, std::nullopt);
+  EXPECT_EQ(machine_memory(system.files()).available, std::nullopt);
+}
+
+TEST(ProcessMemory, of_the_machine_is_counted_by_the_system_where_meminfo_is_missing_or_makes_no_sense) {
+  FakeSystem system;
+  const uint64_t counted = static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) * page_size();
+  EXPECT_EQ(machine_memory(system.files()).total, counted);
+  for (const char* total : {"MemTotal: 0 kB\n", "MemTotal: -5 kB\n", "MemTotal: 18446744073709551615 kB\n",
+                            "MemTotal 10 kB\n", ""}) {
+    system.write("/proc/meminfo", fmt::format("{}MemAvailable: 5 kB\n", total));
+    EXPECT_EQ(machine_memory(system.files()).total, counted) << total;
+    EXPECT_EQ(machine_memory(system.files()).available, std::nullopt) << total;
+  }
 }
 
 TEST(ProcessMemory, is_nothing_where_files_are_missing_or_make_no_sense) {
   FakeSystem system;
   EXPECT_FALSE(resident_memory(system.files()).has_value());
   EXPECT_FALSE(process_memory(system.files()).has_value());
-  EXPECT_FALSE(machine_memory(system.files()).has_value());
   for (const char* statm :
        {"", "12", "12 ", "a b", "-1 2", "1 -2", "99999999999999999999 1", "4611686018427387904 1"}) {
     system.write("/proc/self/statm", statm);
@@ -75,11 +86,6 @@ TEST(ProcessMemory, is_nothing_where_files_are_missing_or_make_no_sense) {
         "VmSize: 10 kB\nVmRSS: 10 MB\n", "VmSize: 10 kB\nVmRSSx: 10 kB\n"}) {
     system.write("/proc/self/status", status);
     EXPECT_FALSE(process_memory(system.files()).has_value()) << status;
-  }
-  for (const char* meminfo :
-       {"", "MemTotal: 0 kB\n", "MemTotal: 18446744073709551615 kB\n", "MemTotal 10 kB\n"}) {
-    system.write("/proc/meminfo", meminfo);
-    EXPECT_FALSE(machine_memory(system.files()).has_value()) << meminfo;
   }
 }
 

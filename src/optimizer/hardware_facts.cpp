@@ -1,15 +1,16 @@
 #include "optimizer/hardware_facts.h"
 
 #include <sched.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <set>
 #include <string_view>
 #include <utility>
 
 #include "base/error.h"
+#include "memory/memory_limit.h"
 #include "memory/process_memory.h"
 
 namespace qvl {
@@ -17,8 +18,6 @@ namespace {
 
 // Linux can have as many; a longer list is not believed.
 constexpr int64_t kMostCpus = 8192;
-// A cgroup of version 1 without a limit holds a number near the largest there is.
-constexpr int64_t kNoLimitBytes = int64_t{1} << 60;
 
 // The value of a line "NAME<blank or tab>: VALUE", without white space around it.
 std::optional<std::string> field_of(const std::optional<std::string>& text, std::string_view name) {
@@ -113,22 +112,10 @@ std::optional<double> read_quota(const SystemFiles& files) {
   return least;
 }
 
-std::optional<uint64_t> read_memory_limit(const SystemFiles& files) {
-  std::optional<uint64_t> least;
-  for (const Cgroup& group : enclosing_cgroups(files, "memory")) {
-    const bool first = group.version == Cgroup::Version::v1;
-    const auto limit = files.number(group.folder + (first ? "/memory.limit_in_bytes" : "/memory.max"));
-    if (!limit || *limit <= 0 || *limit >= kNoLimitBytes) continue;
-    const auto bytes = static_cast<uint64_t>(*limit);
-    least = std::min(least.value_or(bytes), bytes);
-  }
-  return least;
-}
-
-uint64_t read_memory(const SystemFiles& files) {
-  if (const auto memory = machine_memory(files)) return memory->total;
-  const long pages = ::sysconf(_SC_PHYS_PAGES), page_bytes = ::sysconf(_SC_PAGESIZE);
-  return pages > 0 && page_bytes > 0 ? static_cast<uint64_t>(pages) * static_cast<uint64_t>(page_bytes) : 0;
+// The very limit that running keeps to, so that plan and run agree.
+std::optional<uint64_t> read_memory_limit(const SystemFiles& files, uint64_t physical) {
+  const uint64_t limit = memory_limit(files).bytes;
+  return limit < physical ? std::optional(limit) : std::nullopt;
 }
 
 HugePageSupport read_huge_pages(const SystemFiles& files) {
@@ -138,13 +125,15 @@ HugePageSupport read_huge_pages(const SystemFiles& files) {
   return line->find("[madvise]") != std::string::npos ? HugePageSupport::on_advice : HugePageSupport::never;
 }
 
-// The mean of the last minute: this process has only just begun, so it is the load of others.
-double read_foreign_load(const SystemFiles& files) {
+// The mean of the last minute: this process has only just begun, so it is the load of others. More of them
+// than processors wait for one another.
+double read_foreign_load(const SystemFiles& files, size_t processors) {
   const auto line = files.first_line("/proc/loadavg");
   if (!line) return 0;
   double load = 0;
   const auto result = std::from_chars(line->data(), line->data() + line->size(), load);
-  return result.ec == std::errc() && load >= 0 && load < static_cast<double>(kMostCpus) ? load : 0;
+  if (result.ec != std::errc() || !std::isfinite(load) || load < 0) return 0;
+  return std::min(load, static_cast<double>(processors));
 }
 
 }  // namespace
@@ -160,13 +149,14 @@ uint64_t HardwareFacts::usable_memory() const {
 }
 
 HardwareFacts read_hardware(const SystemFiles& files) {
+  const uint64_t physical = machine_memory(files).total;
   HardwareFacts facts{.processor = field_of(files.read("/proc/cpuinfo"), "model name").value_or(""),
                       .cpus = read_cpus(files),
                       .cpu_quota = read_quota(files),
-                      .memory_bytes = read_memory(files),
-                      .memory_limit_bytes = read_memory_limit(files),
-                      .huge_pages = read_huge_pages(files),
-                      .foreign_load = read_foreign_load(files)};
+                      .memory_bytes = physical,
+                      .memory_limit_bytes = read_memory_limit(files, physical),
+                      .huge_pages = read_huge_pages(files)};
+  facts.foreign_load = read_foreign_load(files, facts.cpus.size());
   for (Isa isa : all_isas()) {
     if (supported(isa)) facts.isas.push_back(isa);
   }

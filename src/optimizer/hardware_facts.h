@@ -36,9 +36,9 @@ struct HardwareFacts {
   std::optional<double> cpu_quota = {};  ///< processors' worth of time; nothing: as much as there is
   std::vector<Isa> isas = {};            ///< that processor and system support
   uint64_t memory_bytes = 0;             ///< physical
-  std::optional<uint64_t> memory_limit_bytes = {};  ///< the least of all enclosing cgroups
+  std::optional<uint64_t> memory_limit_bytes = {};  ///< of the cgroups, where they leave less
   HugePageSupport huge_pages = HugePageSupport::never;
-  double foreign_load = 0;                        ///< processors that others keep busy
+  double foreign_load = 0;                        ///< processors that others keep busy, at most all of `cpus`
   std::optional<uint64_t> cache_free_bytes = {};  ///< on the disk of the cache folder; nothing: no folder
   MeasuredRates measured = {};
 
@@ -49,7 +49,7 @@ struct HardwareFacts {
 
 /// Reads everything but `cache_free_bytes` and `measured`. What a kernel or a container hides is asked of the
 /// system by other means (processors, memory) or left at what harms least: each processor a core of its own,
-/// no quota, no huge pages.
+/// no quota, no huge pages. Throws as machine_memory().
 HardwareFacts read_hardware(const SystemFiles& files);
 
 /// Tells machines apart for which other choices may be right: processor, cores, memory in GiB, instruction

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/fake_system.h"
+#include "memory/memory_limit.h"
 #include "optimizer/machine_config.h"
 
 namespace qvl {
@@ -63,6 +64,20 @@ TEST(HardwareFacts, without_any_file_the_system_is_asked_or_nothing_is_assumed) 
   EXPECT_EQ(facts.foreign_load, 0);
 }
 
+TEST(HardwareFacts, others_keep_no_more_processors_busy_than_there_are) {
+  const FakeSystem system;
+  write_laptop(system);
+  system.write("/proc/loadavg", "12000.75 0.50 0.25 1/99 7\n");
+  EXPECT_EQ(read_hardware(system.files()).foreign_load, 8);
+  system.write("/proc/self/status", "Cpus_allowed_list:\t0-1\n");
+  system.write("/proc/loadavg", "3.42 0.50 0.25 1/99 7\n");
+  EXPECT_EQ(read_hardware(system.files()).foreign_load, 2);
+  for (const std::string none : {"inf", "nan", "-1", "1e999"}) {
+    system.write("/proc/loadavg", none + " 0.50 0.25 1/99 7\n");
+    EXPECT_EQ(read_hardware(system.files()).foreign_load, 0) << none;
+  }
+}
+
 TEST(HardwareFacts, a_memory_that_is_no_number_is_asked_of_the_system) {
   const FakeSystem system;
   for (const std::string value : {"abc kB", "-1 kB", "0 kB", "12", "99999999999999999999 kB", ""}) {
@@ -85,6 +100,18 @@ TEST(HardwareFacts, the_least_limit_of_all_enclosing_groups_counts) {
   const HardwareFacts facts = read_hardware(system.files());
   EXPECT_EQ(facts.cpu_quota, 1.5);
   EXPECT_EQ(facts.usable_memory(), 2 * kGibibyte);
+}
+
+TEST(HardwareFacts, limits_are_those_that_running_keeps_to) {
+  const FakeSystem system;
+  write_laptop(system);
+  system.write("/proc/self/cgroup", "0::/jobs\n");
+  system.write("/sys/fs/cgroup/cgroup.controllers", "memory\n");
+  system.write("/sys/fs/cgroup/jobs/memory.max", "999999999999999\n");  // more than there is
+  EXPECT_EQ(read_hardware(system.files()).memory_limit_bytes, std::nullopt);
+  system.write("/sys/fs/cgroup/jobs/memory.high", "3221225472\n");
+  EXPECT_EQ(read_hardware(system.files()).memory_limit_bytes, memory_limit(system.files()).bytes);
+  EXPECT_EQ(read_hardware(system.files()).usable_memory(), 3 * kGibibyte);
 }
 
 TEST(HardwareFacts, groups_of_version_1_are_read_too) {
@@ -133,14 +160,16 @@ TEST(HardwareFacts, the_fingerprint_changes_with_what_choices_depend_on) {
   EXPECT_NE(fingerprint(facts), first);
 }
 
-TEST(MachineConfig, has_a_thread_for_each_core_within_the_quota) {
+TEST(MachineConfig, has_a_thread_for_each_core_whatever_the_quota_of_the_moment) {
   const FakeSystem system;
   write_laptop(system);
   HardwareFacts facts = read_hardware(system.files());
   EXPECT_EQ(config_for(facts), (SystemOptimizationConfig{.num_compute_threads = 6}));
-  facts.cpu_quota = 1.5;
+  facts.cpu_quota = 0.5;
+  EXPECT_EQ(config_for(facts), (SystemOptimizationConfig{.num_compute_threads = 6}));
+  facts.cpus.resize(3);  // two threads of one core, one of another
   EXPECT_EQ(config_for(facts).num_compute_threads, 2);
-  EXPECT_EQ(config_for(facts).num_preprocess_threads, 2);
+  EXPECT_EQ(config_for(facts).num_preprocess_threads, 3);
   facts.memory_limit_bytes = kGibibyte;
   EXPECT_EQ(config_for(facts).memory_pool_size, 32 << 20);
   EXPECT_NO_THROW(validate(config_for(facts)));

@@ -1,7 +1,6 @@
 #include "optimizer/machine_config.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "memory/memory_limit.h"
 #include "memory/memory_size.h"
@@ -12,13 +11,10 @@ SystemOptimizationConfig config_for(const HardwareFacts& hardware) {
   // Of the usable memory; what is kept for reuse is missing elsewhere.
   constexpr int64_t kPoolShare = 32;
   SystemOptimizationConfig config;
-  const auto quota = hardware.cpu_quota ? static_cast<int64_t>(std::ceil(*hardware.cpu_quota)) : INT64_MAX;
-  const auto clamped = [&](int64_t wanted) {
-    return std::clamp<int64_t>(wanted, 1, std::min<int64_t>(quota, 1024));
-  };
-  config.num_compute_threads = clamped(hardware.cores());
+  // The most there may be: a quota of this moment must not hold for good.
+  config.num_compute_threads = std::clamp(hardware.cores(), 1, 1024);
   config.num_preprocess_threads =
-      clamped(std::min(config.num_preprocess_threads, static_cast<int64_t>(hardware.cpus.size())));
+      std::clamp(static_cast<int64_t>(hardware.cpus.size()), int64_t{1}, config.num_preprocess_threads);
   config.memory_pool_size =
       std::min(config.memory_pool_size, static_cast<int64_t>(hardware.usable_memory() / kPoolShare));
   return config;
@@ -30,9 +26,7 @@ SystemOptimizationConfig SystemOptimizationConfig::for_this_machine() {
 
 uint64_t memory_limit_from_text(std::string_view text, std::string_view name) {
   // As for a share in the configuration, so that none is more than there is.
-  const SystemFiles files;
-  const auto limit = memory_limit(files);
-  return parse_memory_limit(text, name, limit ? limit->bytes : read_hardware(files).usable_memory());
+  return parse_memory_limit(text, name, memory_limit(SystemFiles()).bytes);
 }
 
 }  // namespace qvl

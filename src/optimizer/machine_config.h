@@ -6,8 +6,8 @@
 
 namespace qvl {
 
-/// A thread that computes for each core, within the quota; no more threads for pictures than processors; a
-/// pool that leaves small machines their memory. All else as by default.
+/// A thread that computes for each core; no more threads for pictures than processors; a pool that leaves
+/// small machines their memory. All else as by default. Quotas come and go, and threads follow them.
 SystemOptimizationConfig config_for(const HardwareFacts& hardware);
 
 }  // namespace qvl

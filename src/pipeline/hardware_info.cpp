@@ -53,10 +53,9 @@ CpuInfo cpu_info(const Topology& topology) {
 BudgetInfo budget_info(const SystemFiles& files, const CpuBudget& budget) {
   BudgetInfo info{.threads = budget.threads, .threads_cause = budget.cause};
   if (budget.quota) info.quota_cpus = budget.quota->cpus;
-  if (const auto limit = memory_limit(files)) {
-    info.memory_bytes = limit->bytes;
-    info.memory_cause = limit->cause;
-  }
+  const MemoryLimit limit = memory_limit(files);
+  info.memory_bytes = limit.bytes;
+  info.memory_cause = limit.cause;
   return info;
 }
 
@@ -100,9 +99,8 @@ HardwareInfo read_hardware_info(const HardwareOptions& options) {
   for (int cpu : budget.cpus) permitted.add(cpu);
   HardwareInfo info{.cpu = cpu_info(read_topology(files, permitted)), .budget = budget_info(files, budget)};
   info.measured = measured_info(files, cache_folder({.cache_folder = options.cache_folder}));
-  if (const auto memory = machine_memory(files)) {
-    info.memory = MemoryInfo{.total_bytes = memory->total, .available_bytes = memory->available};
-  }
+  const MachineMemory memory = machine_memory(files);
+  info.memory = {.total_bytes = memory.total, .available_bytes = memory.available};
   for (const DiskFacts& disk : read_disk_facts(files)) {
     info.disks.push_back({.name = disk.name,
                           .model = disk.model.value_or(""),

@@ -98,7 +98,7 @@ scheduling::Signals signals_of(const SignalSources& sources, int64_t now_us) {
   signals.cpu_pressure_permille = stall_permille(pressure.cpu);
   signals.memory_pressure_permille = stall_permille(pressure.memory);
   signals.io_pressure_permille = stall_permille(pressure.io);
-  if (const auto memory = machine_memory(files)) signals.available_bytes = memory->available;
+  signals.available_bytes = machine_memory(files).available;
   if (ledger != nullptr) signals.ledger_permille = reserved_permille(*ledger);
   add_sensors(sources, signals);
   return signals;
@@ -110,10 +110,9 @@ MemoryPressure memory_pressure_of(const SystemFiles& files) {
   MemoryPressure pressure;
   if (stalls && stalls->some) pressure.some_avg10 = stalls->some->avg10;
   if (stalls && stalls->full) pressure.full_avg10 = stalls->full->avg10;
-  if (const auto memory = machine_memory(files)) {
-    pressure.available_bytes = memory->available;
-    pressure.total_bytes = memory->total;
-  }
+  const MachineMemory memory = machine_memory(files);
+  pressure.available_bytes = memory.available;
+  pressure.total_bytes = memory.total;
   return pressure;
 }
 

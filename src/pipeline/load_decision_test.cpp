@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "optimizer/machine_config.h"
 #include "optimizer/plan_testing.h"
 
 namespace qvl {
@@ -122,6 +123,16 @@ TEST(LoadDecision, a_busy_moment_does_not_count_where_threads_follow_the_load) {
   EXPECT_FALSE(stays.limits.pinning);
   EXPECT_FALSE(stays.limits.waiting_awake);
   EXPECT_EQ(stays.config.num_compute_threads, 1);
+}
+
+TEST(LoadDecision, a_quota_at_the_start_does_not_count_for_good_under_what_fits_the_machine) {
+  PlanInputs inputs = laptop_inputs();
+  inputs.hardware.cpu_quota = 0.5;
+  inputs.config = config_for(inputs.hardware);
+  const LoadDecision decision = decide(inputs);
+  EXPECT_EQ(decision.plan.threads, 1);  // at this moment
+  EXPECT_EQ(decision.config.num_compute_threads, 4);
+  EXPECT_EQ(decide_again(decision, config_for(inputs.hardware)).config.num_compute_threads, 4);
 }
 
 TEST(LoadDecision, decides_again_for_another_configuration_but_keeps_what_is_loaded) {

@@ -53,7 +53,7 @@ std::optional<double> watts(const std::vector<EnergyUse>& energy) {
 }
 
 void put_memory(const Sample& sample, const SystemFiles& files, MachineView& view) {
-  if (const auto limit = memory_limit(files)) view.memory.limit_bytes = limit->bytes;
+  view.memory.limit_bytes = memory_limit(files).bytes;
   if (!sample.memory) return;
   view.memory.total_bytes = sample.memory->total_bytes;
   view.memory.available_bytes = sample.memory->available_bytes;

@@ -5,8 +5,8 @@
 #include <tuple>
 #include <utility>
 
+#include "memory/memory_limit.h"
 #include "memory/memory_size.h"
-#include "optimizer/hardware_facts.h"
 #include "pipeline/system/options.h"
 #include "profiler/steady_clock.h"
 
@@ -41,9 +41,8 @@ MemoryManagerOptions later_memory_options(const SystemOptimizationConfig& config
                                           std::vector<std::string>& warnings) {
   MemoryManagerOptions memory = memory_options(config, {.files = options.files}, warnings);
   if (!options.memory_limit) return memory;
-  const auto usable = memory_limit(options.files);
-  const uint64_t share = memory.memory_limit_bytes.value_or(
-      static_cast<uint64_t>(static_cast<double>(usable ? usable->bytes : 0) * config.memory_limit_ratio));
+  const auto share = static_cast<uint64_t>(static_cast<double>(memory_limit(options.files).bytes) *
+                                           config.memory_limit_ratio);
   if (*options.memory_limit < share) memory.memory_limit_bytes = options.memory_limit;
   return memory;
 }
@@ -70,15 +69,7 @@ MemoryManagerOptions memory_options(const SystemOptimizationConfig& config, cons
     if (auto lowered = told_if_lowered(*options.memory_limit, options.files)) {
       warnings.push_back(*std::move(lowered));
     }
-    return memory;
   }
-  if (memory_limit(options.files)) return memory;
-  const uint64_t physical = read_hardware(options.files).memory_bytes;
-  memory.memory_limit_bytes =
-      static_cast<uint64_t>(static_cast<double>(physical) * config.memory_limit_ratio);
-  warnings.push_back(
-      fmt::format("the system does not tell how much memory this process may use; it is held to {}",
-                  format_bytes(*memory.memory_limit_bytes)));
   return memory;
 }
 

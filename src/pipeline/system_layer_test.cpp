@@ -11,6 +11,7 @@
 #include "base/fake_system.h"
 #include "base/file.h"
 #include "memory/memory_testing.h"
+#include "optimizer/plan.h"
 #include "profiler/trace_writer.h"
 
 namespace qvl {
@@ -26,20 +27,15 @@ std::string trace_of(SystemLayer& layer, const FakeSystem& system) {
   return read_file(path, 1 << 20, ErrorCode::environment);
 }
 
-TEST(SystemLayer, falls_back_to_physical_memory_and_says_so_where_no_limit_can_be_read) {
+TEST(SystemLayer, is_capped_as_the_plan_is_where_no_file_tells_how_much_memory_there_is) {
   FakeSystem system;  // tells nothing at all
-  std::vector<std::string> warnings;
-  const auto memory = memory_options({.memory_limit_ratio = 0.5}, {.files = system.files()}, warnings);
   const auto physical =
       static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
-  EXPECT_EQ(memory.memory_limit_bytes, physical / 2);
-  EXPECT_THAT(warnings,
-              ElementsAre(HasSubstr(
-                  "the system does not tell how much memory this process may use; it is held to ")));
-  warnings.clear();
-  EXPECT_EQ(memory_options({}, {.memory_limit = 1000, .files = system.files()}, warnings).memory_limit_bytes,
-            1000u);
-  EXPECT_THAT(warnings, IsEmpty());
+  const PlanInputs planned{.hardware = read_hardware(system.files()), .config = {.memory_limit_ratio = 0.5}};
+  const SystemLayer layer(planned.config, {.files = system.files()});
+  EXPECT_EQ(planned.memory_cap(), physical / 2);
+  EXPECT_EQ(layer.memory().limit().bytes, physical / 2);
+  EXPECT_THAT(layer.warnings(), IsEmpty());
 }
 
 TEST(SystemLayer, says_that_a_limit_in_bytes_is_more_than_there_is_once_and_of_a_share_never) {

@@ -3,10 +3,11 @@
 import json
 import pathlib
 import os
+import subprocess
 import tempfile
 import unittest
 
-from program import IMAGE, MODEL, OTHER_IMAGE, VIDEO, ProgramTest, read_npy
+from program import IMAGE, MODEL, OTHER_IMAGE, PROGRAM, VIDEO, ProgramTest, read_npy
 
 COMMANDS = ["run", "chat", "logits", "tokenize", "detokenize", "pixels", "inspect", "eval", "bench", "plan"]
 
@@ -40,6 +41,35 @@ class Hardware(ProgramTest):
         self.assertLessEqual(found["budget"]["memory_bytes"], pages)
         text = self.good("hardware").decode()
         self.assertIn(found["budget"]["threads_cause"], text)
+
+    def with_meminfo(self, meminfo, *args):
+        """What the program prints where /proc/meminfo holds this; skipped where nothing can be mounted."""
+        path = self.folder / "meminfo"
+        path.write_text(meminfo)
+        hidden = ["unshare", "-rm", "sh", "-c", 'mount --bind "$0" /proc/meminfo && exec "$@"', path]
+        try:
+            if subprocess.run([*hidden, "true"], stderr=subprocess.DEVNULL).returncode != 0:
+                self.skipTest("this process may not mount")
+        except FileNotFoundError:
+            self.skipTest("there is no unshare")
+        return subprocess.run([*hidden, PROGRAM, *args], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE).stdout.decode()
+
+    def test_plan_and_run_count_pages_alike_where_meminfo_tells_nothing(self):
+        known = json.loads(self.good("hardware", "--json"))
+        share = int(known["budget"]["memory_bytes"] * 0.8)
+        for meminfo in ("", "MemTotal: -5 kB\nMemAvailable: 7 kB\n"):
+            found = json.loads(self.with_meminfo(meminfo, "hardware", "--json"))
+            self.assertEqual(found["memory"], {"total_bytes": known["memory"]["total_bytes"], "available_bytes": None})
+            self.assertEqual(found["budget"], known["budget"])
+            self.assertIn(", unknown available\n", self.with_meminfo(meminfo, "hardware"))
+            plan = json.loads(self.with_meminfo(meminfo, "plan", "--model", MODEL, "--json"))
+            self.assertEqual(plan["memory_cap_bytes"], share)
+            run = json.loads(self.with_meminfo(meminfo, "run", "--model", MODEL, "--json", "--max-tokens", "1", "Q"))
+            self.assertEqual(run["memory"]["cap_bytes"], share)
+
+    def test_less_than_a_gibibyte_is_shown_in_mebibytes(self):
+        text = self.with_meminfo("MemTotal: 51200 kB\nMemAvailable: 20480 kB\n", "hardware")
+        self.assertIn("\nmemory            50 MiB, 20 MiB available\n  for qvl         50 MiB: physical memory\n", text)
 
     def test_shows_what_a_plan_has_measured_and_measures_nothing_itself(self):
         args = ["hardware", "--cache", self.folder]

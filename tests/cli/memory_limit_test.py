@@ -92,6 +92,11 @@ class MemoryLimit(ProgramTest):
         self.assertEqual(run.returncode, 0, run.stderr)
         self.assertRegex(complaints(run.stderr).decode(), rf"^qvl: {lowered}$")
         self.assertRegex(self.good("plan", *options, "10TiB").decode(), rf"(?m)^{lowered}")
+        beyond = lowered.replace(r"10\.0", r"8388608\.0")
+        run = qvl("run", *options, "99999999TiB", "--max-tokens", "1", "Q")
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertRegex(complaints(run.stderr).decode(), rf"^qvl: {beyond}$")
+        self.assertRegex(self.good("plan", *options, "99999999TiB").decode(), rf"(?m)^{beyond}")
         for limit in ("100%", "60%"):
             quiet = qvl("run", *options, limit, "--max-tokens", "1", "Q")
             self.assertEqual((quiet.returncode, complaints(quiet.stderr)), (0, b""))

@@ -87,8 +87,10 @@ TEST(MachineThatTellsNothing, answers_all_the_same_and_says_what_it_does_not_kno
   const Model model(runtime);
   EXPECT_EQ(answer(model), expected);
   EXPECT_EQ(apply_system_level_optimizations(model, {}).run_inference(kRequest).tokens, expected);
-  EXPECT_THAT(model.warnings(),
-              Contains(HasSubstr("the system does not tell how much memory this process may use")));
+  const auto physical =
+      static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  EXPECT_EQ(runtime->layer.memory().limit().bytes, runtime->loaded_by.inputs.memory_cap());
+  EXPECT_EQ(runtime->loaded_by.inputs.hardware.usable_memory(), physical);
   EXPECT_EQ(runtime->layer.threads().topology().cores(), this_thread_affinity().size());
 }
 

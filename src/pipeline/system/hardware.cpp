@@ -21,11 +21,11 @@ void put_cpu(OrderedJson& out, const CpuInfo& cpu, const BudgetInfo& budget) {
   out["cpu_quota"] = or_null(budget.quota_cpus);
 }
 
-void put_memory(OrderedJson& out, const std::optional<MemoryInfo>& memory, const BudgetInfo& budget) {
-  out["memory_total_gb"] = memory ? in_units(memory->total_bytes, kGibibyte) : OrderedJson();
-  out["memory_available_gb"] = memory ? in_units(memory->available_bytes, kGibibyte) : OrderedJson();
+void put_memory(OrderedJson& out, const MemoryInfo& memory, const BudgetInfo& budget) {
+  out["memory_total_gb"] = in_units(memory.total_bytes, kGibibyte);
+  out["memory_available_gb"] = in_units(memory.available_bytes, kGibibyte);
   out["memory_budget_gb"] = in_units(budget.memory_bytes, kGibibyte);
-  out["memory_budget_cause"] = text_or_null(budget.memory_cause);
+  out["memory_budget_cause"] = budget.memory_cause;
 }
 
 }  // namespace

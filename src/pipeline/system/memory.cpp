@@ -30,12 +30,8 @@ MemoryManager::~MemoryManager() = default;
 MemoryManager::MemoryManager(MemoryManager&&) noexcept = default;
 
 TensorBlock MemoryManager::allocate(uint64_t bytes) {
-  MemoryPressure pressure;
-  if (const auto machine = machine_memory(state_->files)) {
-    pressure.available_bytes = machine->available;
-    pressure.total_bytes = machine->total;
-  }
-  (void)state_->manager.after_operation(pressure);
+  const MachineMemory machine = machine_memory(state_->files);
+  (void)state_->manager.after_operation({.available_bytes = machine.available, .total_bytes = machine.total});
   auto block = state_->manager.pool().allocate(bytes, MemoryPart::other).take_for("tensor");
   return TensorBlock(
       std::make_unique<TensorBlock::State>(TensorBlock::State{.memory = state_, .block = std::move(block)}));
@@ -45,7 +41,7 @@ bool MemoryManager::is_memory_available(uint64_t bytes) const {
   const auto report = state_->manager.report();
   const uint64_t kept = report.pool.kept_bytes;  // given back where it does not serve
   if (bytes > state_->manager.ledger().free_bytes() + kept) return false;
-  return !report.machine || !report.machine->available || bytes <= *report.machine->available + kept;
+  return !report.machine.available || bytes <= *report.machine.available + kept;
 }
 
 CleanedMemory MemoryManager::cleanup_memory() {

@@ -19,9 +19,8 @@ ResourceCapacities ResourceCapacities::of_this_machine(const SystemOptimizationC
   const SystemFiles files;
   ResourceCapacities out{.compute = 1000 * static_cast<uint64_t>(cpu_budget(files).threads),
                          .io = kOperationsPerThread * static_cast<uint64_t>(config.num_io_threads)};
-  if (const auto limit = memory_limit(files)) {
-    out.memory = static_cast<uint64_t>(static_cast<double>(limit->bytes) * config.memory_limit_ratio);
-  }
+  out.memory =
+      static_cast<uint64_t>(static_cast<double>(memory_limit(files).bytes) * config.memory_limit_ratio);
   const GpuMonitor gpus;
   for (const GpuFacts& gpu : gpus.gpus()) out.gpu_memory += gpu.memory_bytes.value_or(0);
   return out;
