@@ -7,7 +7,7 @@ import subprocess
 import sys
 import unittest
 
-from program import IMAGE, MODEL, SOURCE, ProgramTest
+from program import IMAGE, MODEL, SOURCE, ProgramTest, qvl
 
 sys.path.insert(0, str(SOURCE / "bench/experiments"))
 from check_trace import faults  # noqa: E402
@@ -30,6 +30,20 @@ class Traces(ProgramTest):
         self.assertEqual(list(faults(trace)), [])
         spans = [(event["ph"], event["name"]) for event in trace["traceEvents"] if event.get("cat") == "request"]
         self.assertEqual(sorted(spans), [("b", "request 1"), ("b", "request 2"), ("e", "request 1"), ("e", "request 2")])
+
+    def test_that_do_not_hold_all_are_told_unless_nobody_wants_warnings(self):
+        path, batch = self.folder / "trace.json", self.folder / "batch.jsonl"
+        batch.write_text('{"prompt": "Hello"}\n' * 1500)
+        for more in ([], ["--quiet"]):
+            result = qvl("run", "--model", MODEL, "--batch", batch, "--max-tokens", 8, "--trace", path, *more)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            trace = json.loads(path.read_text())
+            self.assertEqual(list(faults(trace)), [])
+            lost = trace["otherData"]["lost_events"]
+            self.assertGreater(lost, 1)
+            warning = f"qvl: warning: {path}: {lost} events did not fit: it has the last 8192 of each thread\n"
+            told = result.stderr.decode().splitlines(keepends=True)
+            self.assertEqual([line for line in told if "warning" in line], [] if more else [warning])
 
     def test_a_place_that_holds_none_is_told_before_anything_is_loaded(self):
         (self.folder / "taken").mkdir()
