@@ -120,7 +120,7 @@ int Batch::run() {
   }
   tell(progress_->finish(count_, Clock::now()));
   if (!args_.quiet && !first_message_.empty()) print_error(first_message_);
-  if (model) write_trace(args_.model, *model);
+  if (model) write_trace(args_.model, *model, args_.quiet ? Warnings::left_out : Warnings::printed);
   return first_failure_.value_or(0);
 }
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "interrupts.h"
+#include "output.h"
 
 namespace qvl::cli {
 namespace {
@@ -258,8 +259,10 @@ void check_trace(const ModelArgs& args, const std::vector<std::string>& others) 
   Model::check_can_write_trace(args.trace);
 }
 
-void write_trace(const ModelArgs& args, const Model& model) {
-  if (!args.trace.empty()) model.write_trace(args.trace);
+void write_trace(const ModelArgs& args, const Model& model, Warnings warnings) {
+  if (args.trace.empty()) return;
+  const auto missing = model.write_trace(args.trace);
+  if (missing && warnings == Warnings::printed) print_error("warning: " + *missing);
 }
 
 Turn MediaArgs::turn(std::string text) const {

@@ -259,8 +259,9 @@ class Model {
   /// fields as they were granted, what loading has settled, and a line for each field that cannot be had.
   std::string followed_json() const;
   /// Writes what was recorded, as far back as memory was kept for it, in the JSON format of Chrome that
-  /// ui.perfetto.dev opens. Throws Error{environment} naming the file where it cannot be written.
-  void write_trace(const std::filesystem::path& path) const;
+  /// ui.perfetto.dev opens. Returns a line about what did not fit, where anything did not, which stays among
+  /// warnings() until the next one. Throws Error{environment} naming the file where it cannot be written.
+  std::optional<std::string> write_trace(const std::filesystem::path& path) const;
   /// What write_trace() would refuse, before there is anything to write: makes a file beside `path` and
   /// removes it again. What lies at `path` stays as it is.
   static void check_can_write_trace(const std::filesystem::path& path);

@@ -205,7 +205,7 @@ class Model:
 
     @checked
     def write_trace(self, path: Path) -> None:
-        """Writes what load_model(trace=True) recorded, for ui.perfetto.dev."""
+        """Writes what load_model(trace=True) recorded, for ui.perfetto.dev; `warnings` tells what did not fit."""
         self._loaded.write_trace(path)
 
 

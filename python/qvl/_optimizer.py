@@ -64,6 +64,8 @@ class SystemOptimizer:
     def transfer_data_async(self, data: Any, device: Any = "cpu") -> Future[Any]:
         """A copy of `data` on `device`, made by an I/O thread: of a torch tensor on any device of torch, of what NumPy
         takes as an array on "cpu", in memory of the pool."""
+        if data is None:
+            raise UsageError("data: found None, expected a torch tensor or what NumPy takes as an array")
         torch = sys.modules.get("torch")
         is_tensor = torch is not None and isinstance(data, torch.Tensor)
         if not is_tensor and str(device) != "cpu":

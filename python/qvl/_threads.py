@@ -76,6 +76,8 @@ class ThreadManager:
             self._pools.join()
 
     def __enter__(self) -> ThreadManager:
+        if self._pools.closed:
+            raise MachineError("the thread manager is shut down")
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -44,6 +44,11 @@ class SystemOptimizerTest(unittest.TestCase):
             with self.assertRaises(ValueError) as caught:
                 optimizer.transfer_data_async(source, "cuda:0")
             self.assertEqual(str(caught.exception), "device: found 'cuda:0', expected 'cpu' for data that is no torch tensor")
+            operations = optimizer.get_system_optimization_report()["operation_count"]
+            with self.assertRaises(qvl.UsageError) as caught:
+                optimizer.transfer_data_async(None, "cpu")
+            self.assertEqual(str(caught.exception), "data: found None, expected a torch tensor or what NumPy takes as an array")
+            self.assertEqual(optimizer.get_system_optimization_report()["operation_count"], operations)
 
     def test_loads_paths_and_leaves_models_as_they_are(self):
         with qvl.SystemOptimizer(CONFIG) as optimizer:

@@ -89,6 +89,10 @@ class ThreadManagerTest(unittest.TestCase):
             with self.assertRaises(RuntimeError) as caught:
                 submit(int)
             self.assertEqual(str(caught.exception), f"{kind} task: the thread manager is shut down")
+        with self.assertRaises(qvl.MachineError) as caught:
+            with manager:
+                self.fail("entered")
+        self.assertEqual(str(caught.exception), "the thread manager is shut down")
         manager.shutdown()
         self.assertTrue(manager.get_thread_status()["closed"])
 

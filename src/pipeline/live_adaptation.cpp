@@ -151,7 +151,7 @@ void LiveAdaptation::adjust(const scheduling::Signals& signals) {
   if (adjustment.spinning == Spinning::off) threads_.compute().set_awake_turns(0);
   prefill_chunk_ = std::max<int64_t>(adjustment.prefill_chunk, 1);
   feature_bytes_ = adjustment.cache_bytes;
-  // Each change on its own: the text of an event is short.
+  // Each change on its own, an event each.
   for (std::string_view rest = adjustment.cause; !rest.empty();) {
     const size_t end = std::min(rest.find("; "), rest.size());
     tell(rest.substr(0, end));

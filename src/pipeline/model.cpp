@@ -178,13 +178,17 @@ std::string_view Model::isa() const { return name_of(runtime_->ops.isa()); }
 int Model::threads() const { return runtime_->layer.compute_threads(); }
 std::string Model::memory_json() const { return to_json(runtime_->layer.memory().report()).dump(); }
 std::string Model::followed_json() const { return runtime_->followed_json().dump(); }
-void Model::write_trace(const std::filesystem::path& path) const {
-  qvl::write_trace(*runtime_->layer.tracer(), "qvl", path);
+std::optional<std::string> Model::write_trace(const std::filesystem::path& path) const {
+  auto missing = qvl::write_trace(*runtime_->layer.tracer(), "qvl", path);
+  const std::lock_guard lock(runtime_->notes_mutex);
+  return runtime_->trace_warning = std::move(missing);
 }
 void Model::check_can_write_trace(const std::filesystem::path& path) { qvl::check_can_write_trace(path); }
 std::vector<std::string> Model::warnings() const {
   const std::lock_guard lock(runtime_->notes_mutex);
-  return runtime_->warnings;
+  std::vector<std::string> out = runtime_->warnings;
+  if (runtime_->trace_warning) out.push_back(*runtime_->trace_warning);
+  return out;
 }
 
 }  // namespace qvl

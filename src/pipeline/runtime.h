@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -85,10 +86,11 @@ struct Runtime {
   MediaCosts media_costs;
   std::string weights_hash;  ///< weights_identity(), once it is known
   double load_seconds = 0;
-  mutable std::mutex notes_mutex;  // of the two lists below, once it is loaded
+  mutable std::mutex notes_mutex;  // of the lists below, once it is loaded
   std::vector<std::string> warnings;
-  std::vector<std::string> notes;  // on the configuration that was applied last, a line each
-  ComputeQueue computing;          ///< an engine gives way between two steps, a conversation after its answer
+  std::optional<std::string> trace_warning;  // of the last trace that was written
+  std::vector<std::string> notes;            // on the configuration that was applied last, a line each
+  ComputeQueue computing;  ///< an engine gives way between two steps, a conversation after its answer
 };
 
 }  // namespace detail

@@ -1,17 +1,15 @@
 // The last events of one thread: written without a lock, read from any thread at any time.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <string_view>
 #include <vector>
 
 namespace qvl {
 
-enum class TraceKind : uint8_t { zone, counter, instant };
+enum class TraceKind : uint8_t { zone, counter };
 
 /// A name that lives as long as the program: made from a literal, at compile time, so that an event holds a
 /// pointer and copies nothing.
@@ -24,22 +22,6 @@ class StaticName {
   const char* text_;
 };
 
-/// A short text by value: the longest beginning of at most 80 bytes that does not end inside a character.
-class TraceText {
- public:
-  static constexpr size_t kMostBytes = 80;
-
-  TraceText() = default;
-  TraceText(std::string_view text);  // NOLINT: what it is made from is a text already
-
-  std::string_view view() const { return {bytes_.data(), size_}; }
-
- private:
-  friend class TraceRing;
-  std::array<char, kMostBytes> bytes_;  // the first `size_` have a value
-  size_t size_ = 0;
-};
-
 /// Times are of the steady clock.
 struct TraceEvent {
   TraceKind kind = TraceKind::zone;
@@ -48,7 +30,6 @@ struct TraceEvent {
   int64_t end_ns = 0;                 ///< of a zone
   double value = 0;                   ///< of a counter
   std::optional<uint64_t> request{};  ///< of a zone
-  TraceText text{};                   ///< of an instant
 };
 
 /// Thread-safe for one writer at a time and any number of readers. A full ring overwrites its oldest events.
@@ -58,7 +39,7 @@ struct TraceEvent {
 /// take the place of fences, which cost nothing more on x86 and are understood by the thread sanitizer.
 class TraceRing {
  public:
-  /// `capacity` is rounded up to a power of two, of slots of 128 bytes.
+  /// `capacity` is rounded up to a power of two, of slots of 64 bytes.
   explicit TraceRing(size_t capacity);
 
   /// For the one thread that writes.
@@ -77,15 +58,13 @@ class TraceRing {
   void forget() { first_.store(next_.load(std::memory_order_acquire), std::memory_order_release); }
 
  private:
-  static constexpr size_t kTextWords = TraceText::kMostBytes / 8;
   struct alignas(64) Slot {
     std::atomic<uint64_t> sequence{0};
-    std::atomic<uint64_t> kind_and_text_bytes{0};
+    std::atomic<uint64_t> kind_and_flags{0};
     std::atomic<const char*> name{nullptr};
     std::atomic<int64_t> begin_ns{0};
     std::atomic<uint64_t> end_or_value{0};
     std::atomic<uint64_t> request{0};
-    std::array<std::atomic<uint64_t>, kTextWords> text{};
   };
   std::optional<TraceEvent> read_slot(uint64_t index) const;
 

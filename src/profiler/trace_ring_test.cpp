@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <string>
 #include <thread>
 
 namespace qvl {
@@ -16,15 +15,13 @@ TraceEvent numbered_event(uint64_t number) {
   event.begin_ns = static_cast<int64_t>(number);
   event.end_ns = static_cast<int64_t>(number) * 3;
   event.request = number * 7;
-  event.text = std::string_view("0123456789012345678901234567890123456789").substr(0, number % 40);
   return event;
 }
 
 // Whether all fields belong to one event.
 bool is_whole(const TraceEvent& event) {
   const auto number = static_cast<uint64_t>(event.begin_ns);
-  return event.end_ns == event.begin_ns * 3 && event.request == number * 7 &&
-         event.text.view() == numbered_event(number).text.view();
+  return event.end_ns == event.begin_ns * 3 && event.request == number * 7;
 }
 
 TEST(TraceRing, gives_back_what_was_pushed) {
@@ -44,7 +41,6 @@ TEST(TraceRing, gives_back_what_was_pushed) {
   EXPECT_STREQ(events[1].name, "threads");
   EXPECT_EQ(events[1].value, -2.5);
   EXPECT_EQ(events[1].request, std::nullopt);
-  EXPECT_EQ(events[1].text.view(), "");
 }
 
 TEST(TraceRing, overwrites_the_oldest_and_counts_them) {
@@ -66,15 +62,6 @@ TEST(TraceRing, forgets_what_was_before) {
   ring.push(numbered_event(77));
   ASSERT_EQ(ring.read().size(), 1);
   EXPECT_EQ(ring.read()[0].begin_ns, 77);
-}
-
-TEST(TraceText, is_cut_between_characters) {
-  const std::string ascii(100, 'a');
-  EXPECT_EQ(TraceText(ascii).view(), std::string(80, 'a'));
-  EXPECT_EQ(TraceText(std::string(79, 'a') + "\xC3\xA9").view(), std::string(79, 'a'));
-  EXPECT_EQ(TraceText(std::string(78, 'a') + "\xC3\xA9").view(), std::string(78, 'a') + "\xC3\xA9");
-  EXPECT_EQ(TraceText(std::string(79, 'a') + "\xF0\x9F\x98\x80").view(), std::string(79, 'a'));
-  EXPECT_EQ(TraceText(std::string(200, '\x80')).view(), "");  // no character begins there
 }
 
 // Small rings are overwritten while they are read.

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/atomic_file.h"
+#include "base/file.h"
 #include "base/json.h"
 
 namespace qvl {
@@ -24,14 +25,18 @@ class TraceWriter {
  public:
   explicit TraceWriter(const std::filesystem::path& path) : file_(path, ErrorCode::environment) {}
 
-  void write(const Tracer& tracer, std::string_view process_name) {
-    file_.write(fmt::format(R"({{"displayTimeUnit":"ms","otherData":{{"lost_events":{}}},"traceEvents":[)",
-                            tracer.lost()));
+  /// Returns how many events are missing.
+  uint64_t write(const Tracer& tracer, std::string_view process_name) {
+    const uint64_t lost = tracer.lost();
+    file_.write(
+        fmt::format(R"({{"displayTimeUnit":"ms","otherData":{{"lost_events":{}}},"traceEvents":[)", lost));
     metadata("process_name", ::getpid(), process_name);
     tracer.for_each_thread([this](const Tracer::ThreadEvents& thread) { write_thread(thread); });
+    for (const Tracer::Instant& instant : tracer.instants()) write_instant(instant);
     for (const auto& [request, span] : requests_) write_request(request, span);
     file_.write("\n]}\n");
     file_.commit();
+    return lost;
   }
 
  private:
@@ -72,10 +77,6 @@ class TraceWriter {
         return event(
             fmt::format(R"("ph":"C",{},"args":{{"value":{}}})", name_and_time, Json(recorded.value).dump()),
             thread);
-      case TraceKind::instant:
-        return event(fmt::format(R"("ph":"i","s":"p",{},"args":{{"text":{}}})", name_and_time,
-                                 quoted(recorded.text.view())),
-                     thread);
     }
   }
 
@@ -93,6 +94,12 @@ class TraceWriter {
           thread);
   }
 
+  void write_instant(const Tracer::Instant& instant) {
+    event(fmt::format(R"("ph":"i","s":"p","name":{},"ts":{},"args":{{"text":{}}})", quoted(instant.name),
+                      microseconds(instant.time_ns), quoted(std::string_view(instant.text))),
+          instant.thread);
+  }
+
   void write_request(uint64_t request, const Span& span) {
     const std::string name = fmt::format(R"("cat":"request","id":"{0}","name":"request {0}")", request);
     event(fmt::format(R"("ph":"b",{},"ts":{})", name, microseconds(span.begin_ns)), span.thread);
@@ -106,8 +113,12 @@ class TraceWriter {
 
 }  // namespace
 
-void write_trace(const Tracer& tracer, std::string_view process_name, const std::filesystem::path& path) {
-  TraceWriter(path).write(tracer, process_name);
+std::optional<std::string> write_trace(const Tracer& tracer, std::string_view process_name,
+                                       const std::filesystem::path& path) {
+  const uint64_t lost = TraceWriter(path).write(tracer, process_name);
+  if (lost == 0) return std::nullopt;
+  return fmt::format("{}: {} {} did not fit: it has the last {} of each thread", path_name(path), lost,
+                     lost == 1 ? "event" : "events", tracer.events_per_thread());
 }
 
 void check_can_write_trace(const std::filesystem::path& path) { const TraceWriter unwritten(path); }

@@ -136,6 +136,12 @@ TEST_F(TraceWriters, tell_how_many_events_are_missing) {
   const Json trace = written(tracer);
   EXPECT_EQ(trace["otherData"]["lost_events"], 6);
   EXPECT_EQ(of_phase(trace, "C").size(), 4);
+  const auto path = folder_.files().at("/out/trace.json");
+  EXPECT_EQ(write_trace(tracer, "qvl", path),
+            path.string() + ": 6 events did not fit: it has the last 4 of each thread");
+  tracer.disable();
+  tracer.enable();
+  EXPECT_EQ(write_trace(tracer, "qvl", path), std::nullopt);
 }
 
 TEST_F(TraceWriters, write_an_empty_trace) {

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <new>
 #include <utility>
@@ -22,6 +23,26 @@ thread_local constinit LastRing last_ring;
 uint64_t next_tracer_id() {
   static std::atomic<uint64_t> next{1};
   return next.fetch_add(1, std::memory_order_relaxed);
+}
+
+TracerOptions rounded(TracerOptions options) {
+  QVL_CHECK(options.events_per_thread >= 1 && options.most_threads >= 1 && options.most_instants >= 1);
+  options.events_per_thread = std::bit_ceil(options.events_per_thread);
+  return options;
+}
+
+// The end tells what something has become, so that it is the middle of a text that is left out.
+std::string without_middle(std::string_view text) {
+  if (text.size() <= Tracer::kMostText) return std::string(text);
+  constexpr std::string_view kGap = " ... ";
+  constexpr size_t kPart = (Tracer::kMostText - kGap.size()) / 2;
+  const auto inside_character = [&](size_t at) {
+    return at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80;
+  };
+  size_t front = kPart, back = text.size() - kPart;
+  while (front > 0 && inside_character(front)) --front;
+  while (inside_character(back)) ++back;
+  return fmt::format("{}{}{}", text.substr(0, front), kGap, text.substr(back));
 }
 
 }  // namespace
@@ -48,9 +69,7 @@ struct Tracer::OwnRings {
   std::vector<Entry> entries;
 };
 
-Tracer::Tracer(TracerOptions options) : options_(options), id_(next_tracer_id()) {
-  QVL_CHECK(options_.events_per_thread >= 1 && options_.most_threads >= 1);
-}
+Tracer::Tracer(TracerOptions options) : options_(rounded(options)), id_(next_tracer_id()) {}
 
 Tracer::~Tracer() = default;
 
@@ -59,6 +78,11 @@ void Tracer::enable() {
   if (enabled()) return;
   dropped_.store(0, std::memory_order_relaxed);
   for (const auto& ring : rings_) make_events(*ring)->forget();
+  {
+    const std::lock_guard instants_lock(instants_mutex_);
+    instants_.clear();
+    lost_instants_ = 0;
+  }
   enabled_.store(true, std::memory_order_relaxed);
 }
 
@@ -160,15 +184,24 @@ void Tracer::counter(StaticName name, double value) {
   record(event);
 }
 
-void Tracer::instant(StaticName name, std::string_view text) {
+void Tracer::instant(StaticName name, std::string_view text) noexcept {
   if (!enabled()) return;
-  TraceEvent event;
-  event.kind = TraceKind::instant;
-  event.name = name.text();
-  event.begin_ns = steady_ns();
-  event.end_ns = event.begin_ns;
-  event.text = text;
-  record(event);
+  const std::lock_guard lock(instants_mutex_);
+  try {
+    instants_.push_back(
+        {.thread = ::gettid(), .name = name.text(), .time_ns = steady_ns(), .text = without_middle(text)});
+  } catch (const std::bad_alloc&) {
+    ++lost_instants_;
+    return;
+  }
+  if (instants_.size() <= options_.most_instants) return;
+  instants_.pop_front();
+  ++lost_instants_;
+}
+
+std::vector<Tracer::Instant> Tracer::instants() const {
+  const std::lock_guard lock(instants_mutex_);
+  return {instants_.begin(), instants_.end()};
 }
 
 void Tracer::name_thread(std::string_view name) {
@@ -182,7 +215,8 @@ uint64_t Tracer::lost() const {
   const std::lock_guard lock(registry_);
   uint64_t lost = dropped_.load(std::memory_order_relaxed);
   for (const auto& ring : rings_) lost += ring->storage != nullptr ? ring->storage->lost() : 0;
-  return lost;
+  const std::lock_guard instants_lock(instants_mutex_);
+  return lost + lost_instants_;
 }
 
 void Tracer::for_each_thread(FunctionRef<void(const ThreadEvents&)> visit) const {

@@ -1,8 +1,9 @@
-// Records what threads do and when: zones, counters and instants, into a ring for each thread.
+// Records what threads do and when: zones and counters into a ring for each thread, instants into one list.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -17,14 +18,16 @@
 namespace qvl {
 
 struct TracerOptions {
-  size_t events_per_thread = 4096;  ///< of 128 bytes; rounded up to a power of two
+  size_t events_per_thread = 8192;  ///< of 64 bytes; rounded up to a power of two
   size_t most_threads = 64;         ///< beyond these, and those that ended, events are lost
+  size_t most_instants = 1024;      ///< of all threads
 };
 
-/// Thread-safe. Recording takes no lock and allocates nothing, but for the first event of a thread without a
-/// name: enable() makes the rings of those that have one. Memory is taken for threads that record, and the
-/// ring of a thread that ended stays until another one needs it. A thread that records for several tracers in
-/// turn looks its ring up each time.
+/// Thread-safe. Zones and counters take no lock and allocate nothing, but for the first of a thread without a
+/// name; instants, which are rare and must not be driven out by them, take a lock and copy their text.
+/// enable() makes the rings of those that have one. Memory is taken for threads that record, and the ring of
+/// a thread that ended stays until another one needs it. A thread that records for several tracers in turn
+/// looks its ring up each time.
 class Tracer {
  public:
   explicit Tracer(TracerOptions options = {});
@@ -42,14 +45,17 @@ class Tracer {
             std::optional<uint64_t> request = std::nullopt);
   /// A value from now on, until the next of that name. Not finite: left out.
   void counter(StaticName name, double value);
-  /// Something that happened: `text` tells what, cut at 80 bytes.
-  void instant(StaticName name, std::string_view text);
+  /// Something that happened: `text` tells what. Of one beyond kMostText bytes the middle is left out.
+  void instant(StaticName name, std::string_view text) noexcept;
+  static constexpr size_t kMostText = 1024;
 
   /// How traces call the calling thread; whether tracing is on or off.
   void name_thread(std::string_view name);
 
   /// Events that the trace should have and has not: overwritten, or without a ring.
   uint64_t lost() const;
+  /// Zones and counters that are kept of one thread.
+  size_t events_per_thread() const { return options_.events_per_thread; }
 
   struct ThreadEvents {
     int64_t thread;                    ///< the system's number
@@ -58,6 +64,15 @@ class Tracer {
   };
   /// Visits the threads one after the other, so that only one's events are held at a time.
   void for_each_thread(FunctionRef<void(const ThreadEvents&)> visit) const;
+
+  struct Instant {
+    int64_t thread;  ///< the system's number
+    const char* name;
+    int64_t time_ns;
+    std::string text;
+  };
+  /// In the order in which they were recorded.
+  std::vector<Instant> instants() const;
 
  private:
   struct Ring;
@@ -77,6 +92,10 @@ class Tracer {
   mutable std::mutex registry_;  // for the list and the names; not held while recording
   // Shared with the threads that write into them: either may end first.
   std::vector<std::shared_ptr<Ring>> rings_;
+
+  mutable std::mutex instants_mutex_;  // of the two below; the innermost lock
+  std::deque<Instant> instants_;
+  uint64_t lost_instants_ = 0;
 };
 
 /// Records its own lifetime. With a tracer that is null or switched off it costs a branch.

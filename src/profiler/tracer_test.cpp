@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cmath>
@@ -28,6 +29,12 @@ std::vector<std::string> names_of(const std::vector<TraceEvent>& events) {
   return out;
 }
 
+std::vector<std::string> texts_of(const Tracer& tracer) {
+  std::vector<std::string> out;
+  for (const Tracer::Instant& instant : tracer.instants()) out.push_back(instant.text);
+  return out;
+}
+
 TEST(Tracer, records_zones_counters_and_instants) {
   Tracer tracer;
   tracer.enable();
@@ -41,7 +48,7 @@ TEST(Tracer, records_zones_counters_and_instants) {
   const int64_t after = steady_ns();
 
   const auto events = all_events(tracer);
-  ASSERT_THAT(names_of(events), ElementsAre("block", "vision", "threads", "control"));
+  ASSERT_THAT(names_of(events), ElementsAre("block", "vision", "threads"));
   const TraceEvent &inner = events[0], &outer = events[1];
   EXPECT_EQ(outer.request, 7U);
   EXPECT_EQ(inner.request, std::nullopt);
@@ -52,8 +59,13 @@ TEST(Tracer, records_zones_counters_and_instants) {
   EXPECT_LE(outer.end_ns, after);
   EXPECT_EQ(events[2].kind, TraceKind::counter);
   EXPECT_EQ(events[2].value, 4);
-  EXPECT_EQ(events[3].kind, TraceKind::instant);
-  EXPECT_EQ(events[3].text.view(), "threads 4 -> 2: foreign load 1.7");
+  const auto instants = tracer.instants();
+  ASSERT_EQ(instants.size(), 1);
+  EXPECT_STREQ(instants[0].name, "control");
+  EXPECT_EQ(instants[0].text, "threads 4 -> 2: foreign load 1.7");
+  EXPECT_EQ(instants[0].thread, ::gettid());
+  EXPECT_LE(outer.end_ns, instants[0].time_ns);
+  EXPECT_LE(instants[0].time_ns, after);
   EXPECT_EQ(tracer.lost(), 0U);
 }
 
@@ -75,7 +87,41 @@ TEST(Tracer, records_nothing_while_it_is_off_or_null) {
   }
   use(&tracer);
   EXPECT_THAT(all_events(tracer), IsEmpty());
+  EXPECT_THAT(texts_of(tracer), IsEmpty());
   EXPECT_EQ(tracer.lost(), 0U);
+}
+
+TEST(Tracer, keeps_instants_however_many_zones_follow) {
+  Tracer tracer({.events_per_thread = 4, .most_instants = 3});
+  tracer.enable();
+  tracer.instant("adaptation", "first");
+  for (int i = 0; i < 1000; ++i) tracer.zone("step", i, i + 1);
+  EXPECT_THAT(texts_of(tracer), ElementsAre("first"));
+  EXPECT_EQ(tracer.lost(), 996U);
+  std::thread([&] {
+    for (const char* text : {"second", "third", "fourth"}) tracer.instant("memory", text);
+  }).join();
+  EXPECT_THAT(texts_of(tracer), ElementsAre("second", "third", "fourth"));
+  EXPECT_EQ(tracer.lost(), 997U);
+  tracer.disable();
+  tracer.enable();  // a new trace
+  EXPECT_THAT(texts_of(tracer), IsEmpty());
+  EXPECT_EQ(tracer.lost(), 0U);
+}
+
+TEST(Tracer, leaves_the_middle_of_long_texts_out_between_characters) {
+  Tracer tracer;
+  tracer.enable();
+  const std::string longest = std::string(1023, 'a') + 'z';
+  tracer.instant("i", longest);
+  tracer.instant("i", "from " + longest + " to");
+  tracer.instant("i", std::string(508, 'a') + "\xF0\x9F\x98\x80" + std::string(600, 'b'));
+  tracer.instant("i", std::string(600, 'a') + "\xF0\x9F\x98\x80" + std::string(507, 'b'));
+  tracer.instant("i", std::string(2000, '\x80'));  // no character begins there
+  EXPECT_THAT(texts_of(tracer),
+              ElementsAre(longest, "from " + std::string(504, 'a') + " ... " + std::string(505, 'a') + "z to",
+                          std::string(508, 'a') + " ... " + std::string(509, 'b'),
+                          std::string(509, 'a') + " ... " + std::string(507, 'b'), " ... "));
 }
 
 TEST(Tracer, begins_a_new_trace_when_it_is_switched_on) {
