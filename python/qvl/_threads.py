@@ -19,15 +19,17 @@ class _Task:
         self.future, self.function, self.args, self.kwargs = Future(), function, args, kwargs
 
     def run(self):
+        """Whether the function returned, or was not to be called any more."""
         if not self.future.set_running_or_notify_cancel():
-            return
+            return True
         try:
             result = self.function(*self.args, **self.kwargs)
         except BaseException as error:
             self.future.set_exception(error)
             self = None  # the traceback holds this frame: no cycle through the future
-        else:
-            self.future.set_result(result)
+            return False
+        self.future.set_result(result)
+        return True
 
     def cancel(self):
         if self.future.cancel():
@@ -62,12 +64,14 @@ class ThreadManager:
 
     def get_thread_status(self) -> dict[str, Any]:
         """closed, cpu_budget_threads, cpu_budget_cause, problems, and for each pool (compute, io, preprocess) threads,
-        waiting, running, submitted, completed, cancelled, refused."""
+        waiting, running, submitted, completed, failed (they raised), cancelled, refused."""
         return self._pools.status()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Takes no further task; what waits is done, or cancelled, what runs is finished. Waits for that unless told
         not to. May be called again. Within a task only with wait=False."""
+        if wait:
+            self._pools.check_may_join()
         if cancel_futures:
             self._pools.cancel()
         else:

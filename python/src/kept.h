@@ -6,6 +6,8 @@
 #include <memory>
 #include <utility>
 
+#include "lent_thread.h"
+
 namespace qvl::python {
 
 /// Holds something whose end needs the interpreter's lock for C++, which may let it go on any thread, and
@@ -14,7 +16,7 @@ template <typename Held>
 std::shared_ptr<Held> kept(Held held) {
   return {std::make_unique<Held>(std::move(held)).release(), [](Held* pointer) {
             if (!Py_IsInitialized()) return;
-            const nanobind::gil_scoped_acquire locked;
+            const LentThread locked;
             const std::unique_ptr<Held> ended(pointer);
           }};
 }

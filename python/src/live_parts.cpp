@@ -71,7 +71,9 @@ void LiveParts::add(const std::shared_ptr<OptimizedInferencePipeline>& pipeline)
 void LiveParts::forget_parents_threads() {
   if (home_.here()) return;
   (void)std::make_unique<decltype(retired_)>(std::move(retired_)).release();
+  (void)std::make_unique<decltype(ending_)>(std::move(ending_)).release();
   retired_.clear();
+  ending_.clear();
   threads_.clear();
   profilers_.clear();
   pipelines_.clear();
@@ -82,6 +84,16 @@ void LiveParts::retire(std::shared_ptr<system::ThreadManager> threads) {
   threads->close(system::Shutdown::drain);
   retired_.push_back(std::move(threads));
   collect();
+}
+
+void LiveParts::retire(std::shared_ptr<OptimizedInferencePipeline> pipeline) {
+  std::erase_if(ending_, [](const auto& each) {
+    return each.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+  });
+  ending_.push_back(std::async(std::launch::async, [last = std::move(pipeline)]() mutable {
+    last->cleanup();
+    last.reset();
+  }));
 }
 
 // Ends managers that have nothing left to do; their threads need no lock for that. A thread of one of them
@@ -116,6 +128,10 @@ void LiveParts::end() {
   for (const auto& each : pipelines_) {
     const nb::gil_scoped_release unlocked;
     if (const auto pipeline = each.lock()) pipeline->cleanup();
+  }
+  {
+    const nb::gil_scoped_release unlocked;
+    ending_.clear();
   }
   for (const auto& each : profilers_) {
     if (const auto profiler = each.lock()) profiler->stop_profiling();

@@ -1,6 +1,7 @@
 // What has threads of its own, so that none of them runs when the interpreter ends.
 #pragma once
 
+#include <future>
 #include <memory>
 #include <vector>
 
@@ -25,6 +26,9 @@ class LiveParts {
   /// an object may end on a thread of its own.
   void retire(std::shared_ptr<system::ThreadManager> threads);
 
+  /// Of a pipeline whose Python object is gone on a thread that may be its own: another one ends it.
+  void retire(std::shared_ptr<OptimizedInferencePipeline> pipeline);
+
   /// Called when the interpreter ends: gives up what waits, and waits for what runs. An interrupt meanwhile
   /// ends the process: a thread that still runs code of Python would not survive the end of the interpreter.
   void end();
@@ -40,6 +44,7 @@ class LiveParts {
   std::vector<std::weak_ptr<system::SystemProfiler>> profilers_;
   std::vector<std::weak_ptr<OptimizedInferencePipeline>> pipelines_;
   std::vector<std::shared_ptr<system::ThreadManager>> retired_;
+  std::vector<std::future<void>> ending_;  // of pipelines
 };
 
 /// Waits until no work waits or runs, without the interpreter's lock. Throws what a signal handler raises

@@ -63,7 +63,7 @@ class RowsOfFunction final : public PixelSource {
   int64_t height() const override { return height_; }
   void read_rows(int64_t first, std::span<uint8_t> rgb) const override {
     const auto count = static_cast<int64_t>(rgb.size()) / (width_ * 3);
-    const nb::gil_scoped_acquire locked;
+    const LentThread locked;
     try {
       const nb::object found = (*rows_)(first, count);
       if (!nb::isinstance<nb::bytes>(found)) fail("no bytes");

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "bindings.h"
+#include "lent_thread.h"
 #include "listeners.h"
 #include "qvl/pipeline.h"
 
@@ -33,6 +34,7 @@ const char* name_of(InferenceEvent::Kind kind) {
 // where that is over. Throws what a signal handler raises meanwhile.
 template <typename WaitFor>
 bool wait(std::optional<double> seconds, WaitFor&& wait_for) {
+  LentThread::refuse("request");
   using Clock = std::chrono::steady_clock;
   constexpr std::chrono::milliseconds kBetweenSignals(50);
   const auto begin = Clock::now();
@@ -95,11 +97,16 @@ class Pipeline {
  public:
   Pipeline(const SharedModel& model, const SystemOptimizationConfig& config,
            const std::shared_ptr<LiveParts>& parts)
-      : model_(model), pipeline_("OptimizedInferencePipeline", made(model->model, config)) {
-    parts->add(pipeline_.shared());
+      : model_(model), parts_(parts), pipeline_("OptimizedInferencePipeline", made(model->model, config)) {
+    parts_->add(pipeline_.shared());
   }
   ~Pipeline() {
-    if (home_.here()) cleanup();
+    if (!home_.here()) return;
+    if (LentThread::here()) {
+      parts_->retire(pipeline_.shared());
+    } else {
+      cleanup();
+    }
   }
   Pipeline(const Pipeline&) = delete;
   Pipeline& operator=(const Pipeline&) = delete;
@@ -113,6 +120,7 @@ class Pipeline {
   }
   // Logits of a prompt, to `out`: [its tokens, vocabulary].
   void logits(const LogitsRequest& request, const Rows& out) {
+    LentThread::refuse("logits");
     const auto pipeline = pipeline_.shared();
     const auto columns = static_cast<int64_t>(out.shape(1));
     if (!request.tensors || out.shape(0) != request.tensors->ids.size() ||
@@ -150,6 +158,7 @@ class Pipeline {
     return parsed(json);
   }
   void cleanup() {
+    LentThread::refuse("pipeline: cleanup");
     const auto pipeline = pipeline_.shared();
     const nb::gil_scoped_release unlocked;
     pipeline->cleanup();
@@ -164,6 +173,7 @@ class Pipeline {
   }
 
   SharedModel model_;
+  std::shared_ptr<LiveParts> parts_;
   HomeProcess home_;
   AtHome<OptimizedInferencePipeline> pipeline_;
 };

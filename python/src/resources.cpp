@@ -32,7 +32,7 @@ ResourceCapacities capacities_of(const SystemOptimizationConfig& config, const n
       throw Error(ErrorCode::usage,
                   "capacities: found \"" + kind + "\", expected compute, memory, io or gpu_memory");
     }
-    if (!nb::try_cast(value, *capacity)) {
+    if (nb::isinstance<nb::bool_>(value) || !nb::try_cast(value, *capacity)) {
       throw Error(ErrorCode::usage, "capacities: " + kind + ": found " + shown(value) +
                                         ", expected an integer from 0 to 2^64 - 1");
     }
@@ -45,6 +45,14 @@ uint64_t amount_of(const nb::int_& value) {
   if (nb::try_cast(value, amount)) return amount;
   throw Error(ErrorCode::usage, "amount: found " + nb::cast<std::string>(nb::str(value)) +
                                     ", expected an integer from 1 to what may be held");
+}
+
+// Whatever does not fit an int is out of the range that the scheduler tells of.
+int priority_of(const nb::int_& value) {
+  int priority = 0;
+  if (nb::try_cast(value, priority)) return priority;
+  throw Error(ErrorCode::usage,
+              "priority: found " + nb::cast<std::string>(nb::str(value)) + ", expected 0 to 9");
 }
 
 nb::object allocate(Scheduler& scheduler) {
@@ -76,8 +84,8 @@ void bind_resources(nb::module_& module) {
            })
       .def(
           "request_resources",
-          [](Scheduler& self, const std::string& kind, const nb::int_& amount, int priority) {
-            return self.request_resources(kind, amount_of(amount), priority);
+          [](Scheduler& self, const std::string& kind, const nb::int_& amount, const nb::int_& priority) {
+            return self.request_resources(kind, amount_of(amount), priority_of(priority));
           },
           nb::arg("kind"), nb::arg("amount"), nb::arg("priority") = 0)
       .def("allocate_resources", &allocate)

@@ -10,11 +10,13 @@ namespace {
 // Whether the calling thread does work of a pool: it must not wait for room in one, nor for one to end.
 thread_local bool at_work = false;
 
-void call(const nb::object& item, const char* method) {
+// What the method returns; nothing where it raised, which only a signal's handler does.
+nb::object call(const nb::object& item, const char* method) {
   try {
-    item.attr(method)();
+    return item.attr(method)();
   } catch (nb::python_error& error) {
     error.discard_as_unraisable(item);
+    return {};
   }
 }
 
@@ -24,15 +26,18 @@ class PythonWork final : public system::Work {
   explicit PythonWork(nb::object item) : item_(std::move(item)) {}
   ~PythonWork() override {
     const nb::gil_scoped_acquire locked;
-    if (item_.is_valid()) call(item_, "cancel");
+    if (item_.is_valid()) (void)call(item_, "cancel");
     item_.reset();
   }
   void run() override {
     const nb::gil_scoped_acquire locked;
     at_work = true;
-    call(item_, "run");
+    const nb::object done = call(item_, "run");
     item_.reset();
     at_work = false;
+    // Its future has the error; the pool counts it.
+    if (done.is_valid() && nb::cast<bool>(done)) return;
+    throw Error(ErrorCode::environment, "the task raised");
   }
 
  private:
@@ -71,8 +76,11 @@ class ThreadPools {
     const nb::gil_scoped_release unlocked;
     threads_->close(how);
   }
-  void join() {
+  /// Throws where the caller is a task.
+  void check_may_join() const {
     if (at_work) throw Error(ErrorCode::environment, "shutdown: a task cannot wait for its own end");
+  }
+  void join() {
     const auto threads = threads_.shared();
     wait_idle(*threads);
     const nb::gil_scoped_release unlocked;
@@ -98,6 +106,7 @@ void bind_threads(nb::module_& module, const std::shared_ptr<LiveParts>& parts) 
       .def("submit", &ThreadPools::submit, nb::arg("pool"), nb::arg("item"))
       .def("drain", [](ThreadPools& self) { self.close(system::Shutdown::drain); })
       .def("cancel", [](ThreadPools& self) { self.close(system::Shutdown::cancel); })
+      .def("check_may_join", &ThreadPools::check_may_join)
       .def("join", &ThreadPools::join)
       .def_prop_ro("closed", &ThreadPools::closed)
       .def("status", &ThreadPools::status);

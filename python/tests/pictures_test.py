@@ -219,6 +219,63 @@ print("submitted", flush=True)
         run = subprocess.run([sys.executable, "-B", "-c", code], capture_output=True, text=True, check=False)
         self.assertEqual((run.returncode, run.stdout, run.stderr), (0, "submitted\n", ""))
 
+    def test_a_picture_may_be_the_last_to_hold_its_pipeline(self):
+        self.assertEqual(self.program("""
+class Upload(bytearray): pass
+upload = Upload(heart)
+upload.pipeline = qvl.OptimizedInferencePipeline(model, qvl.SystemOptimizationConfig(num_compute_threads=1))
+stream = upload.pipeline.submit(question, images=[upload])
+del upload
+print(stream.result(60).text)
+"""), (0, [HEART_ANSWER], ""))
+
+    def test_the_collector_may_end_a_pipeline_on_a_thread_of_its_own(self):
+        self.assertEqual(self.program("""
+import gc
+class Service:
+    def __init__(self):
+        self.pipeline = qvl.OptimizedInferencePipeline(model)
+        self.me = self
+gc.disable()
+service = Service()
+class Rows:
+    def __call__(self, first, count):
+        gc.collect()
+        return bytes(128 * 3 * count)
+request = _core.InferenceRequest()
+request.prompt = question
+request.images = [_core.Picture.of_rows("images[0]", 128, 224, Rows())]
+stream = service.pipeline._engine._pipeline.submit(request)
+del service
+stream.wait(None)
+print(stream.result().finish_reason)
+"""), (0, ["stop"], ""))
+
+    def test_a_finalizer_on_a_thread_of_the_pipeline_cannot_wait_for_it(self):
+        self.assertEqual(self.program("""
+pipeline = qvl.OptimizedInferencePipeline(model)
+class Upload(bytearray):
+    def __del__(self):
+        for wait in (pipeline.cleanup, lambda: pipeline.run_inference(question)):
+            try:
+                print(wait())
+            except qvl.MachineError as error:
+                print(error)
+upload = Upload(heart)
+stream = pipeline.submit(question, images=[upload])
+del upload
+print(stream.result(60).text)
+"""), (0, ["pipeline: cleanup: a pipeline's thread cannot wait for it",
+           "request: a pipeline's thread cannot wait for it", HEART_ANSWER], ""))
+
+    @staticmethod
+    def program(body):
+        """(exit status, output lines, error output) of a process of its own."""
+        prelude = f"import qvl\nfrom qvl import _core\nmodel = {str(MODEL)!r}\nquestion = {QUESTION!r}\n" \
+                  f"heart = open({str(HEART)!r}, 'rb').read()\n"
+        done = subprocess.run([sys.executable, "-B", "-c", prelude + body], capture_output=True, text=True, timeout=120)
+        return done.returncode, done.stdout.splitlines(), done.stderr
+
     def test_rows_are_bytes(self):
         request = _core.InferenceRequest()
         request.prompt, request.images = QUESTION, [_core.Picture.of_rows("images[0]", 8, 8, lambda first, count: "text")]

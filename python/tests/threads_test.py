@@ -115,7 +115,17 @@ class ThreadManagerTest(unittest.TestCase):
         error = manager.submit_io_task(manager.shutdown).exception()
         self.assertEqual(str(error), "shutdown: a task cannot wait for its own end")
         self.assertIsInstance(error, qvl.MachineError)
+        self.assertFalse(manager.get_thread_status()["closed"])
+        manager.submit_io_task(manager.shutdown, wait=False).result()
         self.assertTrue(manager.get_thread_status()["closed"])
+
+    def test_tasks_that_raise_are_counted_as_failed(self):
+        with qvl.ThreadManager(ONE_EACH) as manager:
+            futures = [manager.submit_compute_task(lambda n=n: 1 // n) for n in (0, 1, 0)]
+            self.assertEqual([type(future.exception()) for future in futures], [ZeroDivisionError, type(None), ZeroDivisionError])
+            manager.shutdown()
+            compute = manager.get_thread_status()["compute"]
+            self.assertEqual((compute["submitted"], compute["completed"], compute["failed"]), (3, 1, 2))
 
     def test_a_task_may_submit_tasks_until_the_queue_is_full(self):
         def fill(manager):
