@@ -9,11 +9,13 @@
 #include <string_view>
 
 #include "answer_report.h"
-#include "interrupts.h"
 #include "output.h"
 
 namespace qvl::cli {
 namespace {
+
+// How each answer begins, as answer_head() is written.
+constexpr std::string_view kAnswerStart = R"({"line":)";
 
 std::string hex(uint64_t value) {
   constexpr std::string_view digits = "0123456789abcdef";
@@ -38,6 +40,16 @@ bool same_file(const struct stat& a, const struct stat& b) {
   return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
+// Whether a kill, or a full disk, may have left this of an answer: it can be cut at any byte.
+bool is_part_of_answer(const TextLine& line) {
+  return line.length == TextLine::Length::whole &&
+         (line.text.starts_with(kAnswerStart) || kAnswerStart.starts_with(line.text));
+}
+
+Error no_answer(const std::string& place) {
+  return {ErrorCode::usage, place + "is no answer of a batch; remove the file, or give another --output"};
+}
+
 // The code of an answer that is an error.
 std::optional<int> failure_of(const Json& answer) {
   if (!answer.contains("error")) return std::nullopt;
@@ -60,10 +72,14 @@ EarlierAnswers BatchOutput::resume(LineReader& batch, const std::string& batch_n
     throw Error(ErrorCode::usage, name_ + ": is the batch itself, expected another file for the answers");
   }
   LineReader answers(open_to_read(name_), name_, kMaxTextBytes);
-  uint64_t complete = 0;
+  std::optional<uint64_t> unfinished;  // where it begins
   while (const auto answer = answers.next()) {
-    if (answer->end == TextLine::End::file) break;  // that run was ended while it wrote this
     const std::string place = name_ + ": line " + std::to_string(answer->number) + ": ";
+    if (answer->end == TextLine::End::file) {
+      if (!is_part_of_answer(*answer)) throw no_answer(place);
+      unfinished = answer->offset;  // that run was ended while it wrote this
+      break;
+    }
     try {
       const Json json = Json::parse(answer->text);
       const auto line = batch.next();
@@ -79,14 +95,11 @@ EarlierAnswers BatchOutput::resume(LineReader& batch, const std::string& batch_n
       earlier.failed += failure ? 1 : 0;
       if (failure && !earlier.first_failure) earlier.first_failure = failure;
     } catch (const Json::exception&) {
-      throw Error(ErrorCode::usage,
-                  place + "is no answer of a batch; remove the file, or give another --output");
+      throw no_answer(place);
     }
     ++earlier.answered;
-    complete = answer->end_offset;
   }
-  if (!interrupted() && complete < static_cast<uint64_t>(own.st_size) &&
-      ::ftruncate(file_.get(), static_cast<off_t>(complete)) != 0) {
+  if (unfinished && ::ftruncate(file_.get(), static_cast<off_t>(*unfinished)) != 0) {
     throw Error(ErrorCode::environment, name_ + ": cannot cut off its last line: " + std::strerror(errno));
   }
   return earlier;

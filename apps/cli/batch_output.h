@@ -28,7 +28,7 @@ class BatchOutput {
   explicit BatchOutput(const std::string& path);
 
   /// Passes over the lines of `batch` that were answered; where the last answer is not complete, it is cut
-  /// off. Throws Error{usage} where they are answers to other lines, and changes nothing then.
+  /// off. Throws Error{usage} where they are answers to other lines, or none, and changes nothing then.
   EarlierAnswers resume(LineReader& batch, const std::string& batch_name);
   /// Throws OutputClosed, or Error{environment} where the system cannot write.
   void write(const nlohmann::ordered_json& answer);

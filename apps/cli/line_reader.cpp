@@ -51,7 +51,8 @@ bool LineReader::fill() {
 
 // The next line with what it takes of the buffer, or the rest of the file.
 TextLine LineReader::take() {
-  TextLine line{.number = ++lines_, .end = TextLine::End::file, .fingerprint = kFingerprintStart};
+  TextLine line{
+      .number = ++lines_, .end = TextLine::End::file, .fingerprint = kFingerprintStart, .offset = offset_};
   while (line.end == TextLine::End::file) {
     if (used_ == buffer_.size() && !fill()) {
       ended_ = true;
@@ -76,7 +77,6 @@ TextLine LineReader::take() {
       line.fingerprint = fingerprint(line.fingerprint, part);
     }
   }
-  line.end_offset = offset_;
   return line;
 }
 

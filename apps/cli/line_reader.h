@@ -21,7 +21,7 @@ struct TextLine {
   Length length = Length::whole;
   End end = End::newline;
   uint64_t fingerprint = 0;  ///< of all its bytes without its end (FNV-1a)
-  uint64_t end_offset = 0;   ///< of the byte behind its end
+  uint64_t offset = 0;       ///< of its first byte
 };
 
 /// Memory is bounded by the longest line allowed. Thread-compatible.

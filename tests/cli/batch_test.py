@@ -225,7 +225,8 @@ class Batch(ProgramTest):
         self.batch(path, "--output", whole, "--quiet", code=4)
         plain = lines_of(whole.read_bytes())
         lines = whole.read_bytes().splitlines(keepends=True)
-        for kept, rest in ((0, b""), (3, b""), (3, lines[3][:10]), (7, lines[7][:-1]), (9, b"")):
+        for kept, rest in ((0, b""), (3, b""), (3, lines[3][:1]), (3, lines[3][:7]), (3, lines[3][:8]),
+                           (3, lines[3][:10]), (0, lines[0][:30]), (7, lines[7][:-1]), (9, b"")):
             out = self.folder / "part.jsonl"
             before = b"".join(lines[:kept])
             out.write_bytes(before + rest)
@@ -267,6 +268,31 @@ class Batch(ProgramTest):
             self.refused(2, f"{out}: line 1: is no answer of a batch; {hint}", "run", "--model", MODEL, "--batch", path,
                          "--output", out)
             self.assertEqual(out.read_bytes(), content)
+
+    def test_a_file_that_does_not_end_in_a_newline_loses_nothing_but_an_answer_that_was_cut(self):
+        path, out = self.write(*self.requests(2)), self.folder / "out.jsonl"
+        self.batch(path, "--output", out)
+        first, second = out.read_bytes().splitlines(keepends=True)
+        foreign = (b"my notes", b"[", b'{"lines', b'{"line" ', b'{"title":"' + b"x" * (5 << 20) + b'"}', b"\0" * 8,
+                   bytes(byte for byte in range(256) if byte != 10) * 99, b" " + second[:30])
+        for before, number in ((b"", 1), (first, 2)):
+            for rest in foreign:
+                out.write_bytes(before + rest)
+                self.refused(2, f"{out}: line {number}: is no answer of a batch; remove the file, or give another --output",
+                             "run", "--model", MODEL, "--batch", path, "--output", out)
+                self.assertTrue(out.read_bytes() == before + rest, rest[:20])
+        out.write_bytes(second[:30])
+        os.truncate(out, (256 << 20) + 2)  # more than is kept of a line
+        self.refused(2, f"{out}: line 1: is no answer of a batch; remove the file, or give another --output",
+                     "run", "--model", MODEL, "--batch", path, "--output", out)
+        self.assertEqual(out.stat().st_size, (256 << 20) + 2)
+        for before in (b"\n \n", b"\n" + first + b"\n\n"):  # blank lines are nobody's
+            for rest in (b"", second[:8]):
+                out.write_bytes(before + rest)
+                self.batch(path, "--output", out)
+                self.assertTrue(out.read_bytes().startswith(before))
+                self.assertEqual([json.loads(line)["line"] for line in out.read_bytes().splitlines() if line.strip()],
+                                 [1, 2])
 
     def test_an_output_that_cannot_be(self):
         path = self.write(*self.requests(1))
