@@ -141,8 +141,8 @@ class OptimizedInferencePipeline:
     def cleanup(self) -> None:
         """Cancels what is under way, waits for it, and gives everything back. May be called again. Everything else but
         get_performance_metrics() raises MachineError, a RuntimeError, from then on."""
-        self._cleaned_up = True
         self._engine.cleanup()
+        self._cleaned_up = True
 
     def __enter__(self) -> OptimizedInferencePipeline:
         self._open_engine()

@@ -170,7 +170,7 @@ class ArgumentsTest(unittest.TestCase):
             (lambda: scheduler.request_resources(5, 1), f"kind: found 5, expected {kinds}"),
             (lambda: scheduler.request_resources("memory", 1, "high"), "priority: found 'high', expected an integer"),
             (lambda: scheduler.request_resources("memory", 1, 2 ** 40),
-             f"priority: found {2 ** 40}, which is out of range, expected an integer"),
+             f"priority: found {2 ** 40}, expected 0 to 9"),
             (lambda: scheduler.release_resources("memory", None), "amount: found None, expected an integer"),
             (lambda: scheduler.cancel_request("a"), "ticket: found 'a', expected an integer"),
             (lambda: scheduler.cancel_request(-1), "ticket: found -1, which is out of range, expected an integer"),

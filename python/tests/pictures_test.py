@@ -226,8 +226,8 @@ upload = Upload(heart)
 upload.pipeline = qvl.OptimizedInferencePipeline(model, qvl.SystemOptimizationConfig(num_compute_threads=1))
 stream = upload.pipeline.submit(question, images=[upload])
 del upload
-print(stream.result(60).text)
-"""), (0, [HEART_ANSWER], ""))
+print(stream.result(60).finish_reason in ("cancelled", "stop"))
+"""), (0, ["True"], ""))
 
     def test_the_collector_may_end_a_pipeline_on_a_thread_of_its_own(self):
         self.assertEqual(self.program("""
@@ -248,8 +248,8 @@ request.images = [_core.Picture.of_rows("images[0]", 128, 224, Rows())]
 stream = service.pipeline._engine._pipeline.submit(request)
 del service
 stream.wait(None)
-print(stream.result().finish_reason)
-"""), (0, ["stop"], ""))
+print(stream.result().finish_reason in ("cancelled", "stop"))
+"""), (0, ["True"], ""))
 
     def test_a_finalizer_on_a_thread_of_the_pipeline_cannot_wait_for_it(self):
         self.assertEqual(self.program("""

@@ -29,7 +29,11 @@ std::vector<std::string> keys(const OrderedJson& json) {
 TEST(SystemHardware, is_told_under_flat_names) {
   const HardwareInfo info{
       .cpu = {.online = 8, .cores = 4, .performance_cores = 4, .packages = 1, .numa_nodes = 1},
-      .budget = {.threads = 3, .quota_cpus = 3.5, .threads_cause = "quota"},
+      .budget = {.threads = 3,
+                 .quota_cpus = 3.5,
+                 .threads_cause = "quota",
+                 .memory_bytes = uint64_t{2} << 30,
+                 .memory_cause = "cgroup"},
       .memory = MemoryInfo{.total_bytes = uint64_t{3} << 30, .available_bytes = {}},
       .disks = {{.name = "sda", .size_bytes = uint64_t{1} << 31, .kind = "rotating"}},
       .gpus = {{.name = "GTX", .compute_capability = "6.1", .memory_bytes = 5 << 20}},
@@ -38,7 +42,7 @@ TEST(SystemHardware, is_told_under_flat_names) {
             R"({"cpu_count":8,"cpu_count_physical":4,"cpu_count_performance":4,"cpu_packages":1,)"
             R"("numa_nodes":1,"cpu_caches":[],"instruction_sets":[],"cpu_budget_threads":3,)"
             R"("cpu_budget_cause":"quota","cpu_quota":3.5,"memory_total_gb":3.0,)"
-            R"("memory_available_gb":null,"memory_budget_gb":null,"memory_budget_cause":null,)"
+            R"("memory_available_gb":null,"memory_budget_gb":2.0,"memory_budget_cause":"cgroup",)"
             R"("memory_read_gb_s":12.5,"int8_gop_s":{"avx2":200.0},)"
             R"("disks":[{"name":"sda","model":null,"size_gb":2.0,"kind":"rotating"}],)"
             R"("gpu_info":[{"name":"GTX","compute_capability":"6.1","memory_total_mb":5.0}],)"
