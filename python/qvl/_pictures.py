@@ -28,6 +28,8 @@ class _RowsOfPil:
 
 
 def _of_pil(name: str, image) -> _core.Picture:
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):  # PIL makes white of what is above 255
+        raise UsageError(f"{name}: found a picture of PIL in mode {image.mode}, expected 8 bits a sample: scale it, or give its file")
     picture = _core.Picture.of_rows(name, *image.size, _RowsOfPil(image))
     try:
         image.load()  # of a file that was only opened; not by two threads at once

@@ -117,6 +117,8 @@ class PicturesTest(unittest.TestCase):
             (qvl.LimitError, grey(1 << 20, 1 << 20, 3), "1048576x1048576 pixels, at most 16384 allowed on a side"),
             (qvl.LimitError, grey(8000, 8001, 3), "8001x8000 pixels, at most 64000000 allowed in all"),
             (qvl.MediaError, grey(1, 201, 4), "201x1 pixels, one side at most 200 times the other allowed"),
+            (ValueError, Picture(grey(8, 8, 2), mode="I;16"),
+             "found a picture of PIL in mode I;16, expected 8 bits a sample: scale it, or give its file"),
             (qvl.LimitError, Picture(grey(16, 1 << 20, 3)), "1048576x16 pixels, at most 16384 allowed on a side")]
         for kind, image, message in wrong:
             with self.subTest(message), self.assertRaises(kind) as caught:
