@@ -28,6 +28,8 @@ def _array(name: str, value: Any, dtype: str, kinds: str) -> numpy.ndarray:
     """A two-dimensional array of `dtype`, in C order; UsageError for other shapes and kinds of numbers."""
     import numpy
     if is_torch(value):
+        if value.is_meta:
+            raise UsageError(f"{name}: found a tensor without data, on the device meta")
         value = value.detach().cpu()
         value = (value.float() if value.is_floating_point() else value).numpy()
     try:
@@ -55,7 +57,7 @@ class TensorInputs:
             patches = None if inputs.get(values) is None else _array(values, inputs[values], "float32", "fiu")
             return _core.BatchMedia(patches, integers(grids))
 
-        self.ids = integers("input_ids")
+        self.ids = _array("input_ids", inputs["input_ids"], "int64", "iub")
         mask = integers("attention_mask")
         if mask is not None and mask.shape != self.ids.shape:
             raise UsageError(f"attention_mask: found {list(mask.shape)}, expected {list(self.ids.shape)} as of input_ids")

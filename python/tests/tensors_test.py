@@ -92,6 +92,7 @@ class TensorsTest(unittest.TestCase):
         wrong = [
             ({"input_ids": good["input_ids"][0]}, f"input_ids: found an array of int64 [{good['input_ids'].shape[1]}], "
              "expected two dimensions of integers"),
+            ({"input_ids": None}, "input_ids: found an array of object [], expected two dimensions of integers"),
             ({"input_ids": [[1, 2], [3]]}, "input_ids: found rows of different lengths, expected an array"),
             ({"input_ids": [[1.5]]}, "input_ids: found an array of float64 [1, 1], expected two dimensions of integers"),
             ({"input_ids": [[768]]}, "input_ids: row 0: found 768, expected 0 to 767"),
