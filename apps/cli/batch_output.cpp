@@ -14,9 +14,6 @@
 namespace qvl::cli {
 namespace {
 
-// How each answer begins, as answer_head() is written.
-constexpr std::string_view kAnswerStart = R"({"line":)";
-
 std::string hex(uint64_t value) {
   constexpr std::string_view digits = "0123456789abcdef";
   std::string text(16, '0');
@@ -40,12 +37,6 @@ bool same_file(const struct stat& a, const struct stat& b) {
   return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
-// Whether a kill, or a full disk, may have left this of an answer: it can be cut at any byte.
-bool is_part_of_answer(const TextLine& line) {
-  return line.length == TextLine::Length::whole &&
-         (line.text.starts_with(kAnswerStart) || kAnswerStart.starts_with(line.text));
-}
-
 Error no_answer(const std::string& place) {
   return {ErrorCode::usage, place + "is no answer of a batch; remove the file, or give another --output"};
 }
@@ -58,7 +49,19 @@ std::optional<int> failure_of(const Json& answer) {
 
 }  // namespace
 
+// Every answer begins so.
 Json answer_head(const TextLine& line) { return {{"line", line.number}, {"hash", hex(line.fingerprint)}}; }
+
+namespace {
+
+// Whether a kill, or a full disk, may have left this of an answer: it can be cut at any byte.
+bool is_part_of_answer(const TextLine& line) {
+  constexpr std::string_view kStart = R"({"line":)";
+  return line.length == TextLine::Length::whole &&
+         (line.text.starts_with(kStart) || kStart.starts_with(line.text));
+}
+
+}  // namespace
 
 BatchOutput::BatchOutput(const std::string& path)
     : name_(path.empty() ? "standard output" : path),

@@ -78,11 +78,10 @@ int64_t integer_of(const Given& given) {
 
 // Here rather than in the pipeline, which knows one name of it.
 int64_t answer_length_of(const Given& given) {
-  constexpr int64_t kMost = 1 << 24;
-  if (!given.value.is_number_integer() || given.value < 1 || given.value > kMost) {
-    given.refuse_for("an integer from 1 to " + std::to_string(kMost));
-  }
-  return given.value.get<int64_t>();
+  constexpr uint64_t kMost = 1 << 24;
+  const uint64_t length = given.value.is_number_unsigned() ? given.value.get<uint64_t>() : 0;
+  if (length < 1 || length > kMost) given.refuse_for("an integer from 1 to " + std::to_string(kMost));
+  return static_cast<int64_t>(length);
 }
 
 uint64_t unsigned_of(const Given& given) {
@@ -111,64 +110,53 @@ Value choice_of(const Given& given, std::initializer_list<std::pair<std::string_
   given.refuse_for("one of " + names);
 }
 
-using Read = void (*)(const Given& given, InferenceRequest& request);
+RequestClass class_of(const Given& given) {
+  return choice_of<RequestClass>(given, {{"interactive", RequestClass::interactive},
+                                         {"normal", RequestClass::normal},
+                                         {"background", RequestClass::background}});
+}
+
+VideoPrompt video_prompt_of(const Given& given) {
+  return choice_of<VideoPrompt>(
+      given, {{"timestamps", VideoPrompt::timestamps}, {"nested", VideoPrompt::nested_timestamps}});
+}
+
+// Puts what `kRead` makes of it into a member of the request, or of its generation.
+template <auto kMember, auto kRead>
+void put(const Given& given, InferenceRequest& request) {
+  if constexpr (requires { request.*kMember; }) {
+    request.*kMember = kRead(given);
+  } else {
+    request.generation.*kMember = kRead(given);
+  }
+}
+
+using Request = InferenceRequest;
+using Generation = GenerationOptions;
 
 struct Field {
   std::string_view name;
-  Read read;
+  void (*read)(const Given& given, InferenceRequest& request);
 };
 
 // Everything but id and the lists of files.
 constexpr std::array kFields = {
-    Field{"prompt", [](const Given& given, InferenceRequest& request) { request.prompt = text_of(given); }},
-    Field{"system", [](const Given& given, InferenceRequest& request) { request.system = text_of(given); }},
-    Field{"class",
-          [](const Given& given, InferenceRequest& request) {
-            request.request_class =
-                choice_of<RequestClass>(given, {{"interactive", RequestClass::interactive},
-                                                {"normal", RequestClass::normal},
-                                                {"background", RequestClass::background}});
-          }},
-    Field{"client",
-          [](const Given& given, InferenceRequest& request) { request.client = unsigned_of(given); }},
-    Field{
-        "max_image_tokens",
-        [](const Given& given, InferenceRequest& request) { request.max_image_tokens = integer_of(given); }},
-    Field{"deadline_ms",
-          [](const Given& given, InferenceRequest& request) { request.deadline_ms = integer_of(given); }},
-    Field{"video_prompt",
-          [](const Given& given, InferenceRequest& request) {
-            request.video_prompt = choice_of<VideoPrompt>(
-                given, {{"timestamps", VideoPrompt::timestamps}, {"nested", VideoPrompt::nested_timestamps}});
-          }},
-    Field{"max_tokens",
-          [](const Given& given, InferenceRequest& request) {
-            request.generation.max_tokens = answer_length_of(given);
-          }},
-    Field{"max_new_tokens",
-          [](const Given& given, InferenceRequest& request) {
-            request.generation.max_tokens = answer_length_of(given);
-          }},
-    Field{"temperature",
-          [](const Given& given, InferenceRequest& request) {
-            request.generation.temperature = number_of(given);
-          }},
-    Field{"top_k", [](const Given& given,
-                      InferenceRequest& request) { request.generation.top_k = integer_of(given); }},
-    Field{"top_p",
-          [](const Given& given, InferenceRequest& request) { request.generation.top_p = number_of(given); }},
-    Field{"repetition_penalty",
-          [](const Given& given, InferenceRequest& request) {
-            request.generation.repetition_penalty = number_of(given);
-          }},
-    Field{"presence_penalty",
-          [](const Given& given, InferenceRequest& request) {
-            request.generation.presence_penalty = number_of(given);
-          }},
-    Field{"seed", [](const Given& given,
-                     InferenceRequest& request) { request.generation.seed = unsigned_of(given); }},
-    Field{"stop",
-          [](const Given& given, InferenceRequest& request) { request.generation.stop = texts_of(given); }},
+    Field{"prompt", put<&Request::prompt, text_of>},
+    Field{"system", put<&Request::system, text_of>},
+    Field{"class", put<&Request::request_class, class_of>},
+    Field{"client", put<&Request::client, unsigned_of>},
+    Field{"max_image_tokens", put<&Request::max_image_tokens, integer_of>},
+    Field{"deadline_ms", put<&Request::deadline_ms, integer_of>},
+    Field{"video_prompt", put<&Request::video_prompt, video_prompt_of>},
+    Field{"max_tokens", put<&Generation::max_tokens, answer_length_of>},
+    Field{"max_new_tokens", put<&Generation::max_tokens, answer_length_of>},
+    Field{"temperature", put<&Generation::temperature, number_of>},
+    Field{"top_k", put<&Generation::top_k, integer_of>},
+    Field{"top_p", put<&Generation::top_p, number_of>},
+    Field{"repetition_penalty", put<&Generation::repetition_penalty, number_of>},
+    Field{"presence_penalty", put<&Generation::presence_penalty, number_of>},
+    Field{"seed", put<&Generation::seed, unsigned_of>},
+    Field{"stop", put<&Generation::stop, texts_of>},
 };
 
 const Field& field_of(const std::string& key) {

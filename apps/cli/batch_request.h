@@ -27,7 +27,8 @@ struct BatchRequest {
   std::optional<Error> refusal = {};
 };
 
-/// Ranges are the pipeline's to check. A refusal has the line's id where that much could be read.
+/// Ranges are the pipeline's to check, but that of max_tokens, which has two names here. A refusal has the
+/// line's id where that much could be read.
 BatchRequest parse_batch_line(const TextLine& line, const BatchDefaults& defaults);
 
 }  // namespace qvl::cli

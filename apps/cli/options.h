@@ -72,8 +72,9 @@ void add_trace(CLI::App& command, ModelArgs& args);
 /// Where --trace was given, before anything is loaded: throws where the trace could not be written at the
 /// end, or would take the place of one of `others`, the other files of the command (empty: none).
 void check_trace(const ModelArgs& args, const std::vector<std::string>& others);
-/// Where --trace was given. Warns where the file has not all that was recorded, whatever else is printed.
 enum class Warnings { printed, left_out };
+/// Where --trace was given. Warns where the file has not all that was recorded, also where the command prints
+/// JSON.
 void write_trace(const ModelArgs& args, const Model& model, Warnings warnings = Warnings::printed);
 
 struct MediaArgs {

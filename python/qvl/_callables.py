@@ -128,6 +128,7 @@ class CallableEngine:
                 "caches": dict(_CACHES), "system_optimization_report": report}
 
     def cleanup(self) -> None:
+        self._system.thread_manager._pools.check_may_wait()  # before anything is closed or cancelled
         with self._lock:
             self._closed = True
             waiting = list(self._waiting.values())

@@ -28,21 +28,16 @@ def _product(sizes) -> int:
     return total
 
 
-def _most_dimensions(numpy) -> int:
-    """Of an array. NumPy has no public name for it."""
-    return 64 if int(numpy.__version__.partition(".")[0]) >= 2 else 32
-
-
 def _is_torch(dtype) -> bool:
     return type(dtype).__module__.partition(".")[0] == "torch"
 
 
-def _empty(numpy, sizes, dtype):
-    """An array without bytes. NumPy counts the sizes beside its 0 all the same."""
+def _shaped(flat, sizes):
+    """Of NumPy or torch, which tell how many dimensions they can have, and which sizes beside a 0."""
     try:
-        return numpy.empty(sizes, dtype)
-    except ValueError:
-        raise refusal("shape", sizes, f"sizes that NumPy can count in {sys.maxsize} bytes") from None
+        return flat.reshape(sizes)
+    except (ValueError, RuntimeError, OverflowError, TypeError):
+        raise refusal("shape", sizes, "one that an array can have") from None
 
 
 class MemoryManager:
@@ -118,22 +113,17 @@ class MemoryManager:
             raise UsageError(f"dtype: found {dtype!r}, expected one of NumPy or torch") from error
         if of.hasobject:
             raise UsageError(f"dtype: found {of}, expected one without Python objects")
-        most = _most_dimensions(numpy)
-        if len(sizes) > most:
-            raise UsageError(f"shape: found {len(sizes)} dimensions, expected at most {most}")
         count = _product(sizes) * of.itemsize
-        if count == 0:
-            return _empty(numpy, sizes, of)
-        return self._bytes(count).view(of).reshape(sizes)
+        block = self._bytes(count) if count else numpy.empty(0, numpy.uint8)
+        return _shaped(block.view(of), sizes)
 
     def _torch_tensor(self, sizes, dtype, device):
         torch = sys.modules["torch"]
         if device is not None and torch.device(device).type != "cpu":
             return torch.empty(sizes, dtype=dtype, device=device)
         count = _product(sizes) * dtype.itemsize
-        if count == 0:
-            return torch.empty(sizes, dtype=dtype)
-        return torch.from_numpy(self._bytes(count)).view(dtype).reshape(sizes)
+        flat = torch.from_numpy(self._bytes(count)).view(dtype) if count else torch.empty(0, dtype=dtype)
+        return _shaped(flat, sizes)
 
     def _remember(self, tensor):
         key, tensors = id(tensor), self._tensors

@@ -84,8 +84,8 @@ class SystemOptimizer:
     def cleanup_resources(self) -> None:
         """Ends the pools once their tasks are done, ends profiling, gives memory back. May be called again. Everything else
         but get_system_optimization_report() raises MachineError, a RuntimeError, from then on."""
-        self._cleaned_up = True
         self.thread_manager.shutdown()
+        self._cleaned_up = True
         self.profiler.stop_profiling()
         self.memory_manager.cleanup_memory()
 

@@ -71,8 +71,8 @@ class OptimizedInferencePipeline:
     decodes all of them in one pass over the weights. A context manager; thread-safe.
 
     Fields of a request: prompt, images (paths, or what is borrowed and not to be changed meanwhile: bytes of files, pictures
-    of PIL, uint8 arrays [height, width, 3 or 4]), videos (paths), system, request_class ("interactive", "normal", "background"), client (whose it is), video_prompt,
-    max_image_tokens (of each picture and each temporal step of a video, at most), deadline_ms (from submit() on: a request
+    of PIL, uint8 arrays [height, width, 3 or 4]), videos (paths), system, request_class ("interactive", "normal",
+    "background"), client (whose it is), video_prompt, max_image_tokens (of each picture and each temporal step of a video, at most), deadline_ms (from submit() on: a request
     that is not done by then ends with what it has, finish_reason "deadline"), and the options of generation of
     Conversation.ask().
 

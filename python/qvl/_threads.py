@@ -70,14 +70,7 @@ class ThreadManager:
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Takes no further task; what waits is done, or cancelled, what runs is finished. Waits for that unless told
         not to. May be called again. Within a task only with wait=False."""
-        if wait:
-            self._pools.check_may_join()
-        if cancel_futures:
-            self._pools.cancel()
-        else:
-            self._pools.drain()
-        if wait:
-            self._pools.join()
+        self._pools.shutdown(bool(wait), bool(cancel_futures))
 
     def __enter__(self) -> ThreadManager:
         if self._pools.closed:

@@ -11,13 +11,9 @@ thread_local bool lent = false;
 
 }  // namespace
 
-bool LentThread::lend() {
-  const bool before = lent;
-  lent = lent || PyGILState_GetThisThreadState() == nullptr;
-  return before;
-}
+LentThread::Mark::Mark() : before(lent) { lent = lent || PyGILState_GetThisThreadState() == nullptr; }
 
-LentThread::~LentThread() { lent = before_; }
+LentThread::Mark::~Mark() { lent = before; }
 
 bool LentThread::here() { return lent; }
 

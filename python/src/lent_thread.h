@@ -1,4 +1,4 @@
-// Code of Python on a thread of a pipeline: letting go of a picture, and reading its rows.
+// Code of Python on a thread of C++: letting go of what Python owns, and reading the rows of a picture.
 #pragma once
 
 #include <nanobind/nanobind.h>
@@ -9,21 +9,22 @@ namespace qvl::python {
 /// finalizer, the collector) must not wait for the pipeline that has lent the thread: here() tells.
 class LentThread {
  public:
-  LentThread() = default;
-  ~LentThread();
-  LentThread(const LentThread&) = delete;
-  LentThread& operator=(const LentThread&) = delete;
-
   /// Whether the calling thread is one of C++'s own that runs code of Python.
   static bool here();
   /// Throws Error{environment} "WHAT: ..." where it is.
   static void refuse(const char* what);
 
  private:
-  const bool before_ = lend();  // before the lock makes it a thread that Python knows
+  struct Mark {
+    Mark();
+    ~Mark();
+    Mark(const Mark&) = delete;
+    Mark& operator=(const Mark&) = delete;
+    const bool before;
+  };
+  const Mark
+      mark_;  // set before the lock makes it a thread that Python knows, and kept until that is given back
   const nanobind::gil_scoped_acquire locked_;
-
-  static bool lend();
 };
 
 }  // namespace qvl::python

@@ -129,9 +129,11 @@ void LiveParts::end() {
     const nb::gil_scoped_release unlocked;
     if (const auto pipeline = each.lock()) pipeline->cleanup();
   }
-  {
+  // What one of them lets go of may be the last to hold another.
+  while (!ending_.empty()) {
+    auto ending = std::exchange(ending_, {});
     const nb::gil_scoped_release unlocked;
-    ending_.clear();
+    ending.clear();
   }
   for (const auto& each : profilers_) {
     if (const auto profiler = each.lock()) profiler->stop_profiling();

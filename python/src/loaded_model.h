@@ -5,6 +5,7 @@
 #include <mutex>
 #include <thread>
 
+#include "lent_thread.h"
 #include "qvl/qvl.h"
 
 namespace qvl::python {
@@ -19,9 +20,10 @@ struct LoadedModel {
 /// While it lives, the calling thread computes with the model. Made without the interpreter's lock.
 class Computation {
  public:
-  /// Throws Error{usage} where this thread computes with it already: a listener asked the model that calls
-  /// it.
+  /// Throws Error{environment} on a pipeline's thread, which may be the one that the wait is for,
+  /// Error{usage} where this thread computes with it already: a listener asked the model that calls it.
   explicit Computation(LoadedModel& model) : model_(model) {
+    LentThread::refuse("model");
     if (model.computing == std::this_thread::get_id()) {
       throw Error(ErrorCode::usage, "model: a listener asked the model that is calling it");
     }

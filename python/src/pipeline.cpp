@@ -120,7 +120,6 @@ class Pipeline {
   }
   // Logits of a prompt, to `out`: [its tokens, vocabulary].
   void logits(const LogitsRequest& request, const Rows& out) {
-    LentThread::refuse("logits");
     const auto pipeline = pipeline_.shared();
     const auto columns = static_cast<int64_t>(out.shape(1));
     if (!request.tensors || out.shape(0) != request.tensors->ids.size() ||
@@ -168,6 +167,7 @@ class Pipeline {
   // Waits for whoever computes, who may need the interpreter's lock to let go of a picture.
   static std::shared_ptr<OptimizedInferencePipeline> made(const Model& model,
                                                           const SystemOptimizationConfig& config) {
+    LentThread::refuse("pipeline");
     const nb::gil_scoped_release unlocked;
     return std::make_shared<OptimizedInferencePipeline>(model, config);
   }

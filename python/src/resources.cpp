@@ -40,19 +40,16 @@ ResourceCapacities capacities_of(const SystemOptimizationConfig& config, const n
   return out;
 }
 
-uint64_t amount_of(const nb::int_& value) {
-  uint64_t amount = 0;
-  if (nb::try_cast(value, amount)) return amount;
-  throw Error(ErrorCode::usage, "amount: found " + nb::cast<std::string>(nb::str(value)) +
-                                    ", expected an integer from 1 to what may be held");
+// Python's integers have no end.
+template <typename Number>
+Number number_of(const std::string& name, const nb::int_& value, const char* expected) {
+  Number number = 0;
+  if (nb::try_cast(value, number)) return number;
+  throw Error(ErrorCode::usage, name + ": found " + shown(value) + ", expected " + expected);
 }
 
-// Whatever does not fit an int is out of the range that the scheduler tells of.
-int priority_of(const nb::int_& value) {
-  int priority = 0;
-  if (nb::try_cast(value, priority)) return priority;
-  throw Error(ErrorCode::usage,
-              "priority: found " + nb::cast<std::string>(nb::str(value)) + ", expected 0 to 9");
+uint64_t amount_of(const nb::int_& value) {
+  return number_of<uint64_t>("amount", value, "an integer from 1 to what may be held");
 }
 
 nb::object allocate(Scheduler& scheduler) {
@@ -85,7 +82,8 @@ void bind_resources(nb::module_& module) {
       .def(
           "request_resources",
           [](Scheduler& self, const std::string& kind, const nb::int_& amount, const nb::int_& priority) {
-            return self.request_resources(kind, amount_of(amount), priority_of(priority));
+            return self.request_resources(kind, amount_of(amount),
+                                          number_of<int>("priority", priority, "0 to 9"));
           },
           nb::arg("kind"), nb::arg("amount"), nb::arg("priority") = 0)
       .def("allocate_resources", &allocate)

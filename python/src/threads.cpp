@@ -71,17 +71,19 @@ class ThreadPools {
                                       " tasks wait already, and a task cannot wait for room");
   }
   bool closed() const { return closed_ || !parts_->open(); }
-  void close(system::Shutdown how) {
-    closed_ = true;
-    const nb::gil_scoped_release unlocked;
-    threads_->close(how);
-  }
-  /// Throws where the caller is a task.
-  void check_may_join() const {
+  /// Throws where the caller is a task, before anything is closed.
+  void check_may_wait() const {
     if (at_work) throw Error(ErrorCode::environment, "shutdown: a task cannot wait for its own end");
   }
-  void join() {
+  void shutdown(bool waits, bool cancels) {
+    if (waits) check_may_wait();
+    closed_ = true;
     const auto threads = threads_.shared();
+    {
+      const nb::gil_scoped_release unlocked;
+      threads->close(cancels ? system::Shutdown::cancel : system::Shutdown::drain);
+    }
+    if (!waits) return;
     wait_idle(*threads);
     const nb::gil_scoped_release unlocked;
     threads->shutdown(system::Shutdown::drain);
@@ -104,10 +106,8 @@ void bind_threads(nb::module_& module, const std::shared_ptr<LiveParts>& parts) 
           [parts](ThreadPools* self, nb::handle config) { new (self) ThreadPools(config_of(config), parts); },
           nb::arg("config").none())
       .def("submit", &ThreadPools::submit, nb::arg("pool"), nb::arg("item"))
-      .def("drain", [](ThreadPools& self) { self.close(system::Shutdown::drain); })
-      .def("cancel", [](ThreadPools& self) { self.close(system::Shutdown::cancel); })
-      .def("check_may_join", &ThreadPools::check_may_join)
-      .def("join", &ThreadPools::join)
+      .def("check_may_wait", &ThreadPools::check_may_wait)
+      .def("shutdown", &ThreadPools::shutdown, nb::arg("waits"), nb::arg("cancels"))
       .def_prop_ro("closed", &ThreadPools::closed)
       .def("status", &ThreadPools::status);
 }

@@ -83,24 +83,15 @@ class MemoryManagerTest(unittest.TestCase):
         self.assertEqual(pool(self.manager)["misses"], 0)
 
     def test_tensors_have_as_many_dimensions_as_arrays_may(self):
-        self.assertEqual(self.manager.allocate_tensor((1,) * self.most_dimensions()).ndim, self.most_dimensions())
-
-    @staticmethod
-    def most_dimensions():
-        for count in range(1, 1000):
-            try:
-                numpy.empty((1,) * count)
-            except ValueError:
-                return count - 1
+        self.assertEqual(self.manager.allocate_tensor((1,) * 32).ndim, 32)
 
     def test_refuses_bad_shapes_types_and_devices(self):
-        most = self.most_dimensions()
         for arguments, message in [
             (((2, -1),), "shape: found (2, -1), expected sizes of 0 or more"),
-            (((1,) * 70,), f"shape: found 70 dimensions, expected at most {most}"),
-            (((0,) * 70,), f"shape: found 70 dimensions, expected at most {most}"),
-            (((0, 2 ** 62, 2 ** 62),), f"shape: found {(0, 2 ** 62, 2 ** 62)}, expected sizes that NumPy can count in {2 ** 63 - 1} bytes"),
-            (((2 ** 70, 0),), f"shape: found {(2 ** 70, 0)}, expected sizes that NumPy can count in {2 ** 63 - 1} bytes"),
+            (((1,) * 70,), f"shape: found {str((1,) * 70)[:60]}..., expected one that an array can have"),
+            (((0,) * 70,), f"shape: found {str((0,) * 70)[:60]}..., expected one that an array can have"),
+            (((0, 2 ** 62, 2 ** 62),), f"shape: found {(0, 2 ** 62, 2 ** 62)}, expected one that an array can have"),
+            (((2 ** 70, 0),), f"shape: found {(2 ** 70, 0)}, expected one that an array can have"),
             ((2.5,), "shape: found 2.5, expected an integer or a list of integers"),
             (("x",), "shape: found 'x', expected an integer or a list of integers"),
             (((2, "x"),), "shape[1]: found 'x', expected an integer"),

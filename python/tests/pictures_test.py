@@ -255,10 +255,12 @@ print(stream.result().finish_reason in ("cancelled", "stop"))
 
     def test_a_finalizer_on_a_thread_of_the_pipeline_cannot_wait_for_it(self):
         self.assertEqual(self.program("""
-pipeline = qvl.OptimizedInferencePipeline(model)
+loaded = qvl.load_model(model)
+pipeline = qvl.OptimizedInferencePipeline(loaded)
 class Upload(bytearray):
     def __del__(self):
-        for wait in (pipeline.cleanup, lambda: pipeline.run_inference(question)):
+        for wait in (pipeline.cleanup, lambda: pipeline.run_inference(question), lambda: loaded.logits([1]),
+                     lambda: qvl.OptimizedInferencePipeline(loaded)):
             try:
                 print(wait())
             except qvl.MachineError as error:
@@ -268,7 +270,8 @@ stream = pipeline.submit(question, images=[upload])
 del upload
 print(stream.result(60).text)
 """), (0, ["pipeline: cleanup: a pipeline's thread cannot wait for it",
-           "request: a pipeline's thread cannot wait for it", HEART_ANSWER], ""))
+           "request: a pipeline's thread cannot wait for it", "model: a pipeline's thread cannot wait for it",
+           "pipeline: a pipeline's thread cannot wait for it", HEART_ANSWER], ""))
 
     @staticmethod
     def program(body):

@@ -36,9 +36,6 @@ void check_size(const PictureSource& source, Size size);
 /// the picture its header tells: a few bytes do not get to allocate millions of pixels.
 void check_length(const PictureSource& source, uint64_t least_bytes);
 
-/// A black image of a size that has passed check_size.
-Image make_image(Size size, MemoryHome memory);
-
 /// What its header tells, but for the bytes of the file, with every refusal that decoding makes before it
 /// allocates pixels.
 ImageHeader measure_jpeg(const PictureSource& source);

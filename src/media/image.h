@@ -39,6 +39,8 @@ struct ImageLimits {
 
 /// Throws Error{media} for an empty or too long picture, Error{limit} for too large a side or area.
 void check_picture_size(Size size, std::string_view name, const ImageLimits& limits);
+/// A black image of a size that has passed check_picture_size().
+Image make_image(Size size, MemoryHome memory);
 
 /// Decodes JPEG, PNG, WebP or the first frame of a GIF, found by content, with EXIF orientation applied and
 /// alpha dropped. All large memory comes from `memory`, or is set down there where a library takes it.

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 
@@ -23,7 +24,8 @@ struct MemoryRefusal {
   uint64_t asked_bytes = 0;
   uint64_t free_bytes = 0;     ///< below the cap, when it was refused
   uint64_t missing_bytes = 0;  ///< what would have to be given back before the same request fits
-  std::string message;         ///< one line, with what each part holds
+  std::string message;         ///< one line that starts with kBegins, with what each part holds
+  static constexpr std::string_view kBegins = "not enough memory for ";
 };
 
 /// A T, or a refusal. Thread-compatible.

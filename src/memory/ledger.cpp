@@ -7,7 +7,6 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "memory/memory_size.h"
-#include "memory/refusal_text.h"
 
 namespace qvl {
 namespace {
@@ -172,9 +171,10 @@ MemoryRefusal Ledger::refuse(std::span<const MemoryNeed> needs, uint64_t asked, 
           .asked_bytes = asked,
           .free_bytes = shortage.free_bytes,
           .missing_bytes = shortage.missing_bytes,
-          .message = fmt::format("{}{}: {} of {} free, {} missing (held: {})", kRefusalBegins, list_of(needs),
-                                 format_bytes(shortage.free_bytes), format_bytes(shortage.cap_bytes),
-                                 format_bytes(shortage.missing_bytes), held_text(shortage.parts))};
+          .message =
+              fmt::format("{}{}: {} of {} free, {} missing (held: {})", MemoryRefusal::kBegins,
+                          list_of(needs), format_bytes(shortage.free_bytes), format_bytes(shortage.cap_bytes),
+                          format_bytes(shortage.missing_bytes), held_text(shortage.parts))};
 }
 
 void Ledger::set_cap(uint64_t bytes) {

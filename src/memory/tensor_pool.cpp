@@ -7,7 +7,6 @@
 
 #include "base/error.h"
 #include "memory/memory_size.h"
-#include "memory/refusal_text.h"
 
 namespace qvl {
 
@@ -145,7 +144,7 @@ MemoryRefusal TensorPool::refuse(const Request& request, MemoryRefusal::Cause ca
                  .missing_bytes = cause == MemoryRefusal::Cause::system
                                       ? request.bytes
                                       : request.bytes - std::min(request.bytes, free),
-                 .message = fmt::format("{}{} {}: {}", kRefusalBegins, name_of(request.part),
+                 .message = fmt::format("{}{} {}: {}", MemoryRefusal::kBegins, name_of(request.part),
                                         format_bytes(request.bytes), why)});
 }
 

@@ -1,14 +1,14 @@
 #include "pipeline/memory_guard.h"
 
 #include "base/error.h"
-#include "memory/refusal_text.h"
 
 namespace qvl {
 
 void detail::fail_for_memory(FunctionRef<std::string()> what_for, std::string_view cause) {
   try {
     if (cause.empty()) fail(ErrorCode::limit, "not enough memory {}", what_for());
-    if (cause.starts_with(kRefusalBegins)) cause.remove_prefix(kRefusalBegins.size());  // it is said already
+    if (cause.starts_with(MemoryRefusal::kBegins))
+      cause.remove_prefix(MemoryRefusal::kBegins.size());  // it is said already
     fail_short_of_memory("not enough memory {}: {}", what_for(), cause);
   } catch (const std::bad_alloc&) {
     throw Error::out_of_memory();

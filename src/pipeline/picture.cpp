@@ -79,9 +79,8 @@ void Picture::let_go() {
 }
 
 Image read_pixels(const PixelSource& source, MemoryHome memory) {
-  Image image{.width = source.width(), .height = source.height(), .rgb = HomeVector<uint8_t>(memory)};
+  Image image = make_image({.height = source.height(), .width = source.width()}, memory);
   const auto row_bytes = static_cast<size_t>(image.width * kSamples);
-  image.rgb.resize(row_bytes * static_cast<size_t>(image.height));
   for_each_strip(source, [&](int64_t first, int64_t rows) {
     source.read_rows(first, std::span(image.rgb).subspan(row_bytes * static_cast<size_t>(first),
                                                          row_bytes * static_cast<size_t>(rows)));

@@ -13,8 +13,9 @@ constexpr auto kObserve = std::memory_order_acquire;
 
 }  // namespace
 
-TraceRing::TraceRing(size_t capacity)
-    : slots_(std::bit_ceil(std::max<size_t>(capacity, 1))), mask_(slots_.size() - 1) {}
+size_t TraceRing::slots_for(size_t capacity) { return std::bit_ceil(std::max<size_t>(capacity, 1)); }
+
+TraceRing::TraceRing(size_t capacity) : slots_(slots_for(capacity)), mask_(slots_.size() - 1) {}
 
 void TraceRing::push(const TraceEvent& event) {
   const uint64_t index = next_.load(std::memory_order_relaxed);

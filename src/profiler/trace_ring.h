@@ -39,8 +39,9 @@ struct TraceEvent {
 /// take the place of fences, which cost nothing more on x86 and are understood by the thread sanitizer.
 class TraceRing {
  public:
-  /// `capacity` is rounded up to a power of two, of slots of 64 bytes.
   explicit TraceRing(size_t capacity);
+  /// How many events a ring of `capacity` holds, in slots of 64 bytes: the next power of two.
+  static size_t slots_for(size_t capacity);
 
   /// For the one thread that writes.
   void push(const TraceEvent& event);

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <new>
 #include <utility>
@@ -23,12 +22,6 @@ thread_local constinit LastRing last_ring;
 uint64_t next_tracer_id() {
   static std::atomic<uint64_t> next{1};
   return next.fetch_add(1, std::memory_order_relaxed);
-}
-
-TracerOptions rounded(TracerOptions options) {
-  QVL_CHECK(options.events_per_thread >= 1 && options.most_threads >= 1 && options.most_instants >= 1);
-  options.events_per_thread = std::bit_ceil(options.events_per_thread);
-  return options;
 }
 
 // The end tells what something has become, so that it is the middle of a text that is left out.
@@ -69,7 +62,9 @@ struct Tracer::OwnRings {
   std::vector<Entry> entries;
 };
 
-Tracer::Tracer(TracerOptions options) : options_(rounded(options)), id_(next_tracer_id()) {}
+Tracer::Tracer(TracerOptions options) : options_(options), id_(next_tracer_id()) {
+  QVL_CHECK(options_.events_per_thread >= 1 && options_.most_threads >= 1 && options_.most_instants >= 1);
+}
 
 Tracer::~Tracer() = default;
 

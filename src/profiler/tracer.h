@@ -18,7 +18,7 @@
 namespace qvl {
 
 struct TracerOptions {
-  size_t events_per_thread = 8192;  ///< of 64 bytes; rounded up to a power of two
+  size_t events_per_thread = 8192;  ///< at least: TraceRing::slots_for()
   size_t most_threads = 64;         ///< beyond these, and those that ended, events are lost
   size_t most_instants = 1024;      ///< of all threads
 };
@@ -55,7 +55,7 @@ class Tracer {
   /// Events that the trace should have and has not: overwritten, or without a ring.
   uint64_t lost() const;
   /// Zones and counters that are kept of one thread.
-  size_t events_per_thread() const { return options_.events_per_thread; }
+  size_t events_per_thread() const { return TraceRing::slots_for(options_.events_per_thread); }
 
   struct ThreadEvents {
     int64_t thread;                    ///< the system's number

@@ -236,6 +236,15 @@ class PicturesUnderACap : public testing::Test {
   }
 
   const double together_;
+  // Asked all at once under a cap that holds one of them, as without a cap.
+  void expect_answers_one_at_a_time(std::span<const InferenceRequest> asked) {
+    const auto expected = answers_alone(asked);
+    ledger().set_cap(base_ + most_of(asked));
+    auto streams = submit(asked);
+    for (size_t i = 0; i < streams.size(); ++i) EXPECT_EQ(streams[i].result().tokens, expected[i]) << i;
+    EXPECT_EQ(held_at_the_end(), base_);
+  }
+
   CountedMemory blocks_;
   std::shared_ptr<detail::Runtime> runtime_ =
       std::make_shared<detail::Runtime>(options(), detail::RuntimeSystem{.blocks = &blocks_});
@@ -251,11 +260,7 @@ class PicturesUnderACap : public testing::Test {
 
 TEST_F(PicturesUnderACap, of_which_one_fits_at_a_time_are_all_answered_as_without_one) {
   const auto asked = requests(20);
-  const auto expected = answers_alone(asked);
-  ledger().set_cap(base_ + most_of(asked));
-  auto streams = submit(asked);
-  for (size_t i = 0; i < streams.size(); ++i) EXPECT_EQ(streams[i].result().tokens, expected[i]) << i;
-  EXPECT_EQ(held_at_the_end(), base_);
+  expect_answers_one_at_a_time(asked);
   EXPECT_EQ(pipeline_.get_performance_metrics().failed_inferences, 0u);
   EXPECT_EQ(runtime_->layer.requests().done(), 2 * asked.size());  // each once, however often it was set back
 }
@@ -266,12 +271,7 @@ class PicturesThatShareLess : public PicturesUnderACap {
 };
 
 TEST_F(PicturesThatShareLess, than_one_of_them_takes_are_answered_one_at_a_time) {
-  const auto asked = requests(10);
-  const auto expected = answers_alone(asked);
-  ledger().set_cap(base_ + most_of(asked));
-  auto streams = submit(asked);
-  for (size_t i = 0; i < streams.size(); ++i) EXPECT_EQ(streams[i].result().tokens, expected[i]) << i;
-  EXPECT_EQ(held_at_the_end(), base_);
+  expect_answers_one_at_a_time(requests(10));
 }
 
 TEST_F(PicturesUnderACap, fail_alone_where_they_never_fit) {
